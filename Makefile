@@ -1,0 +1,52 @@
+# A thin front over CMake: every target is one line. `make help` lists them.
+PRESET ?= release
+BUILD = build/$(PRESET)
+JOBS ?= $(shell nproc)
+CTEST = ctest --test-dir $(BUILD) --output-on-failure
+
+.PHONY: help build run test unit spec asan-test tsan-test stress-test bench lint fmt install clean setup
+
+build: setup ## configure and build (PRESET=release|debug|asan|tsan|stress|coverage|fuzz)
+	@cmake --preset $(PRESET) >/dev/null && cmake --build $(BUILD) -j $(JOBS) -- -s --no-print-directory >$(BUILD)/build.log || { cat $(BUILD)/build.log; exit 1; }
+
+run: build ## the main job: an echo server, its clients and a ticker in one script
+	@$(BUILD)/lhotse examples/echo/echo.lua $(PORT)
+
+test: build ## every test
+	@$(CTEST) -j 1
+
+unit: build ## C units only
+	@$(CTEST) -L unit
+
+spec: build ## Lua specs only
+	@$(CTEST) -L spec
+
+asan-test: ## every test under the address and undefined behaviour sanitizers
+	@$(MAKE) --no-print-directory test PRESET=asan
+
+tsan-test: ## every test under the thread sanitizer
+	@$(MAKE) --no-print-directory test PRESET=tsan
+
+stress-test: ## every test with reads and writes cut short and the collector always on
+	@$(MAKE) --no-print-directory test PRESET=stress
+
+bench: ## the table of bench/RESULTS.md: this program beside its peers
+	@scripts/setup --bench && $(MAKE) --no-print-directory build && cmake --build $(BUILD) --target bench-programs -j $(JOBS) -- --no-print-directory --quiet && bench/run $(BUILD) $(ROWS)
+
+lint: build ## static checks
+	@scripts/lint $(BUILD)
+
+fmt: ## layout by clang-format
+	@clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: build ## into PREFIX (default /usr/local)
+	@cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
+
+setup:
+	@scripts/setup
+
+clean: ## remove every build
+	@rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16

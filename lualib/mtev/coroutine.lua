@@ -1,0 +1,110 @@
+-- coroutine.resume and coroutine.wrap, so that a blocking call works at any depth of a script's own coroutines.
+--
+-- A call that blocks yields a token. Whoever resumed that coroutine gets the token here and yields it on, until it reaches
+-- the scheduler, which knows only the outermost thread. The answer comes back as the results of those yields and is handed
+-- down. Scripts never see the token.
+
+local mtev, core = ...
+local resume, yield, create = coroutine.resume, coroutine.yield, coroutine.create
+local running, isyieldable, status = coroutine.running, coroutine.isyieldable, coroutine.status
+local TOKEN, INTERRUPTED = core.TOKEN, core.INTERRUPTED
+local task_wait_name, withdraw, cancel_task, current_task = core.task_wait_name, core.withdraw, core.cancel_task, core.current_task
+
+local CANCELLED = "coroutine cancelled"
+
+local inner = core.inner   -- blocked coroutine -> the coroutine inside it, for tracebacks
+local failed = core.failed -- the last error that a wrap passed on: {message, coroutine, ...}, outermost first
+local blocked = setmetatable({}, { __mode = "k" }) -- coroutine -> the task it blocks in, or why it cannot be resumed
+
+local pass
+
+local function unblock(me, co, ...)
+  blocked[co], inner[me] = nil, nil
+  return pass(co, resume(co, ...))
+end
+
+-- What resuming `co` gave. A token means that `co` waits, and so do we.
+function pass(co, ok, ...)
+  if (...) ~= TOKEN then return ok, ... end
+  if not isyieldable() then
+    local name = withdraw()
+    return pass(co, resume(co, nil, INTERRUPTED, "attempt to yield across C-call boundary (" .. name .. ")"))
+  end
+  local me = running()
+  blocked[co], inner[me] = current_task(), co
+  return unblock(me, co, yield(TOKEN))
+end
+
+-- Why `co` may not be resumed, or nil.
+local function refusal(co)
+  local task = blocked[co]
+  if task == CANCELLED then return CANCELLED end
+  local name = task_wait_name(task or co)
+  if name then return "coroutine is waiting in " .. name end
+  if task then return CANCELLED end -- the task it blocked in is gone
+end
+
+function coroutine.resume(co, ...)
+  local why = refusal(co)
+  if why then return false, why end
+  return pass(co, resume(co, ...))
+end
+
+local function remember(co, message, shown)
+  if failed[1] ~= nil and failed[1] == message then
+    table.insert(failed, co)
+  else
+    for i = #failed, 2, -1 do failed[i] = nil end
+    failed[2] = co
+  end
+  failed[1] = shown
+end
+
+local function finish(co, ok, ...)
+  if ok then return ... end
+  local message = ...
+  local shown = message
+  if type(message) == "string" and message ~= CANCELLED then
+    local at = debug.getinfo(2, "Sl")
+    if at and at.currentline > 0 then shown = at.short_src .. ":" .. at.currentline .. ": " .. message end
+  end
+  remember(co, message, shown)
+  error(shown, 0)
+end
+
+function coroutine.wrap(f)
+  local co = create(f)
+  return function(...)
+    local why = blocked[co] and refusal(co)
+    if why then error(why, 2) end
+    return finish(co, pass(co, resume(co, ...)))
+  end
+end
+
+-- -- mtev.cancel_coro ---------------------------------------------------------------------------------------------------
+
+local function cancel_nested(co)
+  local task = blocked[co]
+  if task and task ~= CANCELLED and core.is_innermost(task, co) then core.interrupt(task, CANCELLED) end
+  if status(co) ~= "dead" then blocked[co] = CANCELLED end
+end
+
+function mtev.cancel_coro(co)
+  if type(co) == "thread" then
+    if not cancel_task(co) then cancel_nested(co) end
+    return
+  end
+  local address = type(co) == "string" and (co:match("^0[xX]%x+$") or co:match("^%d+$"))
+  if not address then error("bad argument to mtev.cancel_coro", 2) end
+  cancel_task(address)
+end
+
+-- -- Blocking without results ---------------------------------------------------------------------------------------------
+
+local sleep = core.sleep
+
+function mtev.sleep(seconds)
+  local slept, mark, message = sleep(seconds)
+  if mark == INTERRUPTED then error(message, 0) end
+  return slept
+end

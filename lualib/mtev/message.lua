@@ -1,0 +1,25 @@
+-- The blocking halves of messages, semaphores and shared queues. The C functions push a first value of their own: an
+-- interrupted call returns nil, INTERRUPTED, message.
+
+local mtev, core = ...
+local INTERRUPTED = core.INTERRUPTED
+local waitfor, acquire, shared_waitfor = core.waitfor, core.acquire, core.shared_waitfor
+
+local function finish(status, ...)
+  if status then return ... end
+  if (...) == INTERRUPTED then error(select(2, ...), 0) end
+end
+
+function mtev.waitfor(key, timeout)
+  return finish(waitfor(key, timeout))
+end
+
+function mtev.shared_waitfor(key, timeout)
+  return finish(shared_waitfor(key, timeout))
+end
+
+function core.semaphore_methods.acquire(self, timeout)
+  local taken, mark, message = acquire(self, timeout)
+  if mark == INTERRUPTED then error(message, 0) end
+  return taken
+end

@@ -1,0 +1,147 @@
+/* The command line. Everything it says ends up in lh_options; what the program then does is runtime/program.c. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mtev/api.h"
+#include "runtime/log.h"
+#include "runtime/program.h"
+
+enum { THREADS_MAX = 256, EXIT_USAGE = 2 };
+
+static const char usage_text[] =
+    "usage: lhotse [options] FILE [ARGUMENT...]    run a Lua program (- = from standard input)\n"
+    "       lhotse test [--timeout SECONDS] PATH... [BUSTED OPTION...]    run busted specs\n"
+    "\n"
+    "  -e NAME         entry function, called when the file has run (default: main, if there is one)\n"
+    "  -n N, --threads N  event loop threads, each running the program (default 1; 0 = one per core)\n"
+    "  -L PATH         package.path (+PATH appends)\n"
+    "  -C PATH         package.cpath (+PATH appends)\n"
+    "  -l LOG          enable a log stream (may be repeated)\n"
+    "  -d              enable the log stream debug and those below it\n"
+    "  --keep-going    an uncaught error ends its coroutine, not the process\n"
+    "  -h, --help      this text\n"
+    "  -v, --version   the version\n";
+
+static void __attribute__((noreturn, format(printf, 1, 2))) usage_error(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "lhotse: ");
+    vfprintf(stderr, format, arguments);
+    fprintf(stderr, "\n%s", usage_text);
+    va_end(arguments);
+    lh_program_exit(EXIT_USAGE);
+}
+
+/* Options whose features come later; refused, not ignored. */
+static const char *const unbuilt[] = {"-c", "-m", "-T", "-u", "-g", "-i"};
+
+static bool is_any(const char *word, const char *a, const char *b) {
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0;
+}
+
+static int parse_count(const char *word, const char *text) {
+    char *end;
+    const long count = strtol(text, &end, 10);
+    if (*text == '\0' || *end || count < 0 || count > THREADS_MAX) {
+        usage_error("%s: a number from 0 to %d expected, got '%s'", word, THREADS_MAX, text);
+    }
+    return count == 0 ? (int)sysconf(_SC_NPROCESSORS_ONLN) : (int)count;
+}
+
+static double parse_seconds(const char *word, const char *text) {
+    char *end;
+    const double seconds = strtod(text, &end);
+    if (*text == '\0' || *end || !(seconds > 0)) usage_error("%s: seconds expected, got '%s'", word, text);
+    return seconds;
+}
+
+static void enable_log(const char *name) { lh_log_enable(lh_log_get(name, strlen(name)), true); }
+
+static void __attribute__((noreturn)) print_and_exit(const char *text) {
+    fputs(text, stdout);
+    lh_program_exit(EXIT_SUCCESS);
+}
+
+static void refuse_unbuilt(const char *word) {
+    for (size_t i = 0; i < sizeof(unbuilt) / sizeof(unbuilt[0]); i++) {
+        if (strcmp(word, unbuilt[i]) == 0) usage_error("option %s is not built yet", word);
+    }
+}
+
+/* The value of the option argv[*i]; advances *i. */
+static const char *value_of(char **argv, int *i) {
+    const char *word = argv[*i];
+    if (!argv[*i + 1]) usage_error("option %s needs a value", word);
+    return argv[++*i];
+}
+
+/* Handles the option at argv[*i], which begins with '-'. */
+static void parse_option(lh_options *options, char **argv, int *i) {
+    const char *word = argv[*i];
+    if (is_any(word, "-h", "--help")) print_and_exit(usage_text);
+    if (is_any(word, "-v", "--version")) print_and_exit("lhotse " LHOTSE_VERSION "\n");
+    if (is_any(word, "-n", "--threads")) {
+        options->thread_count = parse_count(word, value_of(argv, i));
+    } else if (strcmp(word, "-e") == 0) {
+        options->entry = value_of(argv, i);
+    } else if (strcmp(word, "-L") == 0) {
+        options->path = value_of(argv, i);
+    } else if (strcmp(word, "-C") == 0) {
+        options->cpath = value_of(argv, i);
+    } else if (strcmp(word, "-l") == 0) {
+        enable_log(value_of(argv, i));
+    } else if (strcmp(word, "-d") == 0) {
+        enable_log("debug");
+    } else if (strcmp(word, "-M") == 0) {
+        lh_log_print("notice", "lhotse: -M %s ignored: native libmtev modules cannot be loaded\n", value_of(argv, i));
+    } else if (strcmp(word, "--keep-going") == 0) {
+        options->is_keep_going = true;
+    } else {
+        refuse_unbuilt(word);
+        usage_error("unknown option %s", word);
+    }
+}
+
+static void parse_test_command(lh_options *options, char **argv, int i) {
+    options->mode = LH_MODE_TEST;
+    options->script = "test";
+    if (argv[i] && strcmp(argv[i], "--timeout") == 0) {
+        options->test_timeout = parse_seconds(argv[i], value_of(argv, &i));
+        i++;
+    }
+    if (!argv[i]) usage_error("test: no path given");
+    options->arguments = argv + i;
+}
+
+static lh_options parse(char **argv) {
+    const char *slash = strrchr(argv[0], '/');
+    const char *name = slash ? slash + 1 : argv[0];
+    lh_options options = {.thread_count = 1, .test_timeout = 30, .program = "lhotse"};
+    options.is_luamtev = strcmp(name, "luamtev") == 0;
+    if (options.is_luamtev) options.program = "luamtev";
+    int i = 1;
+    for (; argv[i] && argv[i][0] == '-' && argv[i][1] != '\0'; i++) parse_option(&options, argv, &i);
+    if (argv[i] && strcmp(argv[i], "test") == 0 && !options.is_luamtev) {
+        parse_test_command(&options, argv, i + 1);
+        return options;
+    }
+    options.script = argv[i];
+    if (options.script) {
+        options.arguments = argv + i + 1;
+        return options;
+    }
+    if (isatty(STDIN_FILENO)) usage_error("no file given; the interactive console is not built yet");
+    if (options.is_luamtev) usage_error("no file given");
+    options.script = "-";
+    return options;
+}
+
+int main(int argc, char **argv) {
+    (void)argc;
+    lh_log_open();
+    const lh_options options = parse(argv);
+    return lh_program_run(&options, lh_open_api);
+}

@@ -1,0 +1,127 @@
+#include "mtev/api.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "runtime/errors.h"
+#include "runtime/lualib.h"
+#include "runtime/state.h"
+
+/* Run when the state opens, in this order; every other file of the library waits for its `require`. */
+static const char *const boot_files[] = {"coroutine", "message", "eventer", "log", "time"};
+
+static void (*const topics[])(lua_State *L) = {
+    lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared, lh_open_eventer,
+    lh_open_socket,    lh_open_sockopt, lh_open_log,       lh_open_thread, lh_open_time,
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+void lh_set_functions(lua_State *L, int index, const struct luaL_Reg *functions) {
+    for (const luaL_Reg *f = functions; f->name; f++) {
+        lua_pushcfunction(L, f->func);
+        lua_setfield(L, index, f->name);
+    }
+}
+
+/* -- Globals ------------------------------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name;
+    int value;
+} constants[] = {
+    {"O_RDONLY", O_RDONLY}, {"O_WRONLY", O_WRONLY},       {"O_RDWR", O_RDWR},         {"O_APPEND", O_APPEND},
+    {"O_SYNC", O_SYNC},     {"O_NOFOLLOW", O_NOFOLLOW},   {"O_CREAT", O_CREAT},       {"O_TRUNC", O_TRUNC},
+    {"O_EXCL", O_EXCL},     {"O_DIRECTORY", O_DIRECTORY}, {"O_NONBLOCK", O_NONBLOCK}, {"O_CLOEXEC", O_CLOEXEC},
+    {"O_DSYNC", O_DSYNC},   {"S_IFIFO", S_IFIFO},         {"S_IFCHR", S_IFCHR},       {"S_IFDIR", S_IFDIR},
+    {"S_IFBLK", S_IFBLK},   {"S_IFREG", S_IFREG},         {"S_IFLNK", S_IFLNK},       {"S_IFSOCK", S_IFSOCK},
+    {"MTEV_HOOK_CONTINUE", 0}, {"MTEV_HOOK_DONE", 1},     {"MTEV_HOOK_ABORT", 2},
+};
+
+static void set_environment(lua_State *L) {
+    extern char **environ;
+    lua_newtable(L);
+    for (char **entry = environ; *entry; entry++) {
+        const char *equals = strchr(*entry, '=');
+        if (!equals) continue;
+        lua_pushlstring(L, *entry, (size_t)(equals - *entry));
+        lua_pushstring(L, equals + 1);
+        lua_rawset(L, -3);
+    }
+    lua_setglobal(L, "ENV");
+}
+
+static void set_globals(lua_State *L) {
+    for (size_t i = 0; i < COUNT(constants); i++) {
+        lua_pushinteger(L, constants[i].value);
+        lua_setglobal(L, constants[i].name);
+    }
+    set_environment(L);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "ffi");
+    lua_call(L, 1, 1);
+    lua_setglobal(L, "ffi");
+}
+
+/* -- The built-in Lua library -------------------------------------------------------------------------------------- */
+
+static void load_file(lua_State *L, const lh_lualib_file *file) {
+    lua_pushfstring(L, "=mtev/%s.lua", file->name);
+    if (luaL_loadbuffer(L, file->text, (size_t)(file->end - file->text), lua_tostring(L, -1)) != 0) lua_error(L);
+    lua_remove(L, -2);
+}
+
+/* package.preload's loader: upvalues are the file and `core`. Calls the file's chunk with (mtev, core). */
+static int load_module(lua_State *L) {
+    load_file(L, lua_touserdata(L, lua_upvalueindex(1)));
+    lua_getglobal(L, "mtev");
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_call(L, 2, 1);
+    return 1;
+}
+
+static bool is_boot_file(const char *name) {
+    for (size_t i = 0; i < COUNT(boot_files); i++) {
+        if (strcmp(boot_files[i], name) == 0) return true;
+    }
+    return strcmp(name, "run") == 0; /* script.c runs that one itself */
+}
+
+static void open_library(lua_State *L) {
+    for (size_t i = 0; i < COUNT(boot_files); i++) {
+        load_file(L, lh_lualib_find(boot_files[i]));
+        lua_pushvalue(L, LH_MTEV);
+        lua_pushvalue(L, LH_CORE);
+        lua_call(L, 2, 0);
+    }
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "preload");
+    for (const lh_lualib_file *file = lh_lualib_files; file->name; file++) {
+        if (is_boot_file(file->name)) continue;
+        lua_pushfstring(L, "mtev.%s", file->name);
+        lua_pushlightuserdata(L, (void *)(uintptr_t)file);
+        lua_pushvalue(L, LH_CORE);
+        lua_pushcclosure(L, load_module, 2);
+        lua_rawset(L, -3);
+    }
+    lua_pop(L, 2);
+}
+
+void lh_open_api(lua_State *L) {
+    lua_settop(L, 1); /* stack: mtev */
+    lua_newtable(L);  /* stack: mtev, core */
+    set_globals(L);
+    for (size_t i = 0; i < COUNT(topics); i++) {
+        topics[i](L);
+        lua_settop(L, LH_CORE);
+    }
+    open_library(L);
+    lua_getfield(L, LH_CORE, "eventer_methods");
+    lh_state_name_methods(L, "eventer:");
+    lua_getfield(L, LH_CORE, "semaphore_methods");
+    lh_state_name_methods(L, "semaphore:");
+    lua_settop(L, 0);
+}

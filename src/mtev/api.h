@@ -1,0 +1,28 @@
+/* The API's table of contents: one function per topic, each in the file of that name.
+ *
+ * Each is called once per state with the table `mtev` at index 1 and the table `core` at index 2 (what the built-in Lua
+ * library needs of C and scripts do not see), and leaves the stack as it was.
+ *
+ * Owner: nothing. Thread: the state's own. Errors: raised, while the state opens. */
+#pragma once
+#include <lauxlib.h>
+#include <lua.h>
+
+/* Fills the table on top of the stack: everything below, then the built-in Lua library. */
+void lh_open_api(lua_State *L);
+
+void lh_open_coroutine(lua_State *L);
+void lh_open_eventer(lua_State *L);
+void lh_open_log(lua_State *L);
+void lh_open_message(lua_State *L);
+void lh_open_semaphore(lua_State *L);
+void lh_open_shared(lua_State *L);
+void lh_open_socket(lua_State *L);
+void lh_open_sockopt(lua_State *L);
+void lh_open_thread(lua_State *L);
+void lh_open_time(lua_State *L);
+
+enum { LH_MTEV = 1, LH_CORE = 2 }; /* stack indexes while opening */
+
+/* Sets each of `functions` (ends with a NULL name) in the table at `index`. */
+void lh_set_functions(lua_State *L, int index, const luaL_Reg *functions);

@@ -1,0 +1,180 @@
+/* What scripts get: mtev.coroutine_spawn, mtev.sleep, mtev.cancel_coro. The last two are finished in
+ * lualib/mtev/coroutine.lua, which also replaces coroutine.resume and wrap with the help of `core` below. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "mtev/api.h"
+#include "runtime/errors.h"
+#include "runtime/program.h"
+#include "runtime/task.h"
+#include "runtime/timeval.h"
+#include "runtime/traceback.h"
+
+/* -- Spawn -------------------------------------------------------------------------------------------------------- */
+
+static int mtev_coroutine_spawn(lua_State *L) {
+    if (!lua_isfunction(L, 1)) lh_raise(L, "mtev.coroutine_spawn(func, ...): bad arguments");
+    lh_state *state = lh_state_here();
+    lh_task *task = lh_task_new(state, L, lua_gettop(L) - 1); /* stack: thread */
+    lh_task_start(state, task);
+    return 1;
+}
+
+/* -- Sleep -------------------------------------------------------------------------------------------------------- */
+
+static int push_slept(lh_task *task, lua_State *T) {
+    const lh_ns now = lh_state_here()->net.loop.now;
+    lh_timeval_push_duration(T, now > task->started_ns ? now - task->started_ns : 0);
+    return 1;
+}
+
+static const lh_wait sleep_wait = {.name = "mtev.sleep", .on_deadline = push_slept};
+static const lh_wait yield_wait = {.name = "mtev.sleep", .on_run = push_slept};
+
+/* Returns a timeval, or what an interrupted call returns. */
+static int core_sleep(lua_State *L) {
+    const double seconds = lua_isnoneornil(L, 1) ? 0 : lh_check_number(L, 1);
+    if (isinf(seconds)) lh_raise_argument(L, 1, "number is infinite");
+    const lh_loop *loop = &lh_state_here()->net.loop;
+    if (seconds <= 0) {
+        lh_task *task = lh_task_may_park(L, &yield_wait);
+        task->started_ns = loop->now;
+        return lh_task_yield(task, L, &yield_wait);
+    }
+    lh_task *task = lh_task_may_park(L, &sleep_wait);
+    task->started_ns = lh_clock_now();
+    return lh_task_park(task, L, &sleep_wait, lh_clock_add(task->started_ns, lh_clock_from_seconds(seconds)));
+}
+
+/* -- Cancel ------------------------------------------------------------------------------------------------------- */
+
+/* The address in a string "0x..." (hexadecimal) or of decimal digits. */
+static const void *parse_address(const char *text) {
+    return (const void *)(uintptr_t)strtoull(text, NULL, text[0] == '0' && (text[1] | 0x20) == 'x' ? 16 : 10);
+}
+
+typedef struct cancel_mail {
+    lh_mail mail;
+    const void *thread;
+} cancel_mail;
+
+static void deliver_cancel(lh_mail *mail, lh_loop *loop, bool is_closing) {
+    (void)loop;
+    cancel_mail *cancel = LH_CONTAINER(mail, cancel_mail, mail);
+    if (!is_closing) {
+        lh_task *task = lh_task_of(lh_state_here(), cancel->thread);
+        if (task) lh_task_cancel(task);
+    }
+    lh_free(cancel);
+}
+
+static void post_cancel(lh_state *other, void *thread) {
+    cancel_mail *cancel = lh_alloc(sizeof(*cancel));
+    *cancel = (cancel_mail){.mail.deliver = deliver_cancel, .thread = thread};
+    lh_mailbox_post(&other->net.loop.mailbox, &cancel->mail);
+}
+
+/* cancel_task(thread or address) -> true when it was a task of this state. An address unknown here may be a task of
+ * another thread: they are all asked. */
+static int core_cancel_task(lua_State *L) {
+    lh_state *state = lh_state_here();
+    const void *thread = lua_isthread(L, 1) ? lua_tothread(L, 1) : parse_address(luaL_checkstring(L, 1));
+    lh_task *task = lh_task_of(state, thread);
+    if (task) {
+        lh_task_cancel(task);
+    } else if (!lua_isthread(L, 1)) {
+        lh_program_each_other(state, post_cancel, (void *)(uintptr_t)thread);
+    }
+    lua_pushboolean(L, task != NULL);
+    return 1;
+}
+
+/* -- For coroutine.lua and test.lua ---------------------------------------------------------------------------------- */
+
+/* A task given as its thread or as what current_task returned; NULL = none. */
+static lh_task *to_task(lua_State *L, int index) {
+    if (lua_islightuserdata(L, index)) return lua_touserdata(L, index);
+    lua_State *thread = lua_tothread(L, index);
+    return thread ? lh_task_of(lh_state_here(), thread) : NULL;
+}
+
+static int core_current_task(lua_State *L) {
+    lua_pushlightuserdata(L, lh_state_here()->running);
+    return 1;
+}
+
+static int core_task_wait_name(lua_State *L) {
+    const lh_task *task = to_task(L, 1);
+    const char *name = task ? lh_task_wait_name(task) : NULL;
+    if (!name) return 0;
+    lua_pushstring(L, name);
+    return 1;
+}
+
+static int core_withdraw(lua_State *L) {
+    lh_task *task = lh_state_here()->running;
+    lua_pushstring(L, lh_task_wait_name(task));
+    lh_task_unpark(task);
+    return 1;
+}
+
+static int core_is_innermost(lua_State *L) {
+    const lh_task *task = to_task(L, 1);
+    lua_pushboolean(L, task && task->parked_L == lua_tothread(L, 2));
+    return 1;
+}
+
+/* interrupt(task, message) -> true when its call will raise the message */
+static int core_interrupt(lua_State *L) {
+    lh_task *task = to_task(L, 1);
+    lua_pushboolean(L, task && lh_task_interrupt(task, luaL_checkstring(L, 2)));
+    return 1;
+}
+
+static int core_traceback(lua_State *L) {
+    lh_task *task = to_task(L, 1);
+    if (!task) return 0;
+    lh_traceback_push(L, lh_state_here(), task);
+    return 1;
+}
+
+/* counts() -> tasks, armed timers, open sockets: what leak checks compare */
+static int core_counts(lua_State *L) {
+    const lh_state *state = lh_state_here();
+    lua_pushnumber(L, (double)state->task_count);
+    lua_pushnumber(L, (double)state->net.loop.timers.count);
+    lua_pushnumber(L, (double)state->net.open_count);
+    return 3;
+}
+
+static const luaL_Reg functions[] = {
+    {"coroutine_spawn", mtev_coroutine_spawn},
+    {NULL, NULL},
+};
+
+static const luaL_Reg core_functions[] = {
+    {"sleep", core_sleep},
+    {"cancel_task", core_cancel_task},
+    {"current_task", core_current_task},
+    {"task_wait_name", core_task_wait_name},
+    {"withdraw", core_withdraw},
+    {"is_innermost", core_is_innermost},
+    {"interrupt", core_interrupt},
+    {"traceback", core_traceback},
+    {"counts", core_counts},
+    {NULL, NULL},
+};
+
+void lh_open_coroutine(lua_State *L) {
+    lh_set_functions(L, LH_MTEV, functions);
+    lh_set_functions(L, LH_CORE, core_functions);
+    lh_task_push_token(L);
+    lua_setfield(L, LH_CORE, "TOKEN");
+    lh_task_push_interrupted(L);
+    lua_setfield(L, LH_CORE, "INTERRUPTED");
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_INNER);
+    lua_setfield(L, LH_CORE, "inner");
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_FAILED);
+    lua_setfield(L, LH_CORE, "failed");
+}

@@ -1,0 +1,83 @@
+/* What scripts get: mtev.log, mtev.print, mtev.printto, mtev.log_enabled, mtev.enable_log. The first two are in
+ * lualib/mtev/log.lua. */
+#include <string.h>
+
+#include "mtev/api.h"
+#include "runtime/errors.h"
+#include "runtime/log.h"
+
+/* Where mtev.print writes, for the whole process. */
+static _Atomic(lh_log *) print_stream;
+
+static lh_log *check_stream(lua_State *L, int index) {
+    size_t length;
+    const char *name = lh_check_string(L, index, &length);
+    return lh_log_get(name, length);
+}
+
+static int mtev_log_enabled(lua_State *L) {
+    size_t length;
+    const char *name = lh_check_string(L, 1, &length);
+    const lh_log *log = memchr(name, '/', length) ? lh_log_get(name, length) : lh_log_find(name, length);
+    lua_pushboolean(L, log && *lh_log_flag(log));
+    return 1;
+}
+
+static int mtev_enable_log(lua_State *L) {
+    lh_log_enable(check_stream(L, 1), lua_isnoneornil(L, 2) || lua_toboolean(L, 2));
+    return 0;
+}
+
+static int mtev_printto(lua_State *L) {
+    atomic_store(&print_stream, check_stream(L, 1));
+    return 0;
+}
+
+/* -- For log.lua --------------------------------------------------------------------------------------------------- */
+
+static int core_log_get(lua_State *L) {
+    lua_pushlightuserdata(L, check_stream(L, 1));
+    return 1;
+}
+
+static int core_log_flag(lua_State *L) {
+    lua_pushlightuserdata(L, (void *)(uintptr_t)lh_log_flag(lua_touserdata(L, 1)));
+    return 1;
+}
+
+/* write(stream, text) -> bytes */
+static int core_log_write(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 2, &length);
+    lh_log *log = lua_touserdata(L, 1);
+    lh_log_write(log, text, length);
+    lua_pushnumber(L, *lh_log_flag(log) ? (double)length : 0);
+    return 1;
+}
+
+static int core_print_target(lua_State *L) {
+    lua_pushlightuserdata(L, atomic_load_explicit(&print_stream, memory_order_relaxed));
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"log_enabled", mtev_log_enabled},
+    {"enable_log", mtev_enable_log},
+    {"printto", mtev_printto},
+    {NULL, NULL},
+};
+
+static const luaL_Reg core_functions[] = {
+    {"log_get", core_log_get},
+    {"log_flag", core_log_flag},
+    {"log_write", core_log_write},
+    {"print_target", core_print_target},
+    {NULL, NULL},
+};
+
+void lh_open_log(lua_State *L) {
+    lh_log *expected = NULL;
+    atomic_compare_exchange_strong(&print_stream, &expected, lh_log_get("stdout", strlen("stdout")));
+    lh_set_functions(L, LH_MTEV, functions);
+    lh_set_functions(L, LH_CORE, core_functions);
+}

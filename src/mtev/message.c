@@ -1,0 +1,241 @@
+/* What scripts get: mtev.notify, mtev.waitfor: messages by key, within one state.
+ *
+ * A channel exists per key that somebody waits on or that holds messages. With a waiter, a message's values go straight to
+ * its stack; without, they are kept in a Lua table. Empty channels stay for a while, because the next message usually has
+ * the same key, and are swept when many have gathered. */
+#include "base/alloc.h"
+#include "mtev/api.h"
+#include "runtime/errors.h"
+#include "runtime/task.h"
+
+enum { SWEEP_MIN = 1024 };
+
+typedef struct channel {
+    lh_list waiters;       /* lh_task.wait_node, oldest first */
+    double first, last;    /* numbers of the oldest and newest message in its table; first > last = none */
+} channel;
+
+typedef struct lh_messages {
+    lh_slab channels;
+    int map_ref;           /* registry: key -> channel (light userdata) */
+    int queues_ref;        /* registry: channel -> table of messages: {n = count, ...}, or true for one without values */
+    size_t sweep_at;       /* channels that make a sweep worth while */
+} lh_messages;
+
+static bool is_empty(const channel *ch) { return lh_list_is_empty(&ch->waiters) && ch->first > ch->last; }
+
+/* -- Channels ------------------------------------------------------------------------------------------------------ */
+
+/* The channel of the key at `key`, or NULL. */
+static channel *find_channel(lua_State *L, const lh_messages *messages, int key) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, messages->map_ref);
+    lua_pushvalue(L, key);
+    lua_rawget(L, -2);
+    channel *ch = lua_touserdata(L, -1);
+    lua_pop(L, 2);
+    return ch;
+}
+
+static void sweep(lua_State *L, lh_messages *messages) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, messages->queues_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, messages->map_ref); /* stack: queues, map */
+    lua_pushnil(L);
+    while (lua_next(L, -2)) { /* stack: queues, map, key, channel */
+        channel *ch = lua_touserdata(L, -1);
+        if (is_empty(ch)) {
+            lua_pushnil(L);
+            lua_rawset(L, -5); /* queues[channel] = nil; pops the channel */
+            lua_pushvalue(L, -1);
+            lua_pushnil(L);
+            lua_rawset(L, -4); /* assigning nil to the key at hand is allowed during a traversal */
+            lh_slab_give(&messages->channels, ch);
+        } else {
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 2);
+    const size_t left = messages->channels.used_count;
+    messages->sweep_at = left * 2 > SWEEP_MIN ? left * 2 : SWEEP_MIN;
+}
+
+static channel *get_channel(lua_State *L, lh_messages *messages, int key) {
+    channel *ch = find_channel(L, messages, key);
+    if (ch) return ch;
+    if (messages->channels.used_count >= messages->sweep_at) sweep(L, messages);
+    ch = lh_slab_take(&messages->channels);
+    lh_list_init(&ch->waiters);
+    ch->first = 1;
+    ch->last = 0;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, messages->map_ref);
+    lua_pushvalue(L, key);
+    lua_pushlightuserdata(L, ch);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+    return ch;
+}
+
+/* -- Messages in the queue ------------------------------------------------------------------------------------------- */
+
+/* Pushes the table of messages of `ch`. */
+static void push_queue(lua_State *L, const lh_messages *messages, channel *ch) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, messages->queues_ref); /* stack: queues */
+    lua_pushlightuserdata(L, ch);
+    lua_rawget(L, -2);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushlightuserdata(L, ch);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, -4);
+    }
+    lua_remove(L, -2);
+}
+
+/* Makes one value of the `n` on top. */
+static void pack(lua_State *L, int n) {
+    if (n == 0) {
+        lua_pushboolean(L, 1);
+        return;
+    }
+    lua_createtable(L, n, 1);
+    lua_insert(L, -(n + 1));
+    for (int i = n; i > 0; i--) lua_rawseti(L, -(i + 1), i);
+    lua_pushinteger(L, n);
+    lua_setfield(L, -2, "n");
+}
+
+/* Pops the message's `n` values and queues them, at the end or (taken back) at the front. */
+static void enqueue(lua_State *L, const lh_messages *messages, channel *ch, int n, bool at_front) {
+    pack(L, n);
+    push_queue(L, messages, ch);
+    lua_insert(L, -2);
+    const double at = at_front ? --ch->first : ++ch->last;
+    lua_pushnumber(L, at);
+    lua_insert(L, -2);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+/* Pushes the values of the oldest message; returns their number. */
+static int dequeue(lua_State *L, const lh_messages *messages, channel *ch) {
+    push_queue(L, messages, ch); /* stack: queue */
+    lua_pushnumber(L, ch->first);
+    lua_rawget(L, -2); /* stack: queue, message */
+    lua_pushnumber(L, ch->first++);
+    lua_pushnil(L);
+    lua_rawset(L, -4);
+    lua_remove(L, -2); /* stack: message */
+    if (ch->first > ch->last) {
+        ch->first = 1;
+        ch->last = 0;
+    }
+    if (!lua_istable(L, -1)) {
+        lua_pop(L, 1);
+        return 0;
+    }
+    lua_getfield(L, -1, "n");
+    const int n = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    luaL_checkstack(L, n + 2, "message too long");
+    const int message = lua_gettop(L);
+    for (int i = 1; i <= n; i++) lua_rawgeti(L, message, i);
+    lua_remove(L, message);
+    return n;
+}
+
+/* -- notify and waitfor ---------------------------------------------------------------------------------------------- */
+
+/* Hands the key and `n` values on top of `L` (popped) to the first waiter, or queues the values. */
+static void deliver(lua_State *L, lh_messages *messages, int n, bool at_front) {
+    channel *ch = get_channel(L, messages, lua_gettop(L) - n);
+    lh_list *node = lh_list_take_first(&ch->waiters);
+    if (!node) {
+        enqueue(L, messages, ch, n, at_front);
+        lua_pop(L, 1); /* the key */
+        return;
+    }
+    lh_task *task = LH_CONTAINER(node, lh_task, wait_node);
+    if (!lua_checkstack(task->L, n + 2)) luaL_error(L, "message too long");
+    lua_pushboolean(task->L, 1);
+    lua_xmove(L, task->L, n + 1);
+    lh_task_wake(task, n + 2);
+}
+
+static void check_key(lua_State *L, const char *message) {
+    if (lua_isnoneornil(L, 1)) lh_raise(L, "%s", message);
+    lh_check_string(L, 1, NULL); /* converts a number in place */
+}
+
+static int mtev_notify(lua_State *L) {
+    if (lua_gettop(L) == 0) return 0;
+    check_key(L, "notify called without key");
+    lh_state *state = lh_state_here();
+    if (!state->is_closing) deliver(L, state->messages, lua_gettop(L) - 1, false);
+    return 0;
+}
+
+static void leave_queue(lh_task *task) { lh_list_remove(&task->wait_node); }
+
+static int push_timeout(lh_task *task, lua_State *T) {
+    leave_queue(task);
+    lua_pushboolean(T, 0);
+    return 1;
+}
+
+/* The task was cancelled with a message in its hands: true, key, values. */
+static void give_back(lh_task *task, lua_State *T, int n) {
+    (void)task;
+    deliver(T, lh_state_here()->messages, n - 2, true);
+}
+
+static const lh_wait waitfor_wait = {
+    .name = "mtev.waitfor", .on_deadline = push_timeout, .withdraw = leave_queue, .on_undelivered = give_back};
+
+/* Returns true, key, values; or false on timeout. */
+static int core_waitfor(lua_State *L) {
+    lua_settop(L, 2);
+    check_key(L, "waitfor called without key");
+    const lh_ns timeout = lh_check_timeout(L, 2);
+    lh_messages *messages = lh_state_here()->messages;
+    channel *ch = find_channel(L, messages, 1);
+    if (ch && ch->first <= ch->last && lh_list_is_empty(&ch->waiters)) {
+        lua_pushboolean(L, 1);
+        lua_pushvalue(L, 1);
+        return 2 + dequeue(L, messages, ch);
+    }
+    if (timeout == 0) {
+        lua_pushboolean(L, 0);
+        return 1;
+    }
+    lh_task *task = lh_task_may_park(L, &waitfor_wait);
+    if (!ch) ch = get_channel(L, messages, 1);
+    lh_list_append(&ch->waiters, &task->wait_node);
+    return lh_task_park(task, L, &waitfor_wait, lh_loop_deadline(timeout));
+}
+
+static int messages_gc(lua_State *L) {
+    lh_messages *messages = lua_touserdata(L, 1);
+    lh_slab_fini(&messages->channels);
+    return 0;
+}
+
+static const luaL_Reg functions[] = {{"notify", mtev_notify}, {NULL, NULL}};
+static const luaL_Reg core_functions[] = {{"waitfor", core_waitfor}, {NULL, NULL}};
+
+void lh_open_message(lua_State *L) {
+    lh_messages *messages = lua_newuserdata(L, sizeof(*messages)); /* anchored by the registry until the state closes */
+    *messages = (lh_messages){.sweep_at = SWEEP_MIN};
+    lh_slab_init(&messages->channels, sizeof(channel) + sizeof(void *)); /* the slab's link goes behind the fields */
+    lh_state_here()->messages = messages;
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, messages_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    lua_setfield(L, LUA_REGISTRYINDEX, "mtev.messages");
+    lua_newtable(L);
+    messages->map_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_newtable(L);
+    messages->queues_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lh_set_functions(L, LH_MTEV, functions);
+    lh_set_functions(L, LH_CORE, core_functions);
+}

@@ -1,0 +1,302 @@
+/* What scripts get: mtev.shared_set, shared_get, shared_seq, shared_notify, shared_waitfor: values that all threads see.
+ *
+ * A value crosses threads as bytes: one tag per value, then its payload. The format never leaves the process, so numbers
+ * and lengths are in host order.
+ *   z nil   t true   f false   n double   s length bytes   { key value ... }
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "mtev/api.h"
+#include "runtime/errors.h"
+#include "runtime/shared.h"
+
+enum { DEPTH_MAX = 200 };
+
+/* -- Lua to bytes -------------------------------------------------------------------------------------------------- */
+
+typedef struct packer {
+    lua_State *L;
+    lh_buffer out;
+    lh_buffer path;                 /* ".a.b" of the value at hand, for errors */
+    const void *parents[DEPTH_MAX]; /* tables being packed, to find cycles */
+    int depth;
+    const char *problem;            /* what cannot be packed: "function", "cycle"; NULL = none */
+    bool has_raised;                /* `serialize` raised; its error is on top of the stack */
+    bool is_out_of_memory;
+} packer;
+
+static void put(packer *p, const void *bytes, size_t length) {
+    if (lh_buffer_append(&p->out, bytes, length) < 0) p->is_out_of_memory = true;
+}
+
+static void put_string(packer *p, int index) {
+    size_t length;
+    const char *bytes = lua_tolstring(p->L, index, &length);
+    put(p, "s", 1);
+    put(p, &length, sizeof(length));
+    put(p, bytes, length);
+}
+
+static void put_number(packer *p, int index) {
+    const double number = lua_tonumber(p->L, index);
+    put(p, "n", 1);
+    put(p, &number, sizeof(number));
+}
+
+static bool pack_value(packer *p, int index);
+
+/* Appends the key at `index` to the path; returns its old length. */
+static size_t enter_path(packer *p, int index) {
+    const size_t length = p->path.length;
+    if (lua_type(p->L, index) == LUA_TSTRING) {
+        lh_buffer_print(&p->path, ".%s", lua_tostring(p->L, index));
+    } else {
+        lh_buffer_print(&p->path, "[%.14g]", lua_tonumber(p->L, index));
+    }
+    return length;
+}
+
+static bool fail(packer *p, const char *problem) {
+    p->problem = problem;
+    return false;
+}
+
+static bool pack_key(packer *p, int index) {
+    switch (lua_type(p->L, index)) {
+    case LUA_TSTRING: put_string(p, index); return true;
+    case LUA_TNUMBER: put_number(p, index); return true;
+    default: return fail(p, "key is neither string nor number");
+    }
+}
+
+static bool pack_entries(packer *p, int index) {
+    lua_State *L = p->L;
+    put(p, "{", 1);
+    lua_pushnil(L);
+    while (lua_next(L, index)) { /* stack: key, value */
+        if (!pack_key(p, lua_gettop(L) - 1)) return false;
+        const size_t length = enter_path(p, lua_gettop(L) - 1);
+        if (!pack_value(p, lua_gettop(L))) return false;
+        p->path.length = length;
+        lua_pop(L, 1);
+    }
+    put(p, "}", 1);
+    return true;
+}
+
+/* If the table at `index` has a function `serialize`, replaces it there by what that returns. */
+static bool replace_by_serialized(packer *p, int index) {
+    lua_State *L = p->L;
+    lua_pushliteral(L, "serialize");
+    lua_rawget(L, index);
+    if (!lua_isfunction(L, -1)) {
+        lua_pop(L, 1);
+        return true;
+    }
+    lua_pushvalue(L, index);
+    if (lua_pcall(L, 1, 1, 0) != 0) {
+        p->has_raised = true;
+        return fail(p, "serialize raised");
+    }
+    if (!lua_istable(L, -1)) return fail(p, "serialize did not return a table");
+    lua_replace(L, index);
+    return true;
+}
+
+static bool pack_table(packer *p, int index) {
+    if (!replace_by_serialized(p, index)) return false;
+    const void *table = lua_topointer(p->L, index);
+    for (int i = 0; i < p->depth; i++) {
+        if (p->parents[i] == table) return fail(p, "cycle");
+    }
+    if (p->depth == DEPTH_MAX || !lua_checkstack(p->L, 8)) return fail(p, "nested too deeply");
+    p->parents[p->depth++] = table;
+    const bool is_packed = pack_entries(p, index);
+    p->depth--;
+    return is_packed;
+}
+
+static bool pack_value(packer *p, int index) {
+    switch (lua_type(p->L, index)) {
+    case LUA_TNIL: put(p, "z", 1); return true;
+    case LUA_TBOOLEAN: put(p, lua_toboolean(p->L, index) ? "t" : "f", 1); return true;
+    case LUA_TNUMBER: put_number(p, index); return true;
+    case LUA_TSTRING: put_string(p, index); return true;
+    case LUA_TTABLE: return pack_table(p, index);
+    default: return fail(p, luaL_typename(p->L, index));
+    }
+}
+
+/* The value at `index` as a blob; raises what cannot be packed, and then nothing is kept. */
+static lh_blob *pack(lua_State *L, int index) {
+    packer p = {.L = L};
+    lua_pushvalue(L, index); /* a copy: `serialize` replaces it in place */
+    if (pack_value(&p, lua_gettop(L))) {
+        lh_blob *blob = p.is_out_of_memory ? NULL : lh_blob_new(lh_buffer_bytes(&p.out), p.out.length);
+        lh_buffer_reset(&p.out);
+        lh_buffer_reset(&p.path);
+        if (!blob) lh_raise(L, "not enough memory");
+        lua_settop(L, index);
+        return blob;
+    }
+    lh_buffer_reset(&p.out);
+    if (p.has_raised) {
+        lh_buffer_reset(&p.path);
+        lua_error(L);
+    }
+    lua_pushlstring(L, p.path.length ? lh_buffer_bytes(&p.path) : "", p.path.length);
+    lh_buffer_reset(&p.path);
+    lh_raise(L, "cannot share value%s: %s", lua_tostring(L, -1), p.problem);
+}
+
+/* -- Bytes to Lua -------------------------------------------------------------------------------------------------- */
+
+static void take(const char **at, void *to, size_t length) {
+    memcpy(to, *at, length);
+    *at += length;
+}
+
+/* Pushes the value at *at and moves behind it. The bytes are our own: they are not checked. */
+static void unpack_value(lua_State *L, const char **at) {
+    switch (*(*at)++) {
+    case 't': lua_pushboolean(L, 1); break;
+    case 'f': lua_pushboolean(L, 0); break;
+    case 'n': {
+        double number;
+        take(at, &number, sizeof(number));
+        lua_pushnumber(L, number);
+        break;
+    }
+    case 's': {
+        size_t length;
+        take(at, &length, sizeof(length));
+        lua_pushlstring(L, *at, length);
+        *at += length;
+        break;
+    }
+    case '{':
+        luaL_checkstack(L, 4, "shared value");
+        lua_newtable(L);
+        while (**at != '}') {
+            unpack_value(L, at);
+            unpack_value(L, at);
+            lua_rawset(L, -3);
+        }
+        ++*at;
+        break;
+    default: lua_pushnil(L); break;
+    }
+}
+
+static void push_blob(lua_State *L, const lh_blob *blob) {
+    const char *at = blob->bytes;
+    unpack_value(L, &at);
+}
+
+/* -- Values and sequences ------------------------------------------------------------------------------------------- */
+
+static int mtev_shared_set(lua_State *L) {
+    size_t length;
+    if (lua_gettop(L) != 2) lh_raise(L, "mtev.shared_set(key, value): two arguments expected, got %d", lua_gettop(L));
+    const char *key = lh_check_string(L, 1, &length);
+    lh_blob *blob = lua_isnil(L, 2) ? NULL : pack(L, 2);
+    lh_shared_set(key, length, blob);
+    return 0;
+}
+
+static int mtev_shared_get(lua_State *L) {
+    size_t length;
+    const char *key = lh_check_string(L, 1, &length);
+    lh_blob *blob = lh_shared_get(key, length);
+    if (!blob) {
+        lua_pushnil(L);
+        return 1;
+    }
+    push_blob(L, blob);
+    lh_blob_unref(blob);
+    return 1;
+}
+
+static int mtev_shared_seq(lua_State *L) {
+    size_t length;
+    const char *key = lh_check_string(L, 1, &length);
+    lua_pushnumber(L, (double)lh_shared_sequence(key, length));
+    return 1;
+}
+
+/* -- Messages ------------------------------------------------------------------------------------------------------- */
+
+static int mtev_shared_notify(lua_State *L) {
+    size_t length;
+    lua_settop(L, 2);
+    const char *key = lh_check_string(L, 1, &length);
+    lh_shared_put(lh_shared_messages(key, length), pack(L, 2));
+    return 0;
+}
+
+static int push_message(lua_State *L, lh_blob *blob) {
+    lua_pushboolean(L, 1);
+    push_blob(L, blob);
+    lh_blob_unref(blob);
+    return 2;
+}
+
+static int push_received(lh_task *task, lua_State *T) { return push_message(T, lh_shared_receive(task->object)); }
+
+static int push_timeout(lh_task *task, lua_State *T) {
+    if (lh_shared_is_granted(task->object)) return LH_TASK_STAY;
+    lh_shared_give_up(task->object);
+    lua_pushboolean(T, 1);
+    lua_pushnil(T);
+    return 2;
+}
+
+static void give_up(lh_task *task) { lh_shared_give_up(task->object); }
+
+static void put_back(lh_task *task, lua_State *T, int n) {
+    (void)T;
+    (void)n;
+    lh_shared_put_back(task->object);
+}
+
+static const lh_wait waitfor_wait = {.name = "mtev.shared_waitfor",
+                                     .on_deadline = push_timeout,
+                                     .withdraw = give_up,
+                                     .on_undelivered = put_back,
+                                     .on_run = push_received};
+
+/* Returns true, value; true, nil on timeout; false when polling found nothing. */
+static int core_shared_waitfor(lua_State *L) {
+    size_t length;
+    const char *key = lh_check_string(L, 1, &length);
+    const bool is_forever = lua_isnumber(L, 2) && lua_tonumber(L, 2) < 0;
+    const lh_ns timeout = is_forever ? LH_NEVER : lh_check_timeout(L, 2);
+    lh_shared_queue *queue = lh_shared_messages(key, length);
+    lh_blob *blob;
+    lh_shared_waiter *waiter;
+    if (lh_shared_take(queue, &blob)) return push_message(L, blob);
+    if (timeout == 0) {
+        lua_pushboolean(L, 0);
+        return 1;
+    }
+    lh_task *task = lh_task_may_park(L, &waitfor_wait);
+    if (lh_shared_take_or_wait(queue, &blob, task, &waiter)) return push_message(L, blob);
+    task->object = waiter;
+    return lh_task_park(task, L, &waitfor_wait, lh_loop_deadline(timeout));
+}
+
+static const luaL_Reg functions[] = {
+    {"shared_set", mtev_shared_set},
+    {"shared_get", mtev_shared_get},
+    {"shared_seq", mtev_shared_seq},
+    {"shared_notify", mtev_shared_notify},
+    {NULL, NULL},
+};
+static const luaL_Reg core_functions[] = {{"shared_waitfor", core_shared_waitfor}, {NULL, NULL}};
+
+void lh_open_shared(lua_State *L) {
+    lh_set_functions(L, LH_MTEV, functions);
+    lh_set_functions(L, LH_CORE, core_functions);
+}

@@ -1,0 +1,31 @@
+#include "net/net.h"
+
+#include "base/alloc.h"
+#include "net/socket.h"
+
+int lh_net_open(lh_net *net) {
+    *net = (lh_net){0};
+    const int rv = lh_loop_open(&net->loop);
+    if (rv < 0) return rv;
+    lh_slab_init(&net->sockets, sizeof(lh_socket));
+    lh_list_init(&net->held);
+    net->scratch = lh_alloc(LH_NET_SCRATCH_BYTES);
+    return 0;
+}
+
+void lh_net_close(lh_net *net) {
+    lh_loop_close(&net->loop);
+    lh_slab_fini(&net->sockets);
+    lh_free(net->scratch);
+}
+
+int lh_net_claim_scratch(lh_net *net) {
+    lh_socket *borrower = net->borrower;
+    if (!borrower) return 0;
+    lh_buffer own = {0};
+    const int rv = lh_buffer_append(&own, lh_buffer_bytes(&borrower->in), borrower->in.length);
+    if (rv < 0) return rv;
+    borrower->in = own;
+    net->borrower = NULL;
+    return 0;
+}

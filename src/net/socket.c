@@ -1,0 +1,240 @@
+/* Readiness is remembered here (`is_readable`, `is_writable`), because the poll is edge-triggered: an edge sets a flag, an
+ * EAGAIN (or a short read, which tells the same) clears it. A flag that is set wrongly costs one system call; one that is
+ * cleared wrongly would hang, so it is cleared in those two places only. */
+#include "net/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+static const lh_ns HOLD_TIME = 100 * LH_MILLISECOND;
+
+static void on_ready(lh_watch *watch, unsigned events) {
+    lh_socket *socket = LH_CONTAINER(watch, lh_socket, watch);
+    if (events & LH_POLL_HANGUP) socket->has_hangup = true;
+    if (events & LH_POLL_IN) socket->is_readable = true;
+    if (events & LH_POLL_OUT) socket->is_writable = true;
+    if (!socket->events) return;
+    if (socket->reader && socket->is_readable) socket->events->on_readable(socket);
+    /* The callback may have closed the socket: then there is no writer any more. */
+    if (socket->writer && socket->is_writable) socket->events->on_writable(socket);
+}
+
+/* -- Open, adopt, close ------------------------------------------------------------------------------------------- */
+
+lh_socket *lh_socket_adopt(lh_net *net, int fd, int family, int type) {
+    lh_socket *socket = lh_slab_take(&net->sockets);
+    *socket = (lh_socket){
+        .net = net,
+        .family = (int16_t)family,
+        .type = (int16_t)type,
+        .is_readable = true,
+        .is_writable = true,
+    };
+    lh_watch_init(&socket->watch, fd, on_ready);
+    net->open_count++;
+    return socket;
+}
+
+static void set_no_delay(int fd, int family, int type) {
+    if (type != SOCK_STREAM || (family != AF_INET && family != AF_INET6)) return;
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+lh_socket *lh_socket_open(lh_net *net, int family, int type, int *error) {
+    const int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        *error = errno;
+        return NULL;
+    }
+    set_no_delay(fd, family, type);
+    return lh_socket_adopt(net, fd, family, type);
+}
+
+static void drop_input(lh_socket *socket) {
+    if (socket->net->borrower == socket) {
+        socket->net->borrower = NULL;
+        socket->in = (lh_buffer){0};
+    }
+    lh_buffer_reset(&socket->in);
+}
+
+/* A descriptor became free: listeners that wait for one are tried at once. */
+static void release_held(lh_net *net) {
+    for (lh_list *node; (node = lh_list_take_first(&net->held));) {
+        lh_socket *listener = LH_CONTAINER(node, lh_socket, held_node);
+        listener->held_until_ns = 0;
+        if (listener->reader) lh_loop_again(&net->loop, &listener->watch);
+    }
+}
+
+void lh_socket_close(lh_socket *socket) {
+    if (!socket || !lh_socket_is_open(socket)) return;
+    lh_net *net = socket->net;
+    drop_input(socket);
+    lh_poll_remove(&net->loop.poll, &socket->watch);
+    lh_list_remove(&socket->watch.again_node);
+    if (socket->is_listening) lh_list_remove(&socket->held_node);
+    close(socket->watch.fd);
+    socket->watch.fd = -1;
+    socket->reader = socket->writer = NULL;
+    socket->events = NULL;
+    net->open_count--;
+    release_held(net);
+    lh_slab_give(&net->sockets, socket);
+}
+
+void lh_socket_fail(lh_socket *socket, int error) {
+    if (!socket->error) socket->error = error;
+}
+
+int lh_socket_expect(lh_socket *socket) {
+    return lh_poll_add(&socket->net->loop.poll, &socket->watch);
+}
+
+/* -- Server side -------------------------------------------------------------------------------------------------- */
+
+int lh_socket_bind(lh_socket *socket, const lh_address *address) {
+    return bind(socket->watch.fd, (const struct sockaddr *)&address->storage, address->length) < 0 ? -errno : 0;
+}
+
+int lh_socket_listen(lh_socket *socket, int backlog) {
+    if (listen(socket->watch.fd, backlog) < 0) return -errno;
+    if (!socket->is_listening) {
+        socket->is_listening = true;
+        socket->held_until_ns = 0;
+        lh_list_init(&socket->held_node);
+    }
+    socket->is_readable = true;
+    return 0;
+}
+
+/* accept(2) passes on errors that belong to the connection which died while it waited, not to the listener. */
+static bool is_of_the_connection(int error) {
+    switch (error) {
+    case ECONNABORTED:
+    case EINTR:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case EPERM: return true; /* a firewall rule, says accept(2) */
+    default: return false;
+    }
+}
+
+static bool is_shortage(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+lh_ns lh_socket_hold_time(const lh_socket *listener) {
+    return listener->is_listening && listener->held_until_ns ? listener->held_until_ns : LH_NEVER;
+}
+
+int lh_socket_accept(lh_socket *listener, lh_socket **accepted) {
+    if (!listener->is_listening) return -EINVAL;
+    if (listener->held_until_ns) {
+        if (lh_clock_now() < listener->held_until_ns) return -EAGAIN;
+        listener->held_until_ns = 0;
+        lh_list_remove(&listener->held_node);
+    }
+    /* Unlike a short read nothing tells that the queue is empty but EAGAIN; epoll's edge sets the flag again. */
+    if (!listener->is_readable) return -EAGAIN;
+    for (;;) {
+        const int fd = accept4(listener->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            set_no_delay(fd, listener->family, listener->type);
+            *accepted = lh_socket_adopt(listener->net, fd, listener->family, SOCK_STREAM);
+            (*accepted)->is_connected = true;
+            return 0;
+        }
+        const int error = errno;
+        if (error == EAGAIN) {
+            listener->is_readable = false;
+            return -EAGAIN;
+        }
+        if (is_of_the_connection(error)) continue;
+        if (is_shortage(error)) {
+            listener->held_until_ns = lh_loop_deadline(HOLD_TIME);
+            lh_list_remove(&listener->held_node);
+            lh_list_append(&listener->net->held, &listener->held_node);
+        }
+        return -error;
+    }
+}
+
+/* -- Client side -------------------------------------------------------------------------------------------------- */
+
+int lh_socket_connect(lh_socket *socket, const lh_address *address) {
+    if (socket->error) return -socket->error;
+    if (socket->is_connecting) return -EALREADY;
+    int rv;
+    do {
+        rv = connect(socket->watch.fd, (const struct sockaddr *)&address->storage, address->length);
+    } while (rv < 0 && errno == EINTR);
+    if (rv == 0) {
+        socket->is_connected = true;
+        return 0;
+    }
+    if (errno == EINPROGRESS) {
+        socket->is_connecting = true;
+        socket->is_writable = false;
+        return -EINPROGRESS;
+    }
+    /* A datagram socket, and one whose unix peer's queue is full, can try again. */
+    const int error = errno;
+    if (socket->type != SOCK_DGRAM && error != EAGAIN) lh_socket_fail(socket, error);
+    return -error;
+}
+
+int lh_socket_connect_result(lh_socket *socket) {
+    if (socket->error) return -socket->error;
+    int error = 0;
+    socklen_t length = sizeof(error);
+    if (getsockopt(socket->watch.fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) error = errno;
+    if (error == 0) {
+        struct sockaddr_storage peer;
+        socklen_t peer_length = sizeof(peer);
+        /* Registering a socket reports "writable, hung up" before the connect began to matter: only a peer's name proves. */
+        if (getpeername(socket->watch.fd, (struct sockaddr *)&peer, &peer_length) < 0) {
+            socket->is_writable = false;
+            return -EINPROGRESS;
+        }
+        socket->is_connecting = false;
+        socket->is_connected = true;
+        socket->is_readable = true;
+        return 0;
+    }
+    socket->is_connecting = false;
+    lh_socket_fail(socket, error);
+    return -error;
+}
+
+/* -- Names -------------------------------------------------------------------------------------------------------- */
+
+typedef int (*name_fn)(int fd, struct sockaddr *restrict address, socklen_t *restrict length);
+
+static int ask_name(const lh_socket *socket, name_fn ask, lh_address *address) {
+    if (socket->family == LH_SOCKET_PIPE) return -ENOTSOCK;
+    address->length = sizeof(address->storage);
+    if (ask(socket->watch.fd, (struct sockaddr *)&address->storage, &address->length) < 0) return -errno;
+    return 0;
+}
+
+int lh_socket_local_address(const lh_socket *socket, lh_address *address) {
+    return ask_name(socket, getsockname, address);
+}
+
+int lh_socket_peer_address(const lh_socket *socket, lh_address *address) {
+    return ask_name(socket, getpeername, address);
+}
+
+void lh_socket_shutdown(lh_socket *socket, int how) {
+    if (socket->family != LH_SOCKET_PIPE) shutdown(socket->watch.fd, how);
+}

@@ -1,0 +1,207 @@
+/* Receiving. All sockets of a thread receive into one scratch area. The bytes stay there while they are being read (the
+ * socket is then the net's `borrower`, and its `in` buffer points into the scratch); they move to a block of the socket's
+ * own only when another socket wants to receive, or when more must be received behind them. A request that arrives whole
+ * and is read line by line is therefore never copied and never costs a malloc.
+ *
+ * A short receive tells that the kernel's buffer is empty, so no second call is made to learn EAGAIN. The exception is a
+ * hangup that was reported meanwhile: its end-of-file has no edge of its own, so reading goes on until it is seen.
+ *
+ * Neither direction does more than BUDGET bytes per call, lest one fast peer starve the others of the loop. */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BUDGET = 256 * 1024, DIRECT_MIN = 16 * 1024 };
+
+/* -- The input buffer --------------------------------------------------------------------------------------------- */
+
+static bool is_borrowing(const lh_socket *socket) { return socket->net->borrower == socket; }
+
+/* Gives `length` bytes from the front to the caller; they stay readable until the next receive. */
+static void hand_out(lh_socket *socket, size_t length, const char **bytes, size_t *out_length) {
+    *bytes = lh_buffer_bytes(&socket->in);
+    *out_length = length;
+    lh_buffer_consume(&socket->in, length);
+    socket->scanned_bytes = 0;
+    if (socket->in.length == 0 && is_borrowing(socket)) {
+        socket->net->borrower = NULL;
+        socket->in = (lh_buffer){0};
+    }
+}
+
+/* Frees the block of an emptied buffer (kept until now because the last result lay in it). */
+static void relax(lh_socket *socket) {
+    if (socket->in.length == 0 && !is_borrowing(socket)) lh_buffer_relax(&socket->in);
+}
+
+/* -- Receiving ---------------------------------------------------------------------------------------------------- */
+
+/* One system call into `to`; returns bytes, or 0 with the socket's flags telling why nothing came. */
+static size_t receive(lh_socket *socket, char *to, size_t room) {
+    const int fd = socket->watch.fd;
+    ssize_t n;
+    do {
+        n = socket->family == LH_SOCKET_PIPE ? read(fd, to, room) : recv(fd, to, room, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        if ((size_t)n < room && !socket->has_hangup) socket->is_readable = false;
+        return (size_t)n;
+    }
+    if (n == 0) {
+        socket->is_at_end = true;
+    } else if (errno == EAGAIN) {
+        socket->is_readable = false;
+    } else {
+        lh_socket_fail(socket, errno);
+    }
+    return 0;
+}
+
+/* Receives behind what is buffered. `wanted`: how many more bytes the reader needs, if it knows (else 0). Returns the
+ * bytes received, or -ENOMEM. */
+static ssize_t receive_more(lh_socket *socket, size_t wanted) {
+    lh_net *net = socket->net;
+    int rv = lh_net_claim_scratch(net);
+    if (rv < 0) return rv;
+    if (socket->in.length == 0 && wanted <= LH_NET_SCRATCH_BYTES) {
+        const size_t n = receive(socket, net->scratch, LH_NET_SCRATCH_BYTES);
+        if (n == 0) return 0;
+        socket->in = (lh_buffer){.block = net->scratch, .length = n};
+        net->borrower = socket;
+        return (ssize_t)n;
+    }
+    if (wanted >= DIRECT_MIN) { /* a large counted read goes straight to its place */
+        const size_t room = wanted < BUDGET ? wanted : BUDGET;
+        rv = lh_buffer_reserve(&socket->in, room);
+        if (rv < 0) return rv;
+        const size_t n = receive(socket, lh_buffer_end(&socket->in), room);
+        lh_buffer_commit(&socket->in, n);
+        return (ssize_t)n;
+    }
+    const size_t n = receive(socket, net->scratch, LH_NET_SCRATCH_BYTES);
+    rv = lh_buffer_append(&socket->in, net->scratch, n);
+    if (rv < 0) {
+        lh_socket_fail(socket, ENOMEM); /* bytes would be lost: the stream is over */
+        return rv;
+    }
+    return (ssize_t)n;
+}
+
+/* -- Reading ------------------------------------------------------------------------------------------------------ */
+
+/* How many buffered bytes satisfy `stop`; 0 = not yet. */
+static size_t match(lh_socket *socket, const lh_stop *stop) {
+    const lh_buffer *in = &socket->in;
+    if (!stop->terminator) return in->length >= stop->count ? stop->count : 0;
+    const size_t size = stop->terminator_bytes;
+    const char *bytes = lh_buffer_bytes(in);
+    const char *from = bytes + socket->scanned_bytes;
+    const size_t left = in->length - socket->scanned_bytes;
+    const char *hit =
+        size == 1 ? memchr(from, stop->terminator[0], left) : memmem(from, left, stop->terminator, size);
+    if (hit) return (size_t)(hit - bytes) + size;
+    /* The last size - 1 bytes may be the beginning of a terminator whose rest is still under way. */
+    socket->scanned_bytes = in->length >= size ? in->length - (size - 1) : 0;
+    return 0;
+}
+
+static int end_of_stream(const lh_socket *socket) { return socket->error ? -socket->error : LH_STREAM_END; }
+
+static bool is_over(const lh_socket *socket) { return socket->is_at_end || socket->error; }
+
+/* Waiting for more: either for the kernel, or, with the budget spent, for the next turn. */
+static int wait_for_input(lh_socket *socket) {
+    if (socket->is_readable) lh_loop_again(&socket->net->loop, &socket->watch);
+    return LH_STREAM_WAIT;
+}
+
+int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, size_t *length) {
+    relax(socket);
+    size_t budget = BUDGET;
+    for (;;) {
+        lh_buffer *in = &socket->in;
+        if (in->length > 0) {
+            const size_t found = match(socket, stop);
+            if (found > stop->limit_bytes) return -EMSGSIZE;
+            if (found > 0) {
+                hand_out(socket, found, bytes, length);
+                return LH_STREAM_DONE;
+            }
+            if (in->length >= stop->limit_bytes) return -EMSGSIZE;
+        }
+        if (is_over(socket)) {
+            if (in->length == 0) return end_of_stream(socket);
+            hand_out(socket, in->length, bytes, length);
+            return LH_STREAM_DONE;
+        }
+        if (!socket->is_readable || budget == 0) return wait_for_input(socket);
+        const ssize_t n = receive_more(socket, stop->terminator ? 0 : stop->count - in->length);
+        if (n < 0) return (int)n;
+        budget = (size_t)n < budget ? budget - (size_t)n : 0;
+    }
+}
+
+int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, size_t *length) {
+    relax(socket);
+    while (socket->in.length == 0) {
+        if (is_over(socket)) return end_of_stream(socket);
+        if (!socket->is_readable) return LH_STREAM_WAIT;
+        const ssize_t n = receive_more(socket, 0);
+        if (n < 0) return (int)n;
+    }
+    hand_out(socket, count < socket->in.length ? count : socket->in.length, bytes, length);
+    return LH_STREAM_DONE;
+}
+
+/* -- Writing ------------------------------------------------------------------------------------------------------ */
+
+static ssize_t send_bytes(const lh_socket *socket, const char *bytes, size_t length) {
+    const int fd = socket->watch.fd;
+    ssize_t n;
+    do {
+        n = socket->family == LH_SOCKET_PIPE ? write(fd, bytes, length) : send(fd, bytes, length, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* What a failed send means: 0 = wait, else the error. EPIPE and the like end writing only: what the peer sent before may
+ * still be read. */
+static int send_failure(lh_socket *socket, int error) {
+    if (error != EAGAIN) return -error;
+    socket->is_writable = false;
+    return 0;
+}
+
+int lh_stream_write(lh_socket *socket, const char *bytes, size_t length, size_t *written) {
+    if (socket->error) return -socket->error;
+    size_t budget = BUDGET;
+    while (*written < length) {
+        if (!socket->is_writable) return LH_STREAM_WAIT;
+        if (budget == 0) {
+            lh_loop_again(&socket->net->loop, &socket->watch);
+            return LH_STREAM_WAIT;
+        }
+        const size_t left = length - *written;
+        const ssize_t n = send_bytes(socket, bytes + *written, left < budget ? left : budget);
+        if (n < 0) return send_failure(socket, errno);
+        *written += (size_t)n;
+        budget -= (size_t)n;
+    }
+    return LH_STREAM_DONE;
+}
+
+int lh_stream_write_vector(lh_socket *socket, const struct iovec *pieces, int count, size_t *written) {
+    *written = 0;
+    if (socket->error) return -socket->error;
+    if (!socket->is_writable) return 0;
+    ssize_t n;
+    do { /* SIGPIPE is ignored process-wide, so writev needs no MSG_NOSIGNAL */
+        n = writev(socket->watch.fd, pieces, count > IOV_MAX ? IOV_MAX : count);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) return send_failure(socket, errno);
+    *written = (size_t)n;
+    return 0;
+}

@@ -1,0 +1,159 @@
+/* A blocking function of the API is a Lua function of the built-in library around a C function, so the frame that a script
+ * called is not always the innermost one. `api_level` finds it: from the C function outwards as long as the callers are
+ * built-in. What LuaJIT knows of its name is how the script wrote it; where it knows none (pcall(e.read, e)) the table of
+ * registered names does. */
+#include "runtime/errors.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+bool lh_is_internal_source(const char *source) { return strncmp(source, "=mtev/", 6) == 0; }
+
+const char *lh_error_text(int error) {
+    static _Thread_local char text[128];
+    return strerror_r(error, text, sizeof(text)); /* the GNU one returns its own constant or `text` */
+}
+
+/* -- Position and name -------------------------------------------------------------------------------------------- */
+
+static void push_position(lua_State *L) {
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline > 0 && !lh_is_internal_source(ar.source)) {
+            lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+            return;
+        }
+    }
+    lua_pushliteral(L, "");
+}
+
+int lh_raise(lua_State *L, const char *format, ...) {
+    luaL_checkstack(L, 6, "error");
+    push_position(L);
+    va_list arguments;
+    va_start(arguments, format);
+    lua_pushvfstring(L, format, arguments);
+    va_end(arguments);
+    lua_concat(L, 2);
+    lua_error(L);
+    __builtin_unreachable();
+}
+
+/* Finds the frame of the API function that the script called. */
+static bool find_api_frame(lua_State *L, lua_Debug *found) {
+    if (!lua_getstack(L, 0, found)) return false;
+    lua_Debug ar;
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "S", &ar);
+        if (!lh_is_internal_source(ar.source)) break;
+        *found = ar;
+    }
+    return true;
+}
+
+const char *lh_pop_function_name(lua_State *L) {
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_NAMES);
+    lua_insert(L, -2);
+    lua_rawget(L, -2);
+    const char *name = lua_tostring(L, -1); /* stays valid: the table keeps it */
+    lua_pop(L, 2);
+    return name;
+}
+
+int lh_raise_argument(lua_State *L, int index, const char *what) {
+    luaL_checkstack(L, 6, "error");
+    lua_Debug ar;
+    const char *name = "?", *registered = NULL;
+    bool is_method = false;
+    if (find_api_frame(L, &ar)) {
+        lua_getinfo(L, "nf", &ar);
+        registered = lh_pop_function_name(L);
+        is_method = registered ? strchr(registered, ':') != NULL : strcmp(ar.namewhat, "method") == 0;
+        if (ar.name) {
+            name = ar.name;
+        } else if (registered) {
+            const char *dot = strpbrk(registered, ".:");
+            name = dot ? dot + 1 : registered;
+        }
+    }
+    if (is_method && --index == 0) lh_raise(L, "calling '%s' on bad self (%s)", name, what);
+    lh_raise(L, "bad argument #%d to '%s' (%s)", index, name, what);
+}
+
+int lh_raise_type(lua_State *L, int index, const char *expected) {
+    lh_raise_argument(L, index, lua_pushfstring(L, "%s expected, got %s", expected, luaL_typename(L, index)));
+}
+
+/* -- Arguments ---------------------------------------------------------------------------------------------------- */
+
+const char *lh_check_string(lua_State *L, int index, size_t *length) {
+    const char *string = lua_tolstring(L, index, length);
+    if (!string) lh_raise_type(L, index, "string");
+    return string;
+}
+
+const char *lh_check_name(lua_State *L, int index) {
+    size_t length;
+    const char *name = lh_check_string(L, index, &length);
+    if (strlen(name) != length) lh_raise_argument(L, index, "string contains NUL");
+    return name;
+}
+
+double lh_check_number(lua_State *L, int index) {
+    const double number = lua_tonumber(L, index);
+    if (number == 0 && !lua_isnumber(L, index)) lh_raise_type(L, index, "number");
+    if (isnan(number)) lh_raise_argument(L, index, "number is NaN");
+    return number;
+}
+
+int64_t lh_check_integer(lua_State *L, int index, int64_t min, int64_t max) {
+    const double number = trunc(lh_check_number(L, index));
+    if (number < (double)min || number > (double)max) {
+        char text[96];
+        snprintf(text, sizeof(text), "number from %lld to %lld expected, got %.14g", (long long)min, (long long)max, number);
+        lh_raise_argument(L, index, text);
+    }
+    return (int64_t)number;
+}
+
+unsigned lh_check_port(lua_State *L, int index) {
+    const double number = lh_check_number(L, index);
+    if (number != trunc(number) || number < 0 || number > 65535) {
+        lh_raise_argument(L, index, "port must be an integer from 0 to 65535");
+    }
+    return (unsigned)number;
+}
+
+lh_ns lh_check_timeout(lua_State *L, int index) {
+    return lua_isnoneornil(L, index) ? LH_NEVER : lh_clock_from_seconds(lh_check_number(L, index));
+}
+
+/* -- Failures ----------------------------------------------------------------------------------------------------- */
+
+int lh_push_nil_error(lua_State *L, const char *message) {
+    lua_pushnil(L);
+    lua_pushstring(L, message);
+    return 2;
+}
+
+int lh_push_nil_errno(lua_State *L, int error) {
+    lua_pushnil(L);
+    lua_pushinteger(L, error);
+    lua_pushstring(L, lh_error_text(error));
+    return 3;
+}
+
+int lh_push_minus1_error(lua_State *L, const char *message) {
+    lua_pushinteger(L, -1);
+    lua_pushstring(L, message);
+    return 2;
+}
+
+int lh_push_minus1_errno(lua_State *L, int error) {
+    lua_pushinteger(L, -1);
+    lua_pushinteger(L, error);
+    lua_pushstring(L, lh_error_text(error));
+    return 3;
+}

@@ -1,0 +1,58 @@
+/* How C functions of the API check arguments, raise, and return failures.
+ *
+ * Misuse raises, with the position of the script's code and the name the script used; the world's failures return, in one
+ * of four shapes, each with one pusher here. Texts start lower-case and have no full stop.
+ *
+ * Owner: strings belong to the Lua values they came from.
+ * Thread: the state's own.
+ * Errors: functions that say "raises" do not return then. */
+#pragma once
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "runtime/state.h"
+
+/* Raises `format` (lua_pushfstring) with the position of the innermost code that is the script's. */
+int lh_raise(lua_State *L, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
+
+/* Raises "bad argument #n to 'f' (what)"; `index` counts as on the stack, a method's self is not counted in the text. */
+int lh_raise_argument(lua_State *L, int index, const char *what) __attribute__((noreturn));
+
+/* Raises "... (`expected` expected, got ...)". */
+int lh_raise_type(lua_State *L, int index, const char *expected) __attribute__((noreturn));
+
+/* A string (or a number, converted in place); raises else. */
+const char *lh_check_string(lua_State *L, int index, size_t *length);
+
+/* The same without NUL bytes: a path, an address. */
+const char *lh_check_name(lua_State *L, int index);
+
+/* A number (or a numeric string); NaN raises. */
+double lh_check_number(lua_State *L, int index);
+
+/* An integer from `min` to `max`; fractions are cut off, what is outside raises. */
+int64_t lh_check_integer(lua_State *L, int index, int64_t min, int64_t max);
+
+/* 0..65535, as number or numeric string; raises else. */
+unsigned lh_check_port(lua_State *L, int index);
+
+/* A timeout in seconds: nil and infinity = LH_NEVER, 0 and less = 0; NaN and other types raise. */
+lh_ns lh_check_timeout(lua_State *L, int index);
+
+/* `nil, message` */
+int lh_push_nil_error(lua_State *L, const char *message);
+/* `nil, errno, strerror` */
+int lh_push_nil_errno(lua_State *L, int error);
+/* `-1, message` */
+int lh_push_minus1_error(lua_State *L, const char *message);
+/* `-1, errno, strerror` */
+int lh_push_minus1_errno(lua_State *L, int error);
+
+/* strerror for a positive errno, thread-safe; valid until the thread's next call. */
+const char *lh_error_text(int error);
+
+/* True for chunks of the built-in library, whose frames are not the script's. */
+bool lh_is_internal_source(const char *source);
+
+/* The registered name of the function on top of the stack ("mtev.sleep", "eventer:read"), or NULL; pops it. */
+const char *lh_pop_function_name(lua_State *L);

@@ -1,0 +1,322 @@
+#include "runtime/eventer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "runtime/errors.h"
+#include "runtime/log.h"
+
+#define EVENTER "mtev.eventer"
+
+/* -- Waiting ------------------------------------------------------------------------------------------------------- */
+
+static const lh_io_wait *io_wait_of(const lh_task *task) { return LH_CONTAINER(task->wait, const lh_io_wait, wait); }
+
+static void **waiter_slot(lh_socket *socket, bool is_writing) {
+    return is_writing ? &socket->writer : &socket->reader;
+}
+
+void lh_io_check_free(lua_State *L, const lh_socket *socket, bool is_writing) {
+    if (is_writing ? socket->writer : socket->reader) {
+        lh_raise(L, "mtev.eventer: busy (another coroutine is %s)", is_writing ? "sending" : "receiving");
+    }
+}
+
+/* The socket has one waiter less; if its handle is gone too, that was the last use. */
+static void leave(lh_socket *socket, bool is_writing) {
+    *waiter_slot(socket, is_writing) = NULL;
+    if (socket->is_orphan && !socket->reader && !socket->writer) lh_socket_close(socket);
+}
+
+void lh_io_withdraw(lh_task *task) { leave(task->object, io_wait_of(task)->is_writing); }
+
+int lh_io_on_deadline(lh_task *task, lua_State *T) {
+    lh_io_withdraw(task);
+    return io_wait_of(task)->fail(T, "timeout");
+}
+
+static void attempt(lh_socket *socket, lh_task *task) {
+    const lh_io_wait *wait = io_wait_of(task);
+    const int n = wait->attempt(task, task->L, socket);
+    if (n == LH_TASK_STAY) return;
+    leave(socket, wait->is_writing);
+    lh_task_resume(task, n);
+}
+
+static void on_readable(lh_socket *socket) { attempt(socket, socket->reader); }
+static void on_writable(lh_socket *socket) { attempt(socket, socket->writer); }
+
+static const lh_socket_events events = {.on_readable = on_readable, .on_writable = on_writable};
+
+int lh_io_park(lh_task *task, lua_State *L, lh_socket *socket, const lh_io_wait *wait, lh_ns deadline) {
+    const int rv = lh_socket_expect(socket);
+    if (rv < 0) return wait->fail(L, lh_error_text(-rv));
+    *waiter_slot(socket, wait->is_writing) = task;
+    task->object = socket;
+    return lh_task_park(task, L, &wait->wait, deadline);
+}
+
+/* -- Handles ------------------------------------------------------------------------------------------------------- */
+
+static void on_owner_end(lh_owned *owned) {
+    lh_eventer *eventer = LH_CONTAINER(owned, lh_eventer, owned);
+    lh_eventer_close(eventer);
+    eventer->life = LH_EVENTER_ENDED;
+}
+
+/* Where the script made it; only worth the time while somebody reads debug/lua. */
+static char *creation_point(lua_State *L) {
+    static const char name[] = "debug/lua";
+    if (!*lh_log_flag(lh_log_get(name, sizeof(name) - 1))) return NULL;
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline <= 0 || lh_is_internal_source(ar.source)) continue;
+        char text[LUA_IDSIZE + 16];
+        const int length = snprintf(text, sizeof(text), "%s:%d", ar.short_src, ar.currentline);
+        return lh_alloc_copy(text, (size_t)length);
+    }
+    return NULL;
+}
+
+static lh_eventer *push_handle(lua_State *L, lh_socket *socket, lh_task *owner, int directions) {
+    lh_eventer *eventer = lua_newuserdata(L, sizeof(*eventer));
+    *eventer = (lh_eventer){.life = LH_EVENTER_CLOSED, .directions = (uint8_t)directions};
+    lh_list_init(&eventer->owned.owned_node);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, lh_state_here()->eventer_ref);
+    lua_setmetatable(L, -2);
+    /* From here on nothing raises. */
+    eventer->socket = socket;
+    eventer->owner = owner;
+    eventer->owned.on_owner_end = on_owner_end;
+    lh_list_append(&owner->owned, &eventer->owned.owned_node);
+    eventer->life = LH_EVENTER_OPEN;
+    return eventer;
+}
+
+lh_eventer *lh_eventer_push(lua_State *L, lh_socket *take_socket) {
+    take_socket->events = &events;
+    lh_eventer *eventer =
+        push_handle(L, take_socket, lh_state_here()->running, LH_EVENTER_READS | LH_EVENTER_WRITES);
+    eventer->created_at = creation_point(L);
+    return eventer;
+}
+
+static void wake_closed(lh_task *task) {
+    if (task) lh_task_wake(task, io_wait_of(task)->fail(task->L, "closed"));
+}
+
+/* Ends the directions that only this handle may use, waking who is parked there; the handle keeps nothing. */
+static void release_socket(lh_eventer *eventer) {
+    lh_socket *socket = eventer->socket;
+    lh_task *reader = eventer->directions & LH_EVENTER_READS ? socket->reader : NULL;
+    lh_task *writer = eventer->directions & LH_EVENTER_WRITES ? socket->writer : NULL;
+    if (reader) socket->reader = NULL;
+    if (writer) socket->writer = NULL;
+    wake_closed(reader);
+    wake_closed(writer);
+    if (eventer->sibling) {
+        eventer->sibling->sibling = NULL;
+        lh_socket_shutdown(socket, eventer->directions & LH_EVENTER_WRITES ? SHUT_WR : SHUT_RD);
+    } else {
+        lh_socket_close(socket);
+    }
+}
+
+static void detach(lh_eventer *eventer, lh_eventer_life life) {
+    lh_list_remove(&eventer->owned.owned_node);
+    eventer->socket = NULL;
+    eventer->sibling = NULL;
+    eventer->life = (uint8_t)life;
+    lh_free(eventer->created_at);
+    eventer->created_at = NULL;
+}
+
+void lh_eventer_close(lh_eventer *eventer) {
+    if (eventer->life != LH_EVENTER_OPEN) return;
+    release_socket(eventer);
+    detach(eventer, LH_EVENTER_CLOSED);
+}
+
+static int eventer_gc(lua_State *L) {
+    lh_eventer *eventer = lua_touserdata(L, 1);
+    if (eventer->life != LH_EVENTER_OPEN) return 0;
+    lh_socket *socket = eventer->socket;
+    if (eventer->created_at) {
+        lh_log_print("debug/lua", "an eventer made at %s was collected without being closed\n", eventer->created_at);
+    }
+    if (!lh_state_here()->is_closing && !eventer->sibling && (socket->reader || socket->writer)) {
+        socket->is_orphan = true; /* the wait under way still needs it */
+        detach(eventer, LH_EVENTER_CLOSED);
+        return 0;
+    }
+    if (lh_state_here()->is_closing) socket->reader = socket->writer = NULL;
+    lh_eventer_close(eventer);
+    return 0;
+}
+
+/* -- own and split --------------------------------------------------------------------------------------------------- */
+
+static bool is_busy(const lh_eventer *eventer) {
+    return (eventer->directions & LH_EVENTER_READS && eventer->socket->reader) ||
+           (eventer->directions & LH_EVENTER_WRITES && eventer->socket->writer);
+}
+
+static void check_not_busy(lua_State *L, const lh_eventer *eventer) {
+    if (is_busy(eventer)) {
+        const bool is_receiving = eventer->directions & LH_EVENTER_READS && eventer->socket->reader;
+        lh_raise(L, "mtev.eventer: busy (another coroutine is %s)", is_receiving ? "receiving" : "sending");
+    }
+}
+
+static int eventer_own(lua_State *L) {
+    lh_eventer *old = lh_check_any_eventer(L, 1);
+    lh_task *task = lh_task_current(L, "eventer:own");
+    if (old->life == LH_EVENTER_CLOSED || old->life == LH_EVENTER_ENDED) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lh_check_eventer(L, 1);
+    lua_settop(L, 1);
+    if (old->owner == task) return 1;
+    check_not_busy(L, old);
+    lh_eventer *new = push_handle(L, old->socket, task, old->directions);
+    new->sibling = old->sibling;
+    if (new->sibling) new->sibling->sibling = new;
+    new->created_at = old->created_at;
+    old->created_at = NULL;
+    detach(old, LH_EVENTER_DISOWNED);
+    return 1;
+}
+
+static int eventer_split(lua_State *L) {
+    lh_eventer *old = lh_check_own_eventer(L, 1, 0);
+    if (old->directions != (LH_EVENTER_READS | LH_EVENTER_WRITES)) lh_raise(L, "mtev.eventer is split already");
+    check_not_busy(L, old);
+    lh_socket *socket = old->socket;
+    lh_task *owner = old->owner;
+    lh_eventer *reader = push_handle(L, socket, owner, LH_EVENTER_READS);
+    detach(old, LH_EVENTER_DISOWNED);
+    lh_eventer *writer = push_handle(L, socket, owner, LH_EVENTER_WRITES);
+    reader->sibling = writer;
+    writer->sibling = reader;
+    return 2;
+}
+
+/* -- Checks ---------------------------------------------------------------------------------------------------------- */
+
+lh_eventer *lh_check_any_eventer(lua_State *L, int index) {
+    if (lua_type(L, index) == LUA_TUSERDATA && lua_getmetatable(L, index)) {
+        const bool is_eventer = lua_topointer(L, -1) == lh_state_here()->eventer_metatable;
+        lua_pop(L, 1);
+        if (is_eventer) return lua_touserdata(L, index);
+    }
+    lh_raise_type(L, index, EVENTER);
+}
+
+lh_eventer *lh_check_eventer(lua_State *L, int index) {
+    lh_eventer *eventer = lh_check_any_eventer(L, index);
+    switch (eventer->life) {
+    case LH_EVENTER_OPEN: return eventer;
+    case LH_EVENTER_ENDED: lh_raise(L, "mtev.eventer is closed (its coroutine ended)");
+    case LH_EVENTER_DISOWNED: lh_raise(L, "mtev.eventer is owned by another coroutine");
+    default: lh_raise(L, "mtev.eventer is closed");
+    }
+}
+
+lh_eventer *lh_check_own_eventer(lua_State *L, int index, int directions) {
+    lh_eventer *eventer = lh_check_eventer(L, index);
+    if (eventer->owner != lh_state_here()->running) {
+        lh_raise(L, "cross-coroutine socket call: use event:own()");
+    }
+    if ((eventer->directions & directions) != directions) {
+        lh_raise(L, "mtev.eventer: this half of a split one cannot %s", directions == LH_EVENTER_READS ? "read" : "write");
+    }
+    return eventer;
+}
+
+/* -- Addresses --------------------------------------------------------------------------------------------------------- */
+
+static const char *cannot_translate(lua_State *L, const char *text) {
+    return lua_pushfstring(L, "Cannot translate '%s' to IP", text);
+}
+
+const char *lh_check_target(lua_State *L, const lh_socket *socket, int index, int port_index, lh_address *address) {
+    size_t length;
+    const char *text = lh_check_string(L, index, &length);
+    if (socket->family == AF_UNIX) {
+        return lh_address_unix(address, text, length) < 0 ? lh_error_text(ENAMETOOLONG) : NULL;
+    }
+    text = lh_check_name(L, index);
+    const unsigned port = lh_check_port(L, port_index);
+    if (lh_address_parse_ip(address, text, port) < 0) return cannot_translate(L, text);
+    if (socket->family == LH_SOCKET_PIPE) return lh_error_text(ENOTSOCK);
+    if (lh_address_family(address) != socket->family) return lh_error_text(EAFNOSUPPORT);
+    return NULL;
+}
+
+/* -- tostring -------------------------------------------------------------------------------------------------------- */
+
+static const char *kind_of(const lh_socket *socket) {
+    if (socket->family == LH_SOCKET_PIPE) return "pipe";
+    if (socket->family == AF_UNIX) return socket->type == SOCK_DGRAM ? "unix datagram" : "unix";
+    return socket->type == SOCK_DGRAM ? "udp" : "tcp";
+}
+
+static void add_name(lua_State *L, const char *before, const lh_address *address) {
+    char host[LH_ADDRESS_TEXT_MAX];
+    lh_address_host(address, host);
+    if (lh_address_family(address) == AF_UNIX) {
+        lua_pushfstring(L, "%s%s", before, host);
+    } else {
+        const char *format = lh_address_family(address) == AF_INET6 ? "%s[%s]:%d" : "%s%s:%d";
+        lua_pushfstring(L, format, before, host, (int)lh_address_port(address));
+    }
+    lua_concat(L, 2);
+}
+
+static int eventer_tostring(lua_State *L) {
+    static const char *const lives[] = {"open", "closed", "closed", "owned by another coroutine"};
+    const lh_eventer *e = lh_check_any_eventer(L, 1);
+    if (e->life != LH_EVENTER_OPEN) {
+        lua_pushfstring(L, "mtev.eventer: %s", lives[e->life]);
+        return 1;
+    }
+    lua_pushfstring(L, "mtev.eventer: %s", kind_of(e->socket));
+    lh_address address;
+    if (lh_socket_local_address(e->socket, &address) == 0) add_name(L, " ", &address);
+    if (lh_socket_peer_address(e->socket, &address) == 0) add_name(L, " -> ", &address);
+    return 1;
+}
+
+/* -- The type -------------------------------------------------------------------------------------------------------- */
+
+static const luaL_Reg own_methods[] = {{"own", eventer_own}, {"split", eventer_split}, {NULL, NULL}};
+
+static void set_methods(lua_State *L, int index, const luaL_Reg *methods) {
+    for (; methods->name; methods++) {
+        lua_pushcfunction(L, methods->func);
+        lua_setfield(L, index, methods->name);
+    }
+}
+
+void lh_eventer_open_type(lua_State *L, const luaL_Reg *methods) {
+    lh_state *state = lh_state_here();
+    lua_newtable(L);
+    const int table = lua_gettop(L);
+    set_methods(L, table, own_methods);
+    set_methods(L, table, methods);
+    lua_newtable(L);
+    lua_pushvalue(L, table);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, eventer_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pushcfunction(L, eventer_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_pushliteral(L, EVENTER);
+    lua_setfield(L, -2, "__name");
+    state->eventer_metatable = lua_topointer(L, -1);
+    state->eventer_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+}

@@ -1,0 +1,81 @@
+/* mtev.eventer: a socket or pipe as scripts hold it.
+ *
+ * An eventer is a handle: a userdata that points at an lh_socket and belongs to a task. When the task ends its eventers
+ * are closed. `own` makes a new handle and leaves the old one dead; `split` makes two, one per direction, that share the
+ * socket. A task that waits for a socket waits on the lh_socket, not on the handle, so the handle may be collected
+ * meanwhile: the socket is then closed when the wait ends.
+ *
+ * Owner: the handle is Lua's; the socket is closed with its last handle.
+ * Thread: the state's own.
+ * Errors: lh_check_eventer and lh_eventer_expect raise; the rest cannot fail. */
+#pragma once
+#include "net/socket.h"
+#include "runtime/task.h"
+
+typedef enum lh_eventer_life {
+    LH_EVENTER_OPEN,
+    LH_EVENTER_CLOSED,   /* by close */
+    LH_EVENTER_ENDED,    /* because the owning task ended */
+    LH_EVENTER_DISOWNED, /* another handle has taken over */
+} lh_eventer_life;
+
+enum { LH_EVENTER_READS = 1, LH_EVENTER_WRITES = 2 };
+
+typedef struct lh_eventer lh_eventer;
+
+struct lh_eventer {
+    lh_owned owned;       /* in its task's list while open */
+    lh_socket *socket;    /* NULL unless open */
+    lh_task *owner;       /* valid while linked */
+    lh_eventer *sibling;  /* the other half after a split, while that is open */
+    char *created_at;     /* "script.lua:12"; kept only while debug/lua is enabled */
+    uint8_t life;         /* lh_eventer_life */
+    uint8_t directions;   /* LH_EVENTER_* it may use */
+};
+
+/* Pushes a handle that owns `socket` for the running task. */
+lh_eventer *lh_eventer_push(lua_State *L, lh_socket *take_socket);
+
+/* The eventer at `index`; raises when it is none, closed or disowned. */
+lh_eventer *lh_check_eventer(lua_State *L, int index);
+
+/* The same, and raises when the running task does not own it or it lacks `directions`. */
+lh_eventer *lh_check_own_eventer(lua_State *L, int index, int directions);
+
+/* The eventer at `index` in whatever state, or a raise. */
+lh_eventer *lh_check_any_eventer(lua_State *L, int index);
+
+/* Closes; idempotent. Tasks parked on it wake with their call's failure and "closed". */
+void lh_eventer_close(lh_eventer *eventer);
+
+/* -- Waiting for a socket -- */
+
+/* How a parked task goes on when its socket is ready. */
+typedef struct lh_io_wait {
+    lh_wait wait;          /* .on_deadline and .withdraw: usually lh_io_* below */
+    bool is_writing;       /* waits in `writer`, else in `reader` */
+    /* Tries the operation; pushes its results on T and returns their number, or LH_TASK_STAY. */
+    int (*attempt)(lh_task *task, lua_State *T, lh_socket *socket);
+    /* Pushes the call's failure with `message`. */
+    int (*fail)(lua_State *T, const char *message);
+} lh_io_wait;
+
+/* Raises when another task is parked on that direction of the socket. */
+void lh_io_check_free(lua_State *L, const lh_socket *socket, bool is_writing);
+
+/* Parks the running task until `wait->attempt` succeeds or the deadline comes; to be returned. When the socket cannot be
+ * watched it returns the call's failure. `lh_task_may_park` has been called. */
+int lh_io_park(lh_task *task, lua_State *L, lh_socket *socket, const lh_io_wait *wait, lh_ns deadline);
+
+/* For lh_wait: the task leaves the socket it waits on. */
+void lh_io_withdraw(lh_task *task);
+
+/* For lh_wait: leaves, and pushes the failure "timeout". */
+int lh_io_on_deadline(lh_task *task, lua_State *T);
+
+/* Creates the metatable; `methods` ends with a NULL name. Leaves the table of methods on the stack. */
+void lh_eventer_open_type(lua_State *L, const luaL_Reg *methods);
+
+/* The address for `socket` that a script gave at `index`, `port_index`: an IP literal and port, or a unix path. Misuse
+ * raises; NULL on success, else why there is none (valid while it stays on the stack). */
+const char *lh_check_target(lua_State *L, const lh_socket *socket, int index, int port_index, lh_address *address);

@@ -1,0 +1,222 @@
+#include "runtime/program.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "loop/signals.h"
+#include "runtime/errors.h"
+#include "runtime/log.h"
+#include "runtime/script.h"
+#include "runtime/shared.h"
+#include "runtime/task.h"
+#include "runtime/traceback.h"
+
+static lh_program program;
+static void (*open_api_of_states)(lua_State *L);
+
+const lh_options *lh_program_options(void) { return &program.options; }
+
+static lh_state *state_of_loop(lh_loop *loop) { return LH_CONTAINER(lh_net_of(loop), lh_state, net); }
+
+void lh_program_exit(int status) {
+    lh_log_flush();
+    fflush(NULL);
+    lh_log_flush();
+    _exit(status & 0xff);
+}
+
+int lh_program_failure_status(void) { return program.options.is_luamtev ? 255 : 1; }
+
+/* -- The end ------------------------------------------------------------------------------------------------------ */
+
+static void stop_all(void) {
+    atomic_store(&program.is_stopping, true);
+    for (int i = 0; i < program.options.thread_count; i++) {
+        if (program.states[i]) lh_loop_stop(&program.states[i]->net.loop);
+    }
+}
+
+static bool is_all_quiet(void) {
+    if (program.idle_count < program.options.thread_count) return false;
+    for (int i = 0; i < program.options.thread_count; i++) {
+        if (!lh_mailbox_is_empty(&program.states[i]->net.loop.mailbox)) return false;
+    }
+    return true;
+}
+
+/* A mail to an idle thread keeps the program from ending: either it is still in the mailbox, or the thread has called
+ * on_busy before taking it. Both are looked at under the mutex. */
+static void on_idle(lh_loop *loop) {
+    (void)loop;
+    if (program.options.is_luamtev) return; /* runs until it is told to end */
+    pthread_mutex_lock(&program.mutex);
+    program.idle_count++;
+    if (is_all_quiet()) {
+        size_t waiting_count = 0;
+        for (int i = 0; i < program.options.thread_count; i++) waiting_count += program.states[i]->task_count;
+        if (waiting_count > 0) {
+            atomic_store(&program.is_deadlock, true);
+            atomic_store(&program.status, 1);
+        }
+        stop_all();
+    }
+    pthread_mutex_unlock(&program.mutex);
+}
+
+static void on_busy(lh_loop *loop) {
+    (void)loop;
+    if (program.options.is_luamtev) return;
+    pthread_mutex_lock(&program.mutex);
+    program.idle_count--;
+    pthread_mutex_unlock(&program.mutex);
+}
+
+static bool on_turn(lh_loop *loop) {
+    lh_state *state = state_of_loop(loop);
+    const bool has_more = lh_task_run_ready(state);
+    if (!has_more) lh_log_flush_stdio();
+    return has_more;
+}
+
+static void on_signal(lh_loop *loop, int signal) {
+    (void)loop;
+    if (signal == SIGHUP) return; /* no stream has a file to reopen yet: built-in ones have descriptors only */
+    pthread_mutex_lock(&program.mutex);
+    atomic_store(&program.status, 128 + signal);
+    stop_all();
+    pthread_mutex_unlock(&program.mutex);
+}
+
+static void report_deadlock(lh_state *state) {
+    if (state->task_count == 0) return;
+    lh_traceback_push_all(state->L, state);
+    lh_log_print("error/lua", "%s: deadlock: everything waits, and nothing can wake it\n%s", program.options.program,
+                 lua_tostring(state->L, -1));
+    lua_pop(state->L, 1);
+}
+
+/* -- Errors ------------------------------------------------------------------------------------------------------- */
+
+static int to_string(lua_State *L) {
+    lua_getglobal(L, "tostring");
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+/* The error value on top of T as text, on top of L. */
+static const char *error_text(lua_State *L, lua_State *T) {
+    lua_pushcfunction(L, to_string);
+    lua_pushvalue(T, -1);
+    lua_xmove(T, L, 1);
+    if (lua_pcall(L, 1, 1, 0) != 0 || !lua_tostring(L, -1)) return "(error object cannot be shown)";
+    return lua_tostring(L, -1);
+}
+
+static void on_error(lh_state *state, lh_task *task) {
+    lua_State *L = state->L;
+    lua_settop(L, 0);
+    const char *text = error_text(L, task->L);
+    lh_traceback_push(L, state, task);
+    lh_log_print("error/lua", "%s: %s\n%s\n", program.options.program, text, lua_tostring(L, -1));
+    lua_settop(L, 0);
+    if (!program.options.is_keep_going) lh_program_exit(lh_program_failure_status());
+}
+
+static void on_main_end(lh_state *state, lua_State *T) {
+    (void)state;
+    if (program.options.is_luamtev || lua_gettop(T) < 1 || lua_type(T, 1) != LUA_TNUMBER) return;
+    const double status = lua_tonumber(T, 1);
+    if (status >= 0 && status <= 255 && status == (int)status && status != 0) atomic_store(&program.status, (int)status);
+}
+
+/* -- Threads ------------------------------------------------------------------------------------------------------ */
+
+static void publish(lh_state *state) {
+    pthread_mutex_lock(&program.mutex);
+    program.states[state->index] = state;
+    if (atomic_load(&program.is_stopping)) lh_loop_stop(&state->net.loop);
+    pthread_mutex_unlock(&program.mutex);
+}
+
+static void withdraw(const lh_state *state) {
+    pthread_mutex_lock(&program.mutex);
+    program.states[state->index] = NULL;
+    pthread_mutex_unlock(&program.mutex);
+}
+
+/* Opens the state of thread `index`, or ends the process. */
+static lh_state *open_state(int index) {
+    lh_state *state = lh_alloc(sizeof(*state));
+    if (!lh_state_open(state, &program, index, open_api_of_states)) lh_program_exit(1);
+    state->net.loop.on_turn = on_turn;
+    state->net.loop.on_idle = on_idle;
+    state->net.loop.on_busy = on_busy;
+    return state;
+}
+
+static void run_state(lh_state *state) {
+    publish(state);
+    lh_script_start(state);
+    lh_loop_run(&state->net.loop);
+    if (atomic_load(&program.is_deadlock)) report_deadlock(state);
+}
+
+static void close_state(lh_state *state) {
+    withdraw(state);
+    lh_state_close(state);
+    lh_free(state);
+}
+
+static void *run_thread(void *argument) {
+    const int index = (int)(intptr_t)argument;
+    char name[16];
+    snprintf(name, sizeof(name), "default/%d", index);
+    pthread_setname_np(pthread_self(), name);
+    lh_state *state = open_state(index);
+    run_state(state);
+    return state;
+}
+
+/* Other threads' states are closed only when every loop has stopped: until then mails may be sent to them. */
+static void run_all(void) {
+    const int count = program.options.thread_count;
+    pthread_t *threads = lh_alloc((size_t)count * sizeof(*threads));
+    lh_state *first = open_state(0);
+    lh_signals_install(&first->net.loop, on_signal);
+    for (int i = 1; i < count; i++) {
+        if (pthread_create(&threads[i], NULL, run_thread, (void *)(intptr_t)i) == 0) continue;
+        lh_log_print("error", "%s: cannot create thread %d\n", program.options.program, i);
+        lh_program_exit(1);
+    }
+    run_state(first);
+    for (int i = 1; i < count; i++) pthread_join(threads[i], NULL);
+    lh_free(threads);
+}
+
+int lh_program_run(const lh_options *options, void (*open_api)(lua_State *L)) {
+    program = (lh_program){.options = *options};
+    pthread_mutex_init(&program.mutex, NULL);
+    open_api_of_states = open_api;
+    lh_task_on = (lh_task_events){.on_error = on_error, .on_main_end = on_main_end};
+    program.states = lh_alloc((size_t)options->thread_count * sizeof(*program.states));
+    run_all();
+    for (int i = 0; i < options->thread_count; i++) close_state(program.states[i]);
+    lh_free(program.states);
+    lh_shared_fini();
+    lh_log_flush();
+    return atomic_load(&program.status);
+}
+
+void lh_program_each_other(const lh_state *self, void (*visit)(lh_state *other, void *context), void *context) {
+    pthread_mutex_lock(&program.mutex);
+    for (int i = 0; i < program.options.thread_count; i++) {
+        lh_state *state = program.states[i];
+        if (state && state != self) visit(state, context);
+    }
+    pthread_mutex_unlock(&program.mutex);
+}

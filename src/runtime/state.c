@@ -1,0 +1,136 @@
+#include "runtime/state.h"
+
+#include <lualib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "runtime/log.h"
+#include "runtime/lualib.h"
+#include "runtime/task.h"
+
+_Thread_local lh_state *lh__state_here;
+
+const lh_lualib_file *lh_lualib_find(const char *name) {
+    for (const lh_lualib_file *file = lh_lualib_files; file->name; file++) {
+        if (strcmp(file->name, name) == 0) return file;
+    }
+    return NULL;
+}
+
+static const void *global_function(lua_State *L, const char *name) {
+    lua_getglobal(L, name);
+    const void *f = lua_topointer(L, -1);
+    lua_pop(L, 1);
+    return f;
+}
+
+/* Sets registry[name] to a new table whose keys (and values, by `mode`) are weak. */
+static void make_weak_table(lua_State *L, const char *name, const char *mode) {
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushstring(L, mode);
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_setfield(L, LUA_REGISTRYINDEX, name);
+}
+
+/* Names for the functions of the table on top of the stack: prefix .. key. Functions that have one keep it. */
+static void name_functions(lua_State *L, const char *prefix) {
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_NAMES); /* stack: table, names */
+    lua_pushnil(L);
+    while (lua_next(L, -3)) { /* stack: table, names, key, value */
+        if (lua_isfunction(L, -1) && lua_type(L, -2) == LUA_TSTRING) {
+            lua_pushvalue(L, -1);
+            lua_rawget(L, -4);
+            const bool is_new = lua_isnil(L, -1);
+            lua_pop(L, 1);
+            if (is_new) {
+                lua_pushfstring(L, "%s%s", prefix, lua_tostring(L, -2));
+                lua_rawset(L, -4);
+                continue; /* rawset popped the value with the name */
+            }
+        }
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+static void name_standard_library(lua_State *L) {
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "loaded");
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        if (lua_istable(L, -1) && lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "_G") != 0) {
+            lua_pushfstring(L, "%s.", lua_tostring(L, -2));
+            lua_pushvalue(L, -2);
+            name_functions(L, lua_tostring(L, -2));
+            lua_pop(L, 2);
+        }
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 2);
+    lua_pushvalue(L, LUA_GLOBALSINDEX);
+    name_functions(L, "");
+    lua_pop(L, 1);
+}
+
+static int open_lua(lua_State *L) {
+    lh_state *state = lua_touserdata(L, 1);
+    void (*const *open_api)(lua_State *) = lua_touserdata(L, 2);
+    lua_settop(L, 0);
+    luaL_openlibs(L);
+    state->pcall = global_function(L, "pcall");
+    state->xpcall = global_function(L, "xpcall");
+    lua_newtable(L);
+    state->anchors_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_newtable(L);
+    state->held_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    make_weak_table(L, LH_NAMES, "k");
+    make_weak_table(L, LH_INNER, "kv");
+    make_weak_table(L, LH_FAILED, "v");
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "mtev");
+    (*open_api)(L);
+    lua_getglobal(L, "mtev");
+    name_functions(L, "mtev.");
+    name_standard_library(L);
+    return 0;
+}
+
+void lh_state_name_methods(lua_State *L, const char *prefix) { name_functions(L, prefix); }
+
+bool lh_state_open(lh_state *state, struct lh_program *program, int index, void (*open_api)(lua_State *L)) {
+    *state = (lh_state){.program = program, .index = index, .thread_id = (pid_t)syscall(SYS_gettid)};
+    lh__state_here = state;
+    const int rv = lh_net_open(&state->net);
+    if (rv < 0) {
+        lh_log_print("error", "lhotse: cannot open an event loop: %s\n", strerror(-rv));
+        return false;
+    }
+    lh_slab_init(&state->tasks, sizeof(lh_task));
+    state->L = luaL_newstate();
+    if (!state->L) {
+        lh_log_print("error", "lhotse: cannot create a Lua state: out of memory\n");
+        return false;
+    }
+    lua_pushcfunction(state->L, open_lua);
+    lua_pushlightuserdata(state->L, state);
+    lua_pushlightuserdata(state->L, &open_api);
+    if (lua_pcall(state->L, 2, 0, 0) != 0) {
+        lh_log_print("error", "lhotse: %s\n", lua_tostring(state->L, -1));
+        return false;
+    }
+    return true;
+}
+
+void lh_state_close(lh_state *state) {
+    lh__state_here = state; /* the thread that closes need not be the one that ran */
+    state->is_closing = true;
+    lua_close(state->L);
+    lh_net_close(&state->net);
+    lh_slab_fini(&state->tasks);
+    lh_ptrmap_fini(&state->task_of);
+    lh__state_here = NULL;
+}

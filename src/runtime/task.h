@@ -1,0 +1,134 @@
+/* Tasks: the coroutines that the scheduler knows.
+ *
+ * A task is `running` (its Lua code runs, or it resumed another), `ready` (in the run queue), `parked` (waiting for
+ * something) or gone. There is one way to wait, for every API function:
+ *
+ *     lh_task *task = lh_task_may_park(L, &wait);   raises where yielding is impossible; nothing is armed yet
+ *     ... put `task` where the event will find it ...
+ *     return lh_task_park(task, L, &wait, deadline);
+ *
+ * and one way back: the event takes the task out of that place, pushes the call's results on `task->L` and calls
+ * lh_task_resume (from a loop callback: the code runs at once) or lh_task_wake (from Lua code: it runs when its turn
+ * comes). Deadline and cancellation come through the wait's own functions, so that every way out passes one withdrawal.
+ *
+ * Waiting works at any depth of the script's own coroutines: the innermost yields a token, the replaced
+ * coroutine.resume (lualib/mtev/coroutine.lua) passes it on to the task's own thread, and results travel back down.
+ *
+ * Owner: the state's slab. A task may be gone after anything that runs Lua; who keeps one across that keeps id and pointer
+ * and asks lh_task_is.
+ * Thread: the state's own.
+ * Errors: as each function says. */
+#pragma once
+#include "loop/timer.h"
+#include "runtime/state.h"
+
+/* What a parked task waits for: one constant per API function. Each callback runs with the task still parked. */
+typedef struct lh_wait {
+    const char *name;    /* as scripts call it: "mtev.sleep" */
+    bool is_world;       /* the world outside (a descriptor, a process) ends it: keeps the program alive */
+    /* The deadline has come: take the task out of where it waits, push the results on `T`, return their number;
+     * LH_TASK_STAY: something is on its way, go on waiting without deadline. */
+    int (*on_deadline)(lh_task *task, lua_State *T);
+    /* The wait ends for another reason: take the task out of where it waits. NULL = it is nowhere. */
+    void (*withdraw)(lh_task *task);
+    /* A ready task is cancelled before it could take its `n` results, which lie on top of `T`: pass on what must not be
+     * lost. NULL = nothing. */
+    void (*on_undelivered)(lh_task *task, lua_State *T, int n);
+    /* Pushes the results when the task comes out of the run queue, not before. NULL = they are there. */
+    int (*on_run)(lh_task *task, lua_State *T);
+} lh_wait;
+
+enum { LH_TASK_STAY = -1 };
+
+typedef enum lh_task_status { LH_TASK_GONE, LH_TASK_RUNNING, LH_TASK_READY, LH_TASK_PARKED } lh_task_status;
+
+/* Something that ends with the task that owns it. */
+typedef struct lh_owned {
+    lh_list owned_node;                   /* in lh_task.owned */
+    void (*on_owner_end)(struct lh_owned *owned); /* must unlink */
+} lh_owned;
+
+struct lh_task {
+    lua_State *L;         /* the task's thread, anchored; NULL = gone */
+    lua_State *parked_L;  /* the thread that made the blocking call: L, or a coroutine of the script inside it */
+    const lh_wait *wait;  /* what it waits or waited for last */
+    union {
+        void *object;      /* the wait's own: the thing waited on */
+        lh_ns started_ns;  /* ... or when */
+    };
+    lh_list wait_node;    /* the wait's own: in a queue of waiters */
+    lh_timer timer;       /* its deadline */
+    lh_list owned;        /* lh_owned */
+    uint32_t id;          /* changes when the task ends: tells a reused struct from the one that was meant */
+    int slot;             /* of its anchors; kept when the struct is reused, 0 = none yet */
+    int spawn_line;       /* where it was spawned; the function is anchored */
+    int result_count;     /* values on L that a ready task will be resumed with */
+    uint8_t status;       /* lh_task_status */
+    uint8_t park_attempts;/* since it was cancelled */
+    bool is_cancelled;
+    bool is_started;      /* its function has been entered */
+    bool has_held;        /* its slot in the held values is set */
+    lh_task *ready_next;  /* in the run queue; last: the slab reuses this word */
+};
+
+/* Makes a task of the function and its `n` arguments on top of `L` (popped) and leaves its thread there instead. */
+lh_task *lh_task_new(lh_state *state, lua_State *L, int n);
+
+/* Runs a new task at once, on top of whatever runs now; or queues it when too many lie on one another. */
+void lh_task_start(lh_state *state, lh_task *task);
+
+/* The task that runs now; raises outside one, naming `what`. */
+lh_task *lh_task_current(lua_State *L, const char *what);
+
+/* The task that runs now, if it may block here: raises "attempt to yield across C-call boundary (NAME)", or "coroutine
+ * cancelled". Changes nothing else. */
+lh_task *lh_task_may_park(lua_State *L, const lh_wait *wait);
+
+/* Parks; to be returned from the C function as it is. `deadline` LH_NEVER = none. */
+int lh_task_park(lh_task *task, lua_State *L, const lh_wait *wait, lh_ns deadline);
+
+/* Keeps the value at `index` of `L` alive until the task is resumed. One value; call after lh_task_may_park. */
+void lh_task_hold(lh_task *task, lua_State *L, int index);
+
+/* Puts the running task at the end of the run queue; to be returned. `wait->on_run` gives the results. */
+int lh_task_yield(lh_task *task, lua_State *L, const lh_wait *wait);
+
+/* A parked task becomes ready, with `n` results on top of task->L. */
+void lh_task_wake(lh_task *task, int n);
+
+/* A parked task runs now, with `n` results on top of task->L. Only from loop callbacks. */
+void lh_task_resume(lh_task *task, int n);
+
+/* Ends the task: never to return from the call it is parked in; what it owns is released now. Code inside pcall sees the
+ * error "coroutine cancelled" first. A running task ends when it wants to park. */
+void lh_task_cancel(lh_task *task);
+
+/* Lets the parked call raise `message` (a string value, no position) instead of returning. False when it is not parked. */
+bool lh_task_interrupt(lh_task *task, const char *message);
+
+/* The running task has just parked, but the coroutine around it cannot yield: the wait ends as if it had not begun. */
+void lh_task_unpark(lh_task *task);
+
+/* What a task that does not run waits for ("mtev.sleep"); NULL for one that runs. */
+const char *lh_task_wait_name(const lh_task *task);
+
+/* The task of a thread, or NULL. `thread` may be any address. */
+lh_task *lh_task_of(lh_state *state, const void *thread);
+
+/* True while `task` is still the one that had `id`. */
+static inline bool lh_task_is(const lh_task *task, uint32_t id) { return task->id == id && task->status != LH_TASK_GONE; }
+
+/* Runs what was ready when called (what becomes ready meanwhile waits for the next call). True when more is ready. */
+bool lh_task_run_ready(lh_state *state);
+
+/* The first of the three values that an interrupted call returns to its Lua wrapper (nil, this, message), and the value
+ * that a blocked coroutine of the script yields. */
+void lh_task_push_interrupted(lua_State *L);
+void lh_task_push_token(lua_State *L);
+
+/* What the scheduler reports. Set once by the program. */
+typedef struct lh_task_events {
+    void (*on_error)(lh_state *state, lh_task *task); /* it failed, with the error value on top of task->L */
+    void (*on_main_end)(lh_state *state, lua_State *T); /* the main task ended; its results are all that T holds */
+} lh_task_events;
+extern lh_task_events lh_task_on;

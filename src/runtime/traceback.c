@@ -1,0 +1,136 @@
+/* luaL_traceback shows a C function as "[builtin#21]: at 0x55..." and the built-in library's frames among the script's.
+ * Here C functions go by their registered names, and of the built-in frames only those that a script called are shown. */
+#include "runtime/traceback.h"
+
+#include <string.h>
+
+#include "base/buffer.h"
+#include "runtime/errors.h"
+
+enum { FRAMES_MAX = 40, COROUTINES_MAX = 20 };
+
+static void describe_frame(lua_State *T, lua_Debug *ar, lh_buffer *out) {
+    lua_getinfo(T, "nSlf", ar);
+    const char *registered = lh_pop_function_name(T);
+    const bool is_internal = lh_is_internal_source(ar->source);
+    if (registered) {
+        lh_buffer_print(out, "\n\t[built-in]: in function '%s'", registered);
+    } else if (is_internal) {
+        return;
+    } else if (strcmp(ar->what, "C") == 0) {
+        lh_buffer_print(out, "\n\t[C]: in %s%s%s", ar->name ? "function '" : "?", ar->name ? ar->name : "",
+                        ar->name ? "'" : "");
+    } else if (strcmp(ar->what, "main") == 0) {
+        lh_buffer_print(out, "\n\t%s:%d: in main chunk", ar->short_src, ar->currentline);
+    } else if (ar->name) {
+        lh_buffer_print(out, "\n\t%s:%d: in function '%s'", ar->short_src, ar->currentline, ar->name);
+    } else {
+        lh_buffer_print(out, "\n\t%s:%d: in function <%s:%d>", ar->short_src, ar->currentline, ar->short_src,
+                        ar->linedefined);
+    }
+}
+
+static void describe_stack(lua_State *T, lh_buffer *out) {
+    if (!lua_checkstack(T, 6)) return;
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(T, level, &ar); level++) {
+        if (level == FRAMES_MAX) {
+            lh_buffer_print(out, "\n\t...");
+            return;
+        }
+        describe_frame(T, &ar, out);
+    }
+}
+
+/* The coroutine that `T` resumed and that blocks inside it, or NULL. */
+static lua_State *inner_coroutine(lua_State *L, lua_State *T) {
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_INNER);
+    lua_pushthread(T);
+    if (T != L) lua_xmove(T, L, 1);
+    lua_rawget(L, -2);
+    lua_State *inner = lua_tothread(L, -1);
+    lua_pop(L, 2);
+    return inner;
+}
+
+static void describe_nested(lua_State *L, lua_State *T, lh_buffer *out, int depth) {
+    lua_State *inner = depth < COROUTINES_MAX ? inner_coroutine(L, T) : NULL;
+    if (inner) {
+        describe_nested(L, inner, out, depth + 1);
+        lh_buffer_print(out, "\n\t(coroutine resumed by)");
+    }
+    describe_stack(T, out);
+}
+
+/* When the error on top of T came out of a coroutine.wrap, that coroutine's stack still shows where. */
+static void describe_failed(lua_State *L, lua_State *T, lh_buffer *out) {
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_FAILED); /* stack: failed */
+    if (!lua_istable(L, -1) || lua_gettop(T) == 0) {
+        lua_pop(L, 1);
+        return;
+    }
+    lua_rawgeti(L, -1, 1); /* stack: failed, message */
+    lua_pushvalue(T, -1);
+    if (T != L) lua_xmove(T, L, 1); /* stack: failed, message, error */
+    const bool is_same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    for (int i = 2; is_same && i < COROUTINES_MAX; i++) {
+        lua_rawgeti(L, -1, i);
+        lua_State *coroutine = lua_tothread(L, -1);
+        if (coroutine) {
+            describe_stack(coroutine, out);
+            lh_buffer_print(out, "\n\t(coroutine resumed by)");
+        }
+        lua_pop(L, 1);
+        if (!coroutine) break;
+    }
+    lua_pop(L, 1);
+}
+
+static void describe_origin(lua_State *L, const lh_state *state, const lh_task *task, lh_buffer *out) {
+    if (task == state->main_task || task->spawn_line < 0) return;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->anchors_ref);
+    lua_rawgeti(L, -1, 2 * task->slot);
+    if (lua_isfunction(L, -1)) {
+        lua_Debug ar;
+        lua_getinfo(L, ">S", &ar);
+        if (!lh_is_internal_source(ar.source)) {
+            lh_buffer_print(out, "\n\t(spawned at %s:%d)", ar.short_src, task->spawn_line);
+        }
+    } else {
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+static void push_buffer(lua_State *L, lh_buffer *out) {
+    lua_pushlstring(L, out->length ? lh_buffer_bytes(out) : "", out->length);
+    lh_buffer_reset(out);
+}
+
+static void describe(lua_State *L, lh_state *state, const lh_task *task, lh_buffer *out) {
+    lh_buffer_print(out, "stack traceback:");
+    if (task->status == LH_TASK_RUNNING) describe_failed(L, task->L, out);
+    describe_nested(L, task->L, out, 0);
+    describe_origin(L, state, task, out);
+}
+
+void lh_traceback_push(lua_State *L, lh_state *state, const lh_task *task) {
+    luaL_checkstack(L, 8, "traceback");
+    lh_buffer out = {0};
+    describe(L, state, task, &out);
+    push_buffer(L, &out);
+}
+
+void lh_traceback_push_all(lua_State *L, lh_state *state) {
+    luaL_checkstack(L, 8, "traceback");
+    lh_buffer out = {0};
+    for (size_t i = 0; i < state->task_of.capacity; i++) {
+        const lh_task *task = state->task_of.entries[i].value;
+        if (!state->task_of.entries[i].key || task->status != LH_TASK_PARKED) continue;
+        lh_buffer_print(&out, "coroutine %p is waiting in %s\n", (void *)task->L, task->wait->name);
+        describe(L, state, task, &out);
+        lh_buffer_print(&out, "\n");
+    }
+    push_buffer(L, &out);
+}
