@@ -123,5 +123,7 @@ void lh_open_api(lua_State *L) {
     lh_state_name_methods(L, "eventer:");
     lua_getfield(L, LH_CORE, "semaphore_methods");
     lh_state_name_methods(L, "semaphore:");
+    lua_pushvalue(L, LH_CORE);
+    lh_state_name_methods(L, NULL);
     lua_settop(L, 0);
 }

@@ -70,6 +70,7 @@ int lh_raise_argument(lua_State *L, int index, const char *what) {
     if (find_api_frame(L, &ar)) {
         lua_getinfo(L, "nf", &ar);
         registered = lh_pop_function_name(L);
+        if (registered && !*registered) registered = NULL;
         is_method = registered ? strchr(registered, ':') != NULL : strcmp(ar.namewhat, "method") == 0;
         if (ar.name) {
             name = ar.name;

@@ -54,5 +54,6 @@ const char *lh_error_text(int error);
 /* True for chunks of the built-in library, whose frames are not the script's. */
 bool lh_is_internal_source(const char *source);
 
-/* The registered name of the function on top of the stack ("mtev.sleep", "eventer:read"), or NULL; pops it. */
+/* The registered name of the function on top of the stack ("mtev.sleep", "eventer:read"), or NULL; pops it. ""
+ * for the C half of a function whose Lua half has the name. */
 const char *lh_pop_function_name(lua_State *L);

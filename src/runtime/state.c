@@ -35,7 +35,8 @@ static void make_weak_table(lua_State *L, const char *name, const char *mode) {
     lua_setfield(L, LUA_REGISTRYINDEX, name);
 }
 
-/* Names for the functions of the table on top of the stack: prefix .. key. Functions that have one keep it. */
+/* Names for the functions of the table on top of the stack: prefix .. key, or "" when `prefix` is NULL. Functions that
+ * have one keep it. */
 static void name_functions(lua_State *L, const char *prefix) {
     lua_getfield(L, LUA_REGISTRYINDEX, LH_NAMES); /* stack: table, names */
     lua_pushnil(L);
@@ -46,7 +47,7 @@ static void name_functions(lua_State *L, const char *prefix) {
             const bool is_new = lua_isnil(L, -1);
             lua_pop(L, 1);
             if (is_new) {
-                lua_pushfstring(L, "%s%s", prefix, lua_tostring(L, -2));
+                lua_pushfstring(L, "%s%s", prefix ? prefix : "", prefix ? lua_tostring(L, -2) : "");
                 lua_rawset(L, -4);
                 continue; /* rawset popped the value with the name */
             }

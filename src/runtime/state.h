@@ -58,7 +58,7 @@ bool lh_state_open(lh_state *state, struct lh_program *program, int index, void 
     __attribute__((warn_unused_result));
 
 /* Registers the functions of the table on top of the stack for tracebacks and errors, as `prefix` .. key; "eventer:" says
- * that they are methods. The functions of `mtev` register themselves. */
+ * that they are methods; NULL that they are not to be shown. The functions of `mtev` register themselves. */
 void lh_state_name_methods(lua_State *L, const char *prefix);
 
 /* Closes Lua (finalizers run), then the loop. Tasks end without being told. */

@@ -1,0 +1,19 @@
+-- require "mtev.debug": what is alive in this thread, for leak checks and for a look at what hangs.
+
+local _, core = ...
+
+local M = {}
+
+-- {coroutines =, timers =, sockets =}: coroutines of the scheduler that have not ended (the caller included), armed
+-- timers, open sockets and pipes.
+function M.counts()
+  local coroutines, timers, sockets = core.counts()
+  return { coroutines = coroutines, timers = timers, sockets = sockets }
+end
+
+-- The traceback of a coroutine that mtev.coroutine_spawn returned, or nil when it has ended.
+function M.traceback(co)
+  return core.traceback(co)
+end
+
+return M

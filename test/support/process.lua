@@ -1,0 +1,81 @@
+-- Running the program itself from a spec, and looking at this process from outside.
+
+local ffi = require("ffi")
+
+local process = {}
+
+ffi.cdef [[
+int getpid(void);
+typedef struct __dirstream DIR;
+struct spec_dirent { unsigned long ino; long off; unsigned short reclen; unsigned char type; char name[256]; };
+DIR *opendir(const char *name);
+struct spec_dirent *readdir(DIR *dir);
+int closedir(DIR *dir);
+]]
+
+-- The program that runs this spec.
+process.lhotse = ("/proc/%d/exe"):format(ffi.C.getpid())
+do
+  local pipe = io.popen("readlink " .. process.lhotse)
+  process.lhotse = pipe:read("*l")
+  pipe:close()
+  process.luamtev = process.lhotse:gsub("lhotse$", "luamtev")
+end
+
+function process.quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local quote = process.quote
+
+-- Runs a shell command, blocking; returns its output (stderr included) and exit status.
+function process.sh(command)
+  local pipe = io.popen("{ " .. command .. "\n} 2>&1; printf '\\n%d' $?")
+  local output = pipe:read("*a")
+  pipe:close()
+  local text, status = output:match("^(.*)\n(%d+)$")
+  return text, tonumber(status)
+end
+
+local function write_file(text)
+  local name = os.tmpname()
+  local file = assert(io.open(name, "w"))
+  file:write(text)
+  file:close()
+  return name
+end
+
+process.write_file = write_file
+
+-- Runs `lhotse [options] FILE [arguments]` on a script given as text; returns output, exit status, the file's name.
+function process.run(script, options)
+  options = options or {}
+  local name = options.name and (os.tmpname() .. ".d") or os.tmpname()
+  if options.name then
+    os.execute("mkdir -p " .. name)
+    name = name .. "/" .. options.name
+  end
+  local file = assert(io.open(name, "w"))
+  file:write(script)
+  file:close()
+  local output, status = process.sh(("%s %s %s %s %s"):format(options.before or "", options.program or process.lhotse,
+    options.options or "", quote(name), options.arguments or ""))
+  os.remove(name)
+  return output, status, name
+end
+
+-- Open descriptors of this process.
+function process.descriptors()
+  local dir = ffi.C.opendir("/proc/self/fd")
+  local count = 0
+  while ffi.C.readdir(dir) ~= nil do count = count + 1 end
+  ffi.C.closedir(dir)
+  return count - 3 -- ".", ".." and the directory itself
+end
+
+-- CPU seconds this process has used.
+function process.cpu()
+  return os.clock()
+end
+
+return process
