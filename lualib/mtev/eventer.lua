@@ -24,21 +24,17 @@ end
 
 local DEFAULT_TIMEOUT = 10 -- seconds; libmtev's, when its five-argument form gets no number
 
--- libmtev's five-argument form: `fn` runs on expiry, in this coroutine, and may block.
-local function read_or_call(self, stop, timeout, fn)
-  local data, err, message = read(self, stop, type(timeout) == "number" and timeout or DEFAULT_TIMEOUT)
-  if err == INTERRUPTED then error(message, 0) end
-  if err == "timeout" then
-    fn()
-    return nil
-  end
-  if err == nil then return data end
-  return data, err
-end
-
 function methods.read(self, stop, options, timeout, fn)
-  if type(fn) == "function" then return read_or_call(self, stop, timeout, fn) end
-  local data, err, message = read(self, stop, options)
+  local data, err, message
+  if type(fn) == "function" then -- libmtev's five-argument form
+    data, err, message = read(self, stop, nil, type(timeout) == "number" and timeout or DEFAULT_TIMEOUT)
+    if err == "timeout" then
+      fn() -- in this coroutine: it may block, close, raise
+      return nil
+    end
+  else
+    data, err, message = read(self, stop, options)
+  end
   if data then return data end
   if err == nil then return nil end
   if err == INTERRUPTED then error(message, 0) end
