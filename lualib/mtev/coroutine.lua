@@ -98,13 +98,3 @@ function mtev.cancel_coro(co)
   if not address then error("bad argument to mtev.cancel_coro", 2) end
   cancel_task(address)
 end
-
--- -- Blocking without results ---------------------------------------------------------------------------------------------
-
-local sleep = core.sleep
-
-function mtev.sleep(seconds)
-  local slept, mark, message = sleep(seconds)
-  if mark == INTERRUPTED then error(message, 0) end
-  return slept
-end

@@ -29,7 +29,7 @@ local function format_failed(message)
   message = tostring(message):gsub("^.-:%d+: ", "", 1)
   message = message:gsub("bad argument #(%d+) to '[^']*'", function(n)
     return ("bad argument #%d to 'log'"):format(tonumber(n) + 1)
-  end)
+  end):gsub("to 'format'", "to 'log'")
   error(message, 3)
 end
 

@@ -39,7 +39,7 @@ end
 
 -- -- require: LuaJIT's, in Lua, so that a module's body may block ------------------------------------------------------
 
-local LOADING = {} -- what package.loaded holds while a module's body runs
+local LOADING = newproxy() -- what package.loaded holds while a module's body runs
 
 local function file_loader(name)
   if not name:find("/", 1, true) then return nil end

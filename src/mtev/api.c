@@ -15,7 +15,7 @@ static const char *const boot_files[] = {"coroutine", "message", "eventer", "log
 
 static void (*const topics[])(lua_State *L) = {
     lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared, lh_open_eventer,
-    lh_open_socket,    lh_open_sockopt, lh_open_log,       lh_open_thread, lh_open_time,
+    lh_open_socket,    lh_open_sockopt, lh_open_log,       lh_open_thread,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -20,7 +20,6 @@ void lh_open_shared(lua_State *L);
 void lh_open_socket(lua_State *L);
 void lh_open_sockopt(lua_State *L);
 void lh_open_thread(lua_State *L);
-void lh_open_time(lua_State *L);
 
 enum { LH_MTEV = 1, LH_CORE = 2 }; /* stack indexes while opening */
 

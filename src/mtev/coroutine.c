@@ -1,5 +1,6 @@
-/* What scripts get: mtev.coroutine_spawn, mtev.sleep, mtev.cancel_coro. The last two are finished in
- * lualib/mtev/coroutine.lua, which also replaces coroutine.resume and wrap with the help of `core` below. */
+/* What scripts get: mtev.coroutine_spawn, mtev.sleep, mtev.cancel_coro. sleep is
+ * finished in lualib/mtev/time.lua, cancel_coro in coroutine.lua there, which also replaces coroutine.resume and wrap with
+ * the help of `core` below. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -8,7 +9,6 @@
 #include "runtime/errors.h"
 #include "runtime/program.h"
 #include "runtime/task.h"
-#include "runtime/timeval.h"
 #include "runtime/traceback.h"
 
 /* -- Spawn -------------------------------------------------------------------------------------------------------- */
@@ -25,14 +25,14 @@ static int mtev_coroutine_spawn(lua_State *L) {
 
 static int push_slept(lh_task *task, lua_State *T) {
     const lh_ns now = lh_state_here()->net.loop.now;
-    lh_timeval_push_duration(T, now > task->started_ns ? now - task->started_ns : 0);
+    lua_pushnumber(T, now > task->started_ns ? (double)((now - task->started_ns) / 1000) : 0);
     return 1;
 }
 
 static const lh_wait sleep_wait = {.name = "mtev.sleep", .on_deadline = push_slept};
 static const lh_wait yield_wait = {.name = "mtev.sleep", .on_run = push_slept};
 
-/* Returns a timeval, or what an interrupted call returns. */
+/* Returns the time slept in microseconds, or what an interrupted call returns. */
 static int core_sleep(lua_State *L) {
     const double seconds = lua_isnoneornil(L, 1) ? 0 : lh_check_number(L, 1);
     if (isinf(seconds)) lh_raise_argument(L, 1, "number is infinite");

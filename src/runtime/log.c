@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -235,6 +236,13 @@ static void init_sink(log_sink *sink, int fd, bool waits_when_full) {
     pthread_cond_init(&sink->written, NULL);
 }
 
+/* A terminal, or 2>&1: one queue for both, so that what a script prints and what it logs stay in order. */
+static bool is_same_file(int a, int b) {
+    struct stat first, second;
+    return fstat(a, &first) == 0 && fstat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
 /* -- stdio -------------------------------------------------------------------------------------------------------- */
 
 static ssize_t write_stdio(void *cookie, const char *bytes, size_t length) {
@@ -242,9 +250,9 @@ static ssize_t write_stdio(void *cookie, const char *bytes, size_t length) {
     return (ssize_t)length;
 }
 
-static void redirect_stdio(void) {
+static void redirect_stdio(log_sink *error_sink) {
     const cookie_io_functions_t functions = {.write = write_stdio};
-    FILE *out = fopencookie(&stdout_sink, "w", functions), *err = fopencookie(&stderr_sink, "w", functions);
+    FILE *out = fopencookie(&stdout_sink, "w", functions), *err = fopencookie(error_sink, "w", functions);
     if (!out || !err) return; /* the plain ones do, out of order */
     setvbuf(out, NULL, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, 16 * 1024);
     setvbuf(err, NULL, _IONBF, 0);
@@ -361,11 +369,12 @@ static lh_log *make(const char *name, log_sink *sink, lh_log *outlet) {
 void lh_log_open(void) {
     init_sink(&stdout_sink, STDOUT_FILENO, true);
     init_sink(&stderr_sink, STDERR_FILENO, false);
+    log_sink *const error_sink = is_same_file(STDOUT_FILENO, STDERR_FILENO) ? &stdout_sink : &stderr_sink;
     make("stdout", &stdout_sink, NULL);
-    lh_log *to_stderr = make("stderr", &stderr_sink, NULL);
+    lh_log *to_stderr = make("stderr", error_sink, NULL);
     lh_log *error = make("error", NULL, to_stderr);
     make("notice", NULL, error);
     make("debug", NULL, to_stderr)->is_enabled = false;
     refresh_all();
-    redirect_stdio();
+    redirect_stdio(error_sink);
 }

@@ -7,7 +7,8 @@
  *
  * Records are written whole, by a thread per sink, so that a slow terminal or disk never blocks a loop. At most 8 MiB wait
  * per sink; then the oldest debug records go first, after them the oldest of all, and the loss is reported. The stdout
- * sink is the exception: what a script prints is its result, so a full queue makes the printing thread wait.
+ * sink is the exception: what a script prints is its result, so a full queue makes the printing thread wait. When both
+ * descriptors are the same file, one sink serves both and keeps their order.
  * The process's stdio streams are redirected into the same queues: io.write and mtev.print keep their order.
  *
  * Owner: streams and sinks live as long as the process.

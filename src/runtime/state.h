@@ -44,10 +44,6 @@ struct lh_state {
     int eventer_ref;            /* registry slot of mtev.eventer's metatable (eventer.c) */
     const void *eventer_metatable;
     struct lh_messages *messages; /* mtev.notify's channels (message.c) */
-
-    /* the duration that mtev.sleep returned last (timeval.c) */
-    int last_slept_ref;         /* registry slot of the object, 0 = none yet */
-    lh_ns last_slept_us;        /* in microseconds */
 };
 
 /* The state of the calling thread, NULL outside loop threads. */

@@ -2,6 +2,7 @@
  * Here C functions go by their registered names, and of the built-in frames only those that a script called are shown. */
 #include "runtime/traceback.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buffer.h"
@@ -16,18 +17,23 @@ static void describe_frame(lua_State *T, lua_Debug *ar, lh_buffer *out) {
     if (registered && !*registered) return; /* the C half of a blocking function */
     if (registered) {
         lh_buffer_print(out, "\n\t[built-in]: in function '%s'", registered);
-    } else if (is_internal) {
         return;
-    } else if (strcmp(ar->what, "C") == 0) {
+    }
+    if (is_internal) return;
+    if (strcmp(ar->what, "C") == 0) {
         lh_buffer_print(out, "\n\t[C]: in %s%s%s", ar->name ? "function '" : "?", ar->name ? ar->name : "",
                         ar->name ? "'" : "");
-    } else if (strcmp(ar->what, "main") == 0) {
-        lh_buffer_print(out, "\n\t%s:%d: in main chunk", ar->short_src, ar->currentline);
+        return;
+    }
+    /* Where the interpreter itself raised, LuaJIT cannot tell the line afterwards; the message has it. */
+    char line[16] = "";
+    if (ar->currentline > 0) snprintf(line, sizeof(line), ":%d", ar->currentline);
+    if (strcmp(ar->what, "main") == 0) {
+        lh_buffer_print(out, "\n\t%s%s: in main chunk", ar->short_src, line);
     } else if (ar->name) {
-        lh_buffer_print(out, "\n\t%s:%d: in function '%s'", ar->short_src, ar->currentline, ar->name);
+        lh_buffer_print(out, "\n\t%s%s: in function '%s'", ar->short_src, line, ar->name);
     } else {
-        lh_buffer_print(out, "\n\t%s:%d: in function <%s:%d>", ar->short_src, ar->currentline, ar->short_src,
-                        ar->linedefined);
+        lh_buffer_print(out, "\n\t%s%s: in function <%s:%d>", ar->short_src, line, ar->short_src, ar->linedefined);
     }
 }
 

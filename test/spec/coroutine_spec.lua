@@ -88,7 +88,7 @@ describe("mtev.sleep", function()
     local slept = mtev.sleep(0.05)
     assert.is_true(mtev.time() - start >= 0.049)
     assert.is_true(slept:seconds() >= 0.05)
-    assert.equal("userdata", type(slept))
+    assert.equal("cdata", type(slept)) -- an mtev.timeval
   end)
 
   it("never wakes early, at any duration", function()
@@ -99,10 +99,10 @@ describe("mtev.sleep", function()
 
   it("takes 0, negative and nil as: let the others run once", function()
     for _, duration in ipairs { 0, -1, -5 } do
-      assert.equal("userdata", type(mtev.sleep(duration)))
+      assert.is_truthy(mtev.sleep(duration):seconds() < 30)
     end
-    assert.equal("userdata", type(mtev.sleep()))
-    assert.equal("userdata", type(mtev.sleep(nil)))
+    assert.is_truthy(mtev.sleep():seconds() < 30)
+    assert.is_truthy(mtev.sleep(nil):seconds() < 30)
   end)
 
   it("takes a numeric string", function()

@@ -185,7 +185,7 @@ describe("mtev.shared_set and shared_get", function()
     for expected, bad in pairs {
       ["value%.a%.b: function"] = { a = { b = print } },
       ["value%[1%]: thread"] = { coroutine.create(print) },
-      ["value%.x: userdata"] = { x = mtev.timeval.now() },
+      ["value%.x: cdata"] = { x = mtev.timeval.now() },
       ["value%.a%.b: cycle"] = cycle,
       ["value: function"] = print,
       ["nested too deeply"] = deep,

@@ -47,7 +47,7 @@ end
 
 process.write_file = write_file
 
--- Runs `lhotse [options] FILE [arguments]` on a script given as text; returns output, exit status, the file's name.
+-- Runs `[before] lhotse [options] FILE [arguments] [after]` on a script given as text; returns output, exit status, the file's name.
 function process.run(script, options)
   options = options or {}
   local name = options.name and (os.tmpname() .. ".d") or os.tmpname()
@@ -58,8 +58,8 @@ function process.run(script, options)
   local file = assert(io.open(name, "w"))
   file:write(script)
   file:close()
-  local output, status = process.sh(("%s %s %s %s %s"):format(options.before or "", options.program or process.lhotse,
-    options.options or "", quote(name), options.arguments or ""))
+  local output, status = process.sh(("%s %s %s %s %s %s"):format(options.before or "",
+    options.program or process.lhotse, options.options or "", quote(name), options.arguments or "", options.after or ""))
   os.remove(name)
   return output, status, name
 end

@@ -1,0 +1,56 @@
+-- Every function that scripts can reach has an entry in types/mtev.lua and a spec that calls it; every entry exists at run
+-- time.
+
+local problems = {}
+
+local function complain(...)
+  problems[#problems + 1] = string.format(...)
+end
+
+local function read(file)
+  local handle = assert(io.open(file))
+  local text = handle:read("*a")
+  handle:close()
+  return text
+end
+
+local specs = {}
+local list = io.popen("ls test/spec/*_spec.lua")
+for file in list:lines() do specs[#specs + 1] = read(file) end
+list:close()
+specs = table.concat(specs)
+
+local documented = {}
+for name in read("types/mtev.lua"):gmatch("\nfunction ([%w_.:]+)%(") do documented[name] = true end
+
+local function check(object, prefix, separator, calls)
+  for name, value in pairs(object) do
+    local full = prefix .. separator .. name
+    if type(value) == "function" then
+      if not documented[full] then complain("%s has no entry in types/mtev.lua", full) end
+      documented[full] = nil
+      if not specs:find(calls .. "%f[%w_]" .. name .. "%f[^%w_]") then complain("%s is called by no spec", full) end
+    end
+  end
+end
+
+local function methods_of(object)
+  return getmetatable(object).__index
+end
+
+check(mtev, "mtev", ".", "mtev%.")
+check(mtev.timeval, "mtev.timeval", ".", "")
+check(methods_of(mtev.socket("inet")), "eventer", ":", "[:.]")
+check(methods_of(mtev.semaphore("check", 0)), "semaphore", ":", "[:.]")
+check(require("mtev.debug"), "debug", ".", "")
+for _, name in ipairs { "printf", "errorf" } do
+  if not documented[name] then complain("%s has no entry in types/mtev.lua", name) end
+  documented[name] = nil
+end
+documented["timeval:seconds"] = nil
+for name in pairs(documented) do complain("types/mtev.lua documents %s, which does not exist", name) end
+
+table.sort(problems)
+for _, problem in ipairs(problems) do io.write(problem, "\n") end
+io.write(#problems, " problems\n")
+os.exit(#problems == 0)

@@ -1,0 +1,196 @@
+/* base/: buffer, slab, list, pointer map, string map, clock conversions. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/ptrmap.h"
+#include "base/slab.h"
+#include "base/strmap.h"
+
+static void buffer_is_a_byte_queue(void **state) {
+    (void)state;
+    lh_buffer buffer = {0};
+    assert_int_equal(lh_buffer_append(&buffer, "hello world", 11), 0);
+    lh_buffer_consume(&buffer, 6);
+    assert_int_equal(buffer.length, 5);
+    assert_memory_equal(lh_buffer_bytes(&buffer), "world", 5);
+    lh_buffer_consume(&buffer, 100); /* more than it holds: all */
+    assert_int_equal(buffer.length, 0);
+    lh_buffer_relax(&buffer);
+    assert_null(buffer.block);
+    lh_buffer_relax(&buffer); /* harmless */
+}
+
+static void buffer_against_a_model(void **state) {
+    (void)state;
+    lh_buffer buffer = {0};
+    unsigned char next_in = 0, next_out = 0;
+    size_t held = 0;
+    srand(4711);
+    for (int i = 0; i < 20000; i++) {
+        if (rand() % 2) {
+            char bytes[300];
+            const size_t n = (size_t)(rand() % 300);
+            for (size_t k = 0; k < n; k++) bytes[k] = (char)next_in++;
+            assert_int_equal(lh_buffer_append(&buffer, bytes, n), 0);
+            held += n;
+        } else {
+            size_t n = (size_t)(rand() % 310);
+            if (n > held) n = held;
+            for (size_t k = 0; k < n; k++) assert_int_equal((unsigned char)lh_buffer_bytes(&buffer)[k], next_out++);
+            lh_buffer_consume(&buffer, n);
+            held -= n;
+        }
+        assert_int_equal(buffer.length, held);
+    }
+    assert_true(buffer.capacity < 1024 * 1024);
+    lh_buffer_reset(&buffer);
+}
+
+static void buffer_refuses_impossible_sizes(void **state) {
+    (void)state;
+    lh_buffer buffer = {0};
+    assert_int_equal(lh_buffer_append(&buffer, "x", 1), 0);
+    assert_true(lh_buffer_reserve(&buffer, SIZE_MAX / 2) < 0);
+    assert_int_equal(buffer.length, 1);
+    lh_buffer_reset(&buffer);
+}
+
+static void buffer_prints(void **state) {
+    (void)state;
+    lh_buffer buffer = {0};
+    assert_int_equal(lh_buffer_print(&buffer, "%s-%d", "a", 7), 0);
+    assert_int_equal(lh_buffer_print(&buffer, "%500s", "wide"), 0);
+    assert_int_equal(buffer.length, 503);
+    assert_memory_equal(lh_buffer_bytes(&buffer), "a-7 ", 4);
+    lh_buffer_reset(&buffer);
+}
+
+typedef struct thing {
+    int first;
+    void *pad, *last;
+} thing;
+
+static void slab_reuses_and_keeps_the_first_words(void **state) {
+    (void)state;
+    lh_slab slab;
+    lh_slab_init(&slab, sizeof(thing));
+    thing *a = lh_slab_take(&slab), *b = lh_slab_take(&slab);
+    assert_ptr_not_equal(a, b);
+    assert_int_equal(a->first, 0); /* fresh objects are zeroed */
+    a->first = 42;
+    lh_slab_give(&slab, a);
+    assert_int_equal(a->first, 42); /* a late look finds the object, not garbage */
+    assert_ptr_equal(lh_slab_take(&slab), a);
+    assert_int_equal(slab.used_count, 2);
+    for (int i = 0; i < 10000; i++) assert_non_null(lh_slab_take(&slab));
+    lh_slab_fini(&slab);
+}
+
+static void list_links_and_unlinks(void **state) {
+    (void)state;
+    lh_list head, other, links[5];
+    lh_list_init(&head);
+    lh_list_init(&other);
+    assert_true(lh_list_is_empty(&head));
+    assert_null(lh_list_take_first(&head));
+    for (int i = 0; i < 5; i++) {
+        lh_list_init(&links[i]);
+        lh_list_append(&head, &links[i]);
+    }
+    lh_list_remove(&links[2]);
+    lh_list_remove(&links[2]); /* twice is harmless */
+    assert_false(lh_list_is_linked(&links[2]));
+    lh_list_splice(&other, &head);
+    lh_list_splice(&other, &head); /* nothing more to move */
+    assert_true(lh_list_is_empty(&head));
+    const int order[] = {0, 1, 3, 4};
+    for (int i = 0; i < 4; i++) assert_ptr_equal(lh_list_take_first(&other), &links[order[i]]);
+    assert_true(lh_list_is_empty(&other));
+}
+
+static void ptrmap_against_a_model(void **state) {
+    (void)state;
+    enum { KEYS = 512 };
+    static char keys[KEYS * 16];
+    void *model[KEYS] = {0};
+    lh_ptrmap map = {0};
+    srand(7);
+    for (int i = 0; i < 100000; i++) {
+        const int k = rand() % KEYS;
+        const void *key = &keys[k * 16];
+        if (rand() % 2) {
+            model[k] = &model[rand() % KEYS];
+            lh_ptrmap_set(&map, key, model[k]);
+        } else {
+            lh_ptrmap_remove(&map, key);
+            model[k] = NULL;
+        }
+        const int q = rand() % KEYS;
+        assert_ptr_equal(lh_ptrmap_get(&map, &keys[q * 16]), model[q]);
+    }
+    for (int k = 0; k < KEYS; k++) lh_ptrmap_remove(&map, &keys[k * 16]);
+    assert_int_equal(map.count, 0);
+    assert_null(lh_ptrmap_get(&map, keys));
+    assert_true(map.capacity <= 64); /* it shrinks */
+    lh_ptrmap_fini(&map);
+}
+
+static void strmap_finds_keys_with_nul(void **state) {
+    (void)state;
+    lh_strmap map = {0};
+    int a, b;
+    assert_null(lh_strmap_get(&map, "x", 1));
+    *lh_strmap_slot(&map, "a\0b", 3) = &a;
+    *lh_strmap_slot(&map, "a", 1) = &b;
+    assert_ptr_equal(lh_strmap_get(&map, "a\0b", 3), &a);
+    assert_ptr_equal(lh_strmap_get(&map, "a", 1), &b);
+    assert_null(lh_strmap_get(&map, "a\0c", 3));
+    for (int i = 0; i < 1000; i++) {
+        char key[16];
+        const int n = snprintf(key, sizeof(key), "k%d", i);
+        *lh_strmap_slot(&map, key, (size_t)n) = &a;
+    }
+    assert_int_equal(map.count, 1002);
+    assert_ptr_equal(lh_strmap_remove(&map, "a", 1), &b);
+    assert_null(lh_strmap_remove(&map, "a", 1));
+    assert_ptr_equal(lh_strmap_get(&map, "k999", 4), &a);
+    lh_strmap_fini(&map);
+}
+
+static void seconds_round_up_and_saturate(void **state) {
+    (void)state;
+    assert_int_equal(lh_clock_from_seconds(1), LH_SECOND);
+    assert_int_equal(lh_clock_from_seconds(1e-10), 1); /* never early */
+    assert_int_equal(lh_clock_from_seconds(0), 0);
+    assert_int_equal(lh_clock_from_seconds(-5), 0);
+    assert_true(lh_clock_from_seconds(1e18) == LH_NEVER);
+    assert_true(lh_clock_from_seconds(INFINITY) == LH_NEVER);
+    assert_true(lh_clock_add(LH_NEVER - 1, 5) == LH_NEVER);
+    assert_true(lh_clock_now() <= lh_clock_now());
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(buffer_is_a_byte_queue),
+        cmocka_unit_test(buffer_against_a_model),
+        cmocka_unit_test(buffer_refuses_impossible_sizes),
+        cmocka_unit_test(buffer_prints),
+        cmocka_unit_test(slab_reuses_and_keeps_the_first_words),
+        cmocka_unit_test(list_links_and_unlinks),
+        cmocka_unit_test(ptrmap_against_a_model),
+        cmocka_unit_test(strmap_finds_keys_with_nul),
+        cmocka_unit_test(seconds_round_up_and_saturate),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
