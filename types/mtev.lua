@@ -1,0 +1,420 @@
+---@meta mtev
+-- The reference of record: every function that a script can call, with types, units, defaults, results and errors.
+--
+-- Conventions
+--   * Times are seconds as numbers; fractions count, to the microsecond. Timeouts are monotonic and never early:
+--     nil waits for ever (unless said otherwise), 0 or less tries once, math.huge waits for ever, NaN raises.
+--   * "Yields" parks the calling coroutine, never the thread. Yielding is legal in any coroutine, also in those that a
+--     script made itself, inside pcall, metamethods, iterators and module bodies. Where LuaJIT cannot yield (a comparator
+--     of table.sort, a callback of string.gsub) the call raises
+--     "attempt to yield across C-call boundary (mtev.NAME)" if it would have to wait.
+--   * Misuse raises: wrong type, wrong object, wrong coroutine, closed object. Failures of the world return values.
+--     A wrong argument raises "bad argument #2 to 'read' (number or string expected, got nil)"; methods do not count self.
+--   * Strings are binary. Numbers are taken for strings and numeric strings for numbers, as everywhere in Lua.
+--   * Ports are 0..65535, as a number or a numeric string; others raise.
+--   * err is the system's text (strerror), errno the system's number.
+--   * A call that waits while its coroutine is cancelled raises the string "coroutine cancelled".
+
+-- == Running a script ====================================================================================================
+
+---The API.
+---@class mtevlib
+mtev = {}
+
+---The environment at start: name -> value. Assigning to it changes nothing outside this table.
+---@type table<string, string>
+ENV = {}
+
+---The script's arguments: `arg[0]` is the script, `arg[1]`... its arguments. Under the name `luamtev`: `arg[1]` is the
+---script.
+---@type table<integer, string>
+arg = {}
+
+---`print(string.format(fmt, ...))`.
+---@param fmt string
+---@param ... any
+---@return integer bytes
+function printf(fmt, ...) end
+
+---`error(string.format(fmt, ...))`, with the position of the caller.
+---@param fmt string
+---@param ... any
+function errorf(fmt, ...) end
+
+---Flags of open(2), for the platform.
+O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_SYNC, O_DSYNC, O_NOFOLLOW, O_CREAT, O_TRUNC, O_EXCL = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+O_DIRECTORY, O_NONBLOCK, O_CLOEXEC = 0, 0, 0
+---File types of stat(2), for the platform.
+S_IFIFO, S_IFCHR, S_IFDIR, S_IFBLK, S_IFREG, S_IFLNK, S_IFSOCK = 0, 0, 0, 0, 0, 0, 0
+---For scripts that mention libmtev's hooks.
+MTEV_HOOK_CONTINUE, MTEV_HOOK_DONE, MTEV_HOOK_ABORT = 0, 1, 2
+
+-- == Coroutines ==========================================================================================================
+
+---Starts `f(...)` in a new coroutine of the scheduler. It runs at once, on top of the caller, until it first waits or ends;
+---then this returns. (Beyond 150 starts inside one another it is put into the run queue instead.) Does not yield.
+---
+---What `f` returns is dropped. What it raises ends the program (or, with `--keep-going`, only the coroutine): it never
+---reaches the caller. Eventers that it still owns when it ends are closed.
+---
+---Raises `mtev.coroutine_spawn(func, ...): bad arguments` if `f` is not a function.
+---
+---Difference: libmtev returns nothing.
+---@param f function
+---@param ... any passed to f; nils are kept
+---@return thread co
+function mtev.coroutine_spawn(f, ...) end
+
+---Cancels a coroutine: what it waits for is withdrawn, what it owns is closed, and it never resumes. Does not yield.
+---
+---A coroutine inside `pcall` or `xpcall` gets the error `"coroutine cancelled"` (a string, compare with `==`) from the call
+---that it waits in, so that it can clean up; every further call that would wait raises the same, and at the third it is
+---abandoned. A coroutine that cancels itself ends at its next wait. Cancelling one that has ended does nothing. One that a
+---script resumes itself can be cancelled too: `coroutine.resume` then gives `false, "coroutine cancelled"`.
+---
+---Raises `bad argument to mtev.cancel_coro` for anything but a thread or an address.
+---@param co thread|string a thread of this state, or the address of one of any state as `%p` prints it: `"0x…"` or decimal
+function mtev.cancel_coro(co) end
+
+---Waits. Yields, always: with 0, nil or a negative number every coroutine and every descriptor that is ready comes first.
+---
+---Raises for NaN, infinity and what is not a number.
+---@param seconds? number
+---@return mtev.timeval slept the time slept, never less than `seconds`
+function mtev.sleep(seconds) end
+
+-- == Messages inside one thread ==========================================================================================
+
+---Hands `key, ...` to the coroutine that has waited longest for `key`, or queues it (any number, first in, first out) for
+---the next `mtev.waitfor`. Does not yield; the waiter runs once the caller waits or ends. Legal everywhere, also where
+---nothing can yield. Values are passed by reference. With no arguments at all: nothing happens.
+---
+---Raises `notify called without key` if key is nil, and if it is neither string nor number.
+---
+---Difference: libmtev may run the waiter inside notify.
+---@param key string
+---@param ... any nils are kept, in the middle and at the end
+function mtev.notify(key, ...) end
+
+---The oldest message for `key`, or waits for one. Yields if there is none. Several coroutines may wait for one key: they are
+---served in the order in which they came.
+---@param key string
+---@param timeout? number seconds; nil for ever, 0 polls
+---@return string key and what notify was given after it; no value at all on timeout
+---@return any ...
+function mtev.waitfor(key, timeout) end
+
+-- == Between threads =====================================================================================================
+
+---@class mtev.semaphore
+local semaphore = {}
+
+---A counting semaphore that all threads share by its name. It is made once and never destroyed. Does not yield.
+---@param name string
+---@param value? integer the first count, which may be negative; counts only for whoever comes first. Default 0
+---@return mtev.semaphore
+function mtev.semaphore(name, value) end
+
+---Takes one unit; waits while there is none. Yields then. Waiters of all threads are served in the order in which they
+---came, each directly from a release. A waiter that is cancelled or whose time is over loses no unit.
+---@param timeout? number seconds; nil for ever, 0 tries
+---@return boolean taken false on timeout
+function semaphore:acquire(timeout) end
+
+---Takes one unit if that is possible at once. Does not overtake coroutines that wait. Does not yield.
+---@return boolean taken
+function semaphore:try_acquire() end
+
+---Gives one unit back, to the coroutine that has waited longest if there is one. Anyone may, also above the first count.
+---Does not yield.
+function semaphore:release() end
+
+---Stores a deep copy of `value` under `key`, for all threads. nil deletes. Does not yield.
+---
+---Copied are booleans, numbers, strings and tables with string and number keys, without metatables. A table with a function
+---in its field `serialize` is replaced by `value:serialize()`, which must return a table.
+---
+---Raises if not given exactly two arguments; for functions, userdata, threads, other keys and cycles it raises with the path
+---(`cannot share value.a.b: function`), and the old value stays.
+---@param key string
+---@param value nil|boolean|number|string|table
+function mtev.shared_set(key, value) end
+
+---A fresh deep copy of what is stored under `key`, or nil. Does not yield.
+---@param key string
+---@return any value
+function mtev.shared_get(key) end
+
+---0, 1, 2 ... for each key: no two callers of any thread get the same. Does not yield.
+---@param key string
+---@return integer seq
+function mtev.shared_seq(key) end
+
+---As `mtev.notify`, with one value, which is copied as by `mtev.shared_set`, to whichever thread waits. Does not yield.
+---Each message reaches exactly one waiter, the one that has waited longest.
+---@param key string
+---@param value any
+function mtev.shared_notify(key, value) end
+
+---As `mtev.waitfor`, for messages of `mtev.shared_notify`. Yields if there is none.
+---@param key string
+---@param timeout? number seconds; nil or negative for ever, 0 polls
+---@return any value nil on timeout; no value at all when a poll finds nothing
+function mtev.shared_waitfor(key, timeout) end
+
+---Which thread this is. Does not yield.
+---@return integer thread the kernel's thread id, as `ps -L` shows it
+---@return integer tid the loop's number: 0 ... mtev.eventer_loop_concurrency() - 1
+---@return string name such as `default/0`
+function mtev.thread_self() end
+
+---@return integer n the number of event loop threads (`lhotse -n`)
+function mtev.eventer_loop_concurrency() end
+
+-- == Sockets =============================================================================================================
+
+---A socket: TCP, UDP or Unix.
+---
+---Every eventer belongs to one coroutine: the one that made it, or that last called `own`. Only that one may accept,
+---connect, read and write; another raises `cross-coroutine socket call: use event:own()`. When the owner ends, the eventer is
+---closed at once. A coroutine that a script resumes itself acts for the coroutine of the scheduler that it runs in.
+---
+---Every method but `close` and `own` raises `mtev.eventer is closed` on a closed one, and `mtev.eventer is owned by another
+---coroutine` on a handle that `own` has replaced. An unreferenced eventer is closed by the collector.
+---@class mtev.eventer
+local eventer = {}
+
+---A new socket, owned by the caller: non-blocking, close-on-exec, for TCP with TCP_NODELAY. Connects nothing and does not
+---yield.
+---
+---Raises `mtev.socket family for X unknown` for another address, `mtev.socket called with invalid arguments` for another
+---type, and outside a coroutine of the scheduler.
+---@param address? string `"inet"` (the default), `"inet6"`, `"unix"`, an IPv4 or IPv6 literal (its family), a path with `/` (unix), `"reverse:NAME"` (inet)
+---@param type? "tcp"|"udp" stream (the default) or datagram, also for unix
+---@return mtev.eventer? e nil when the system refuses
+---@return integer errno
+---@return string err
+function mtev.socket(address, type) end
+
+---Gives the socket an address. Does not yield.
+---@param address string an IP literal, `"*"` for any, or a path (unix; no port)
+---@param port? integer 0 lets the system choose: ask `sock_name`
+---@return integer rv 0; or -1
+---@return string? err `Cannot translate 'X' to IP` for what is not an address
+function eventer:bind(address, port) end
+
+---Listens for connections. Does not yield.
+---@param backlog? integer default SOMAXCONN
+---@return integer rv 0; or -1
+---@return integer? errno
+---@return string? err
+function eventer:listen(backlog) end
+
+---The next connection, owned by the caller. Yields if none is pending. A connection that died in the queue is skipped.
+---
+---When descriptors or memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM) it returns nil, err; the listener stays usable, and the
+---next accept waits until a descriptor of ours closes or 100 ms have passed.
+---@return mtev.eventer? e
+---@return string? err `closed` when another coroutine closes the listener meanwhile
+function eventer:accept() end
+
+---Connects. Yields while that is under way (UDP: never). After a failure the eventer can only be closed.
+---@param target string an IP literal (IPv6 with a zone if need be), or a path with `/` for unix. Host names are not resolved yet. `"reverse:NAME"` finds no connection: `-1, "Reverse connection unavailable"`
+---@param port? integer
+---@param timeout? number seconds; nil: the system's; 0: only an immediate success counts. The third argument, also for paths
+---@return integer rv 0; or -1
+---@return string? err `timeout`, `Cannot translate 'X' to IP`, or the system's text
+function eventer:connect(target, port, timeout) end
+
+---Reads as many bytes as a number says, or up to and including a terminator. Yields until they have come.
+---
+---At the end of the stream, or before an error, what is left comes first: fewer bytes, or a piece without its terminator.
+---Then the end gives nil, an error nil, err. Bytes that were not asked for stay for the next call, whatever form that has.
+---The terminator is found however the packets split it, and each byte is searched once.
+---
+---A timeout leaves what has come so far to the next call.
+---
+---`e:read(stop, nil, seconds, fn)` is libmtev's form of a timeout (10 s unless a number): then `fn()` is called in this
+---coroutine and nil returned.
+---
+---Raises `empty terminator`, for negative numbers and NaN, and while another coroutine reads.
+---@param stop integer|string number of bytes (also as a numeric string), or a terminator
+---@param options? {timeout?: number, limit?: integer} seconds; the most bytes to wait through for the terminator
+---@param seconds? number
+---@param fn? fun()
+---@return string? data
+---@return string? err `timeout`, `limit`, `closed`, or the system's text
+function eventer:read(stop, options, seconds, fn) end
+
+---Writes all of it. Yields until the kernel has taken the last byte. A connection that the peer closed gives -1, never a
+---signal.
+---
+---Raises while another coroutine writes.
+---@param data string|string[] an array is written with one system call
+---@param options? {timeout?: number} seconds
+---@return integer written the length of data; or -1
+---@return string? err `timeout`, `closed`, or the system's text
+---@return integer? partial after a failure of the network or a timeout: the bytes that were written
+function eventer:write(data, options) end
+
+---One send(2). Yields only while nothing can be sent. Any coroutine of the thread may, unless another one is sending.
+---@param data string
+---@return integer sent bytes, which may be fewer than there are; or -1
+---@return string? err
+function eventer:send(data) end
+
+---One datagram. Yields only while nothing can be sent.
+---@param data string `""` sends an empty datagram
+---@param address string an IP literal, or a path (unix; no port)
+---@param port? integer
+---@return integer sent bytes; or -1
+---@return string? err `Cannot translate 'X' to IP`, or the system's text
+function eventer:sendto(data, address, port) end
+
+---One datagram, or for streams whatever is there (buffered input first). Yields while there is nothing. Any coroutine of the
+---thread may, unless another one is receiving.
+---@param count integer the most bytes. 0 discards one datagram
+---@param options? {timeout?: number} seconds
+---@return integer rv number of bytes; 0 at the end of a stream; -1 on failure
+---@return string payload or, on failure, err: `timeout`, `closed`, or the system's text
+---@return string? address the sender; nothing for the end of a stream
+---@return integer? port
+---@return boolean? is_truncated true if the datagram was longer than count
+function eventer:recv(count, options) end
+
+---Sets an option by the name that the system's headers give it: `SO_*`, `TCP_*`, `IP_*`, `IPV6_*`. Does not yield.
+---
+---`SO_LINGER` takes seconds or false, `SO_RCVTIMEO` and `SO_SNDTIMEO` seconds (without effect on the calls here),
+---`SO_BINDTODEVICE` and `TCP_CONGESTION` text; memberships (`IP_ADD_MEMBERSHIP`, `IPV6_JOIN_GROUP`, ...) take a group's address, or
+---`{group, interface}` with the interface's address or name; `IP_MULTICAST_IF` an interface.
+---@param name string
+---@param value integer|boolean|number|string|string[]
+---@return integer rv 0; or -1
+---@return string? err `Socket operation 'X' not supported` for an unknown name
+function eventer:setsockopt(name, value) end
+
+---Reads an option that `setsockopt` knows. Does not yield. SO_LINGER gives seconds or false.
+---@param name string
+---@return integer|number|string|boolean|nil value
+---@return string? err
+function eventer:getsockopt(name) end
+
+---The other end's address. Does not yield.
+---@return string? address IP, or path (`""` without a name); no value when not connected
+---@return integer? port not for unix
+function eventer:peer_name() end
+
+---This end's address. Does not yield.
+---@return string? address
+---@return integer? port not for unix
+function eventer:sock_name() end
+
+---Makes the calling coroutine the owner. The new handle has all that the old one had, buffered input too; the old one is dead.
+---The owner itself gets the same handle back. Does not yield.
+---
+---Raises while another coroutine waits in a call on it.
+---@return mtev.eventer? e nil if it is closed
+function eventer:own() end
+
+---Two handles of one connection, so that one coroutine may read while another writes: each makes its half its own with
+---`own`. The connection is closed when both are. The old handle is dead. Does not yield.
+---
+---Raises for a half of a split one, and while a coroutine waits in a call on it.
+---@return mtev.eventer reader
+---@return mtev.eventer writer
+function eventer:split() end
+
+---Closes. A coroutine that waits in a call on it gets that call's failure with `closed`. What the kernel has taken is still
+---delivered. Does not yield.
+---@return integer rv 0, also when it was closed already
+function eventer:close() end
+
+-- == Logs ================================================================================================================
+-- A stream has a name, is on or off, and sends to a sink or to other streams. `a/b/c` is made on first use and sends to
+-- `a/b`. Built in: `stderr`, `stdout`, `error` -> `stderr`, `notice` -> `error`, and `debug` -> `stderr`, which is off
+-- (`lhotse -d` turns it on). Streams belong to the process and stay. Records are written whole, by a thread of their own.
+-- At most 8 MiB wait for a slow terminal or disk: then debug records are dropped first and the loss is reported; stdout is
+-- never dropped, its writer waits.
+
+---Logs `string.format(fmt, ...)`. No newline is added. A disabled stream costs next to nothing: its arguments are not
+---touched. Does not yield.
+---
+---Raises for a bad format, and for nil as facility or format.
+---@param facility string
+---@param fmt string `%s` takes any value
+---@param ... any
+---@return integer bytes 0 if the stream is off
+function mtev.log(facility, fmt, ...) end
+
+---As Lua's print (it is `print`): tostring, tabs between, a newline at the end. No format. Does not yield.
+---@param ... any
+---@return integer bytes
+function mtev.print(...) end
+
+---Chooses the stream that `mtev.print` writes to, for the whole process. It is `stdout` at first. Does not yield.
+---@param facility string
+function mtev.printto(facility) end
+
+---Does a record for this stream reach a sink? false for an unknown one. Does not yield.
+---@param facility string
+---@return boolean
+function mtev.log_enabled(facility) end
+
+---Turns a stream on or off, for the whole process; it is made if need be. `debug/x` alone shows nothing while `debug` is off.
+---Does not yield.
+---@param facility string
+---@param on? boolean default true
+function mtev.enable_log(facility, on) end
+
+-- == Time ================================================================================================================
+
+---The wall clock. Does not yield.
+---@return number seconds since 1970-01-01 00:00 UTC, with microseconds
+function mtev.time() end
+
+---The wall clock. Does not yield.
+---@return integer sec since 1970-01-01 00:00 UTC
+---@return integer usec 0..999999
+function mtev.gettimeofday() end
+
+---A point in time or a duration; cannot be changed. `+` and `-` take a timeval or a number of seconds on either side and give
+---a timeval; `<` and `<=` compare with both; `==` only with a timeval. tostring gives `S.UUUUUU`. Unknown fields are nil.
+---
+---Difference: type() is "cdata", because only those can be ordered against numbers.
+---@class mtev.timeval
+---@field sec integer may be negative
+---@field usec integer 0..999999
+local timeval = {}
+
+---@return number seconds
+function timeval:seconds() end
+
+---@class mtev.timevallib
+mtev.timeval = {}
+
+---@return mtev.timeval now the wall clock
+function mtev.timeval.now() end
+
+---@param sec number with usec: whole seconds; without: seconds with their fraction
+---@param usec? integer any size and sign
+---@return mtev.timeval
+function mtev.timeval.new(sec, usec) end
+
+---@param tv mtev.timeval
+---@return number seconds
+function mtev.timeval.seconds(tv) end
+
+-- == require "mtev.debug" ================================================================================================
+
+---@class mtev.debug
+local debug = {}
+
+---What is alive in this thread, for leak checks: coroutines of the scheduler that have not ended (the caller too), armed
+---timers, open sockets and pipes.
+---@return {coroutines: integer, timers: integer, sockets: integer}
+function debug.counts() end
+
+---Where a coroutine waits: through the coroutines inside it, down to the place where it was spawned.
+---@param co thread
+---@return string? traceback nil when it has ended
+function debug.traceback(co) end
