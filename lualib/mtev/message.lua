@@ -10,8 +10,17 @@ local function finish(status, ...)
   if (...) == INTERRUPTED then error(select(2, ...), 0) end
 end
 
+-- The first value is the number of values after the key. The usual ones do without varargs, which cost more.
+local function pass(count, key, a, b, ...)
+  if count == 0 then return key end
+  if count == 1 then return key, a end
+  if count == 2 then return key, a, b end
+  if count then return key, a, b, ... end
+  if key == INTERRUPTED then error(a, 0) end
+end
+
 function mtev.waitfor(key, timeout)
-  return finish(waitfor(key, timeout))
+  return pass(waitfor(key, timeout))
 end
 
 function mtev.shared_waitfor(key, timeout)

@@ -2,8 +2,12 @@
  *
  * A channel exists per key that somebody waits on or that holds messages. With a waiter, a message's values go straight to
  * its stack; without, they are kept in a Lua table. Empty channels stay for a while, because the next message usually has
- * the same key, and are swept when many have gathered. */
+ * the same key, and are swept when many have gathered.
+ *
+ * A channel is found by the address of its key's bytes: equal strings of a state are one object, and a Lua table keeps the
+ * keys that have channels. That costs one call into Lua where a look-up in the table would cost five. */
 #include "base/alloc.h"
+#include "base/ptrmap.h"
 #include "mtev/api.h"
 #include "runtime/errors.h"
 #include "runtime/task.h"
@@ -17,7 +21,8 @@ typedef struct channel {
 
 typedef struct lh_messages {
     lh_slab channels;
-    int map_ref;           /* registry: key -> channel (light userdata) */
+    lh_ptrmap channel_of;  /* the key's bytes -> channel */
+    int map_ref;           /* registry: key -> channel (light userdata); anchors the keys */
     int queues_ref;        /* registry: channel -> table of messages: {n = count, ...}, or true for one without values */
     size_t sweep_at;       /* channels that make a sweep worth while */
 } lh_messages;
@@ -25,16 +30,6 @@ typedef struct lh_messages {
 static bool is_empty(const channel *ch) { return lh_list_is_empty(&ch->waiters) && ch->first > ch->last; }
 
 /* -- Channels ------------------------------------------------------------------------------------------------------ */
-
-/* The channel of the key at `key`, or NULL. */
-static channel *find_channel(lua_State *L, const lh_messages *messages, int key) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, messages->map_ref);
-    lua_pushvalue(L, key);
-    lua_rawget(L, -2);
-    channel *ch = lua_touserdata(L, -1);
-    lua_pop(L, 2);
-    return ch;
-}
 
 static void sweep(lua_State *L, lh_messages *messages) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, messages->queues_ref);
@@ -48,6 +43,7 @@ static void sweep(lua_State *L, lh_messages *messages) {
             lua_pushvalue(L, -1);
             lua_pushnil(L);
             lua_rawset(L, -4); /* assigning nil to the key at hand is allowed during a traversal */
+            lh_ptrmap_remove(&messages->channel_of, lua_tolstring(L, -1, NULL));
             lh_slab_give(&messages->channels, ch);
         } else {
             lua_pop(L, 1);
@@ -58,8 +54,13 @@ static void sweep(lua_State *L, lh_messages *messages) {
     messages->sweep_at = left * 2 > SWEEP_MIN ? left * 2 : SWEEP_MIN;
 }
 
-static channel *get_channel(lua_State *L, lh_messages *messages, int key) {
-    channel *ch = find_channel(L, messages, key);
+static channel *find_channel(const lh_messages *messages, const char *bytes) {
+    return lh_ptrmap_get(&messages->channel_of, bytes);
+}
+
+/* The channel of the string at `key`, whose bytes are `bytes`; made if need be. */
+static channel *get_channel(lua_State *L, lh_messages *messages, int key, const char *bytes) {
+    channel *ch = find_channel(messages, bytes);
     if (ch) return ch;
     if (messages->channels.used_count >= messages->sweep_at) sweep(L, messages);
     ch = lh_slab_take(&messages->channels);
@@ -71,6 +72,7 @@ static channel *get_channel(lua_State *L, lh_messages *messages, int key) {
     lua_pushlightuserdata(L, ch);
     lua_rawset(L, -3);
     lua_pop(L, 1);
+    lh_ptrmap_set(&messages->channel_of, bytes, ch);
     return ch;
 }
 
@@ -145,9 +147,9 @@ static int dequeue(lua_State *L, const lh_messages *messages, channel *ch) {
 
 /* -- notify and waitfor ---------------------------------------------------------------------------------------------- */
 
-/* Hands the key and `n` values on top of `L` (popped) to the first waiter, or queues the values. */
-static void deliver(lua_State *L, lh_messages *messages, int n, bool at_front) {
-    channel *ch = get_channel(L, messages, lua_gettop(L) - n);
+/* Hands the key (its bytes) and `n` values, all on top of `L` (popped), to the first waiter, or queues the values. */
+static void deliver(lua_State *L, lh_messages *messages, const char *bytes, int n, bool at_front) {
+    channel *ch = get_channel(L, messages, lua_gettop(L) - n, bytes);
     lh_list *node = lh_list_take_first(&ch->waiters);
     if (!node) {
         enqueue(L, messages, ch, n, at_front);
@@ -156,21 +158,25 @@ static void deliver(lua_State *L, lh_messages *messages, int n, bool at_front) {
     }
     lh_task *task = LH_CONTAINER(node, lh_task, wait_node);
     if (!lua_checkstack(task->L, n + 2)) luaL_error(L, "message too long");
-    lua_pushboolean(task->L, 1);
+    lua_pushinteger(task->L, n);
     lua_xmove(L, task->L, n + 1);
     lh_task_wake(task, n + 2);
 }
 
-static void check_key(lua_State *L, const char *message) {
+/* The bytes of the key at 1. */
+static const char *check_key(lua_State *L, const char *message) {
+    const char *bytes = lua_tolstring(L, 1, NULL); /* converts a number in place */
+    if (bytes) return bytes;
     if (lua_isnoneornil(L, 1)) lh_raise(L, "%s", message);
-    lh_check_string(L, 1, NULL); /* converts a number in place */
+    lh_raise_type(L, 1, "string");
 }
 
 static int mtev_notify(lua_State *L) {
-    if (lua_gettop(L) == 0) return 0;
-    check_key(L, "notify called without key");
+    const int count = lua_gettop(L);
+    if (count == 0) return 0;
+    const char *bytes = check_key(L, "notify called without key");
     lh_state *state = lh_state_here();
-    if (!state->is_closing) deliver(L, state->messages, lua_gettop(L) - 1, false);
+    if (!state->is_closing) deliver(L, state->messages, bytes, count - 1, false);
     return 0;
 }
 
@@ -182,33 +188,36 @@ static int push_timeout(lh_task *task, lua_State *T) {
     return 1;
 }
 
-/* The task was cancelled with a message in its hands: true, key, values. */
+/* The task was cancelled with a message in its hands: count, key, values. */
 static void give_back(lh_task *task, lua_State *T, int n) {
     (void)task;
-    deliver(T, lh_state_here()->messages, n - 2, true);
+    deliver(T, lh_state_here()->messages, lua_tolstring(T, -(n - 1), NULL), n - 2, true);
 }
 
 static const lh_wait waitfor_wait = {
     .name = "mtev.waitfor", .on_deadline = push_timeout, .withdraw = leave_queue, .on_undelivered = give_back};
 
-/* Returns true, key, values; or false on timeout. */
+/* Returns the number of values, key, values; or false on timeout. */
 static int core_waitfor(lua_State *L) {
     lua_settop(L, 2);
-    check_key(L, "waitfor called without key");
+    const char *bytes = check_key(L, "waitfor called without key");
     const lh_ns timeout = lh_check_timeout(L, 2);
     lh_messages *messages = lh_state_here()->messages;
-    channel *ch = find_channel(L, messages, 1);
+    channel *ch = find_channel(messages, bytes);
     if (ch && ch->first <= ch->last && lh_list_is_empty(&ch->waiters)) {
-        lua_pushboolean(L, 1);
+        lua_pushnil(L);
         lua_pushvalue(L, 1);
-        return 2 + dequeue(L, messages, ch);
+        const int n = dequeue(L, messages, ch);
+        lua_pushinteger(L, n);
+        lua_replace(L, 3);
+        return 2 + n;
     }
     if (timeout == 0) {
         lua_pushboolean(L, 0);
         return 1;
     }
     lh_task *task = lh_task_may_park(L, &waitfor_wait);
-    if (!ch) ch = get_channel(L, messages, 1);
+    if (!ch) ch = get_channel(L, messages, 1, bytes);
     lh_list_append(&ch->waiters, &task->wait_node);
     return lh_task_park(task, L, &waitfor_wait, lh_loop_deadline(timeout));
 }
@@ -216,6 +225,7 @@ static int core_waitfor(lua_State *L) {
 static int messages_gc(lua_State *L) {
     lh_messages *messages = lua_touserdata(L, 1);
     lh_slab_fini(&messages->channels);
+    lh_ptrmap_fini(&messages->channel_of);
     return 0;
 }
 

@@ -19,7 +19,7 @@
 
 #include "runtime/errors.h"
 
-enum { SPAWN_DEPTH_MAX = 150, PARK_ATTEMPTS_MAX = 3, WALK_MAX = 1000 };
+enum { SPAWN_DEPTH_MAX = 150, MORE_PER_TURN = 16, PARK_ATTEMPTS_MAX = 3, WALK_MAX = 1000 };
 
 static const char CANCELLED[] = "coroutine cancelled";
 
@@ -191,20 +191,30 @@ void lh_task_start(lh_state *state, lh_task *task) {
     state->spawn_depth--;
 }
 
+static void run_first_ready(lh_state *state) {
+    lh_task *task = state->ready_first;
+    state->ready_first = task->ready_next;
+    if (!state->ready_first) state->ready_last = NULL;
+    state->ready_count--;
+    if (task->status != LH_TASK_READY) { /* cancelled while it queued */
+        end_task(state, task);
+        return;
+    }
+    task->is_started = true;
+    int n = task->result_count;
+    if (task->wait && task->wait->on_run && n == 0) n = task->wait->on_run(task, task->L);
+    run(state, task, n);
+}
+
+/* A task that yielded shall not run before the loop has looked at its descriptors and timers. */
+static bool is_yielder(const lh_task *task) { return task->wait && task->wait->on_run; }
+
+/* Two coroutines that notify each other become ready one at a time: a few of those that were woken meanwhile run in the
+ * same turn, so that the clock, the timers and the mailbox are not looked at for each. */
 bool lh_task_run_ready(lh_state *state) {
-    for (size_t count = state->ready_count; count > 0; count--) {
-        lh_task *task = state->ready_first;
-        state->ready_first = task->ready_next;
-        if (!state->ready_first) state->ready_last = NULL;
-        state->ready_count--;
-        if (task->status != LH_TASK_READY) { /* cancelled while it queued */
-            end_task(state, task);
-            continue;
-        }
-        task->is_started = true;
-        int n = task->result_count;
-        if (task->wait && task->wait->on_run && n == 0) n = task->wait->on_run(task, task->L);
-        run(state, task, n);
+    for (size_t count = state->ready_count; count > 0; count--) run_first_ready(state);
+    for (int more = MORE_PER_TURN; more > 0 && state->ready_first && !is_yielder(state->ready_first); more--) {
+        run_first_ready(state);
     }
     return state->ready_count > 0;
 }

@@ -118,7 +118,8 @@ lh_task *lh_task_of(lh_state *state, const void *thread);
 /* True while `task` is still the one that had `id`. */
 static inline bool lh_task_is(const lh_task *task, uint32_t id) { return task->id == id && task->status != LH_TASK_GONE; }
 
-/* Runs what was ready when called (what becomes ready meanwhile waits for the next call). True when more is ready. */
+/* Runs what was ready when called, and a few of those that were woken meanwhile; who yielded meanwhile waits for the next
+ * call. True when more is ready. */
 bool lh_task_run_ready(lh_state *state);
 
 /* The first of the three values that an interrupted call returns to its Lua wrapper (nil, this, message), and the value
