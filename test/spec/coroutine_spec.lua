@@ -89,6 +89,10 @@ describe("mtev.sleep", function()
     assert.is_true(mtev.time() - start >= 0.049)
     assert.is_true(slept:seconds() >= 0.05)
     assert.equal("cdata", type(slept)) -- an mtev.timeval
+    for i = 1, 50 do -- what is told is rounded up: durations have finer fractions than microseconds
+      local duration = 0.0001 + i / 7e6
+      assert.is_true(mtev.sleep(duration):seconds() >= duration)
+    end
   end)
 
   it("never wakes early, at any duration", function()
