@@ -66,31 +66,6 @@ function programs.million_mean()
   return sum / #late
 end
 
--- Two threads wake each other through async handles; a handle reaches the other thread as an argument of its start.
-function programs.threads()
-  local rounds, began = 0, nil
-  local to_main, to_worker
-  to_main = uv.new_async(function(handle)
-    if handle then
-      to_worker, began = debug.setmetatable(handle, debug.getmetatable(to_main)), uv.hrtime() -- it comes without one
-    else
-      rounds = rounds + 1
-    end
-    if rounds == count then
-      print(("RESULT %.6g"):format(count / ((uv.hrtime() - began) / 1e9)))
-      os.exit(0)
-    end
-    uv.async_send(to_worker)
-  end)
-  uv.new_thread(function(main)
-    local uv = require("luv")
-    local mine = uv.new_async(function() uv.async_send(main) end)
-    uv.async_send(main, mine)
-    uv.run()
-  end, to_main)
-  uv.run()
-end
-
 local result = programs[name]()
 if result then print(("RESULT %.6g"):format(result)) end
 os.exit(0)

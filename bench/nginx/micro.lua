@@ -50,7 +50,7 @@ end
 function programs.sleepers()
   collectgarbage()
   local before = resident()
-  for _ = 1, count do spawn(sleep, 100) end
+  for _ = 1, count do spawn(function() sleep(100) end) end
   return (resident() - before) / count
 end
 
