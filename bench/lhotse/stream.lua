@@ -5,11 +5,12 @@ assert(listener:bind("127.0.0.1", 0) == 0)
 listener:listen(1)
 local _, port = listener:sock_name()
 local size = 100e6
+local data = ("x"):rep(size)
 
 mtev.coroutine_spawn(function()
   local e = mtev.socket("inet")
   assert(e:connect("127.0.0.1", port) == 0)
-  assert(e:write(("x"):rep(size)) == size)
+  assert(e:write(data) == size)
 end)
 
 local late, is_done = {}, false
@@ -19,8 +20,8 @@ end)
 
 local connection = listener:accept()
 local got = 0
-for data in function() return connection:read(65536) end do
-  got = got + #data
+for piece in function() return connection:read(65536) end do
+  got = got + #piece
   mtev.sleep(0.001)
 end
 is_done = true

@@ -24,28 +24,49 @@ end
 
 local DEFAULT_TIMEOUT = 10 -- seconds; libmtev's, when its five-argument form gets no number
 
-function methods.read(self, stop, options, timeout, fn)
-  local data, err, message
-  if type(fn) == "function" then -- libmtev's five-argument form
-    data, err, message = read(self, stop, nil, type(timeout) == "number" and timeout or DEFAULT_TIMEOUT)
-    if err == "timeout" then
-      fn() -- in this coroutine: it may block, close, raise
-      return nil
-    end
-  else
-    data, err, message = read(self, stop, options)
-  end
+local function finish_read(data, err, message)
   if data then return data end
   if err == nil then return nil end
   if err == INTERRUPTED then error(message, 0) end
   return nil, err
 end
 
-function methods.write(self, data, options)
-  local written, err, partial = write(self, data, options)
+-- With options, or libmtev's five-argument form: after the timeout fn() is called, in this coroutine: it may block, close,
+-- raise.
+local function read_until(self, stop, options, timeout, fn)
+  if type(fn) ~= "function" then return finish_read(read(self, stop, options)) end
+  local data, err = finish_read(read(self, stop, nil, type(timeout) == "number" and timeout or DEFAULT_TIMEOUT))
+  if err ~= "timeout" then return data, err end
+  fn()
+  return nil
+end
+
+local function read_on(self, stop)
+  local data, err, message = read(self, stop)
+  if data then return data end
+  return finish_read(nil, err, message)
+end
+
+-- The coroutine of an idle connection is parked below this call. A tail call to a function of two arguments keeps its stack
+-- at LuaJIT's smallest size, which saves 376 bytes a connection: see the row of idle connections in bench/.
+function methods.read(self, stop, options, timeout, fn)
+  if options or fn then return read_until(self, stop, options, timeout, fn) end
+  return read_on(self, stop)
+end
+
+core.eventer_tails = { read = read_on }
+
+local function finish_write(written, err, partial)
   if err == nil then return written end
   if err == INTERRUPTED then error(partial, 0) end
   return written, err, partial
+end
+
+function methods.write(self, data, options)
+  if options then return finish_write(write(self, data, options)) end
+  local written, err, partial = write(self, data)
+  if err == nil then return written end
+  return finish_write(written, err, partial)
 end
 
 function methods.send(self, data)

@@ -121,6 +121,8 @@ void lh_open_api(lua_State *L) {
     open_library(L);
     lua_getfield(L, LH_CORE, "eventer_methods");
     lh_state_name_methods(L, "eventer:");
+    lua_getfield(L, LH_CORE, "eventer_tails"); /* what methods tail-call goes by their names */
+    lh_state_name_methods(L, "eventer:");
     lua_getfield(L, LH_CORE, "semaphore_methods");
     lh_state_name_methods(L, "semaphore:");
     lua_pushvalue(L, LH_CORE);

@@ -1,6 +1,7 @@
 /* What scripts get: mtev.socket and the methods of mtev.eventer that make connections and tell names: bind, listen, accept,
  * connect, peer_name, sock_name. accept and connect are finished in lualib/mtev/eventer.lua. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "mtev/api.h"
@@ -21,7 +22,9 @@ static int check_family(lua_State *L, int index) {
     if (strcmp(word, "unix") == 0 || strchr(word, '/')) return AF_UNIX;
     lh_address address;
     if (lh_address_parse_ip(&address, word, 0) == 0) return lh_address_family(&address);
-    lh_raise(L, "mtev.socket family for %s unknown", word);
+    char shown[128];
+    snprintf(shown, sizeof(shown), "%s", word); /* a message need not repeat a megabyte */
+    lh_raise(L, "mtev.socket family for %s unknown", shown);
 }
 
 static int check_type(lua_State *L, int index) {

@@ -19,7 +19,7 @@
 
 #include "runtime/errors.h"
 
-enum { SPAWN_DEPTH_MAX = 150, MORE_PER_TURN = 16, PARK_ATTEMPTS_MAX = 3, WALK_MAX = 1000 };
+enum { SPAWN_DEPTH_MAX = 150, MORE_PER_TURN = 32, PARK_ATTEMPTS_MAX = 3, WALK_MAX = 1000 };
 
 static const char CANCELLED[] = "coroutine cancelled";
 

@@ -1,0 +1,133 @@
+-- Every function, called with everything it does not expect: a clear error or a result as the reference says, never a crash,
+-- a hang or a leak. What a value means to each function is in its own spec; here it only matters that the program survives,
+-- that errors read well, and that nothing stays behind.
+
+local counts = require("mtev.debug").counts
+
+local values = {
+  { "nothing" }, { "nil", nil, n = 1 }, { "true", true }, { "false", false }, { "0", 0 }, { "-1", -1 }, { "1.5", 1.5 },
+  { "NaN", 0 / 0 }, { "inf", math.huge }, { "-inf", -math.huge }, { "2^31", 2 ^ 31 }, { "2^53", 2 ^ 53 }, { "1e300", 1e300 },
+  { "empty string", "" }, { "NUL", "\0" }, { "string with NUL", "a\0b" }, { "digits", "12" }, { "word", "word" },
+  { "percent", "%s%d%n" }, { "huge string", ("x"):rep(1e6) }, { "table", {} }, { "nested table", { { {} } } },
+  { "function", function() end }, { "thread", coroutine.create(function() end) }, { "userdata", newproxy() },
+  { "light cdata", ffi.new("int64_t", 7) },
+}
+
+local function is_sane(message)
+  return type(message) == "string" and #message < 300 and not message:find("attempt to index", 1, true)
+      and not message:find("attempt to call", 1, true) and not message:find("internal", 1, true)
+end
+
+-- Calls f with every value in every position of up to three, beside harmless ones, in a coroutine that is cancelled if it
+-- waits.
+local function abuse(name, make)
+  local complaints = {}
+  local function try(label, ...)
+    local arguments, n = { ... }, select("#", ...)
+    local ok, message = true, nil
+    local f = make()
+    local co = mtev.coroutine_spawn(function() ok, message = pcall(f, unpack(arguments, 1, n)) end)
+    mtev.cancel_coro(co)
+    mtev.sleep(0)
+    if not ok and message ~= "coroutine cancelled" and not is_sane(message) then
+      complaints[#complaints + 1] = ("%s(%s): %s"):format(name, label, tostring(message):sub(1, 200))
+    end
+  end
+  for _, value in ipairs(values) do
+    local label, has = value[1], #value > 1 or value.n
+    if has then
+      try(label, value[2])
+      try(label .. ", 1", value[2], 1)
+      try("'x', " .. label, "x", value[2])
+      try("'127.0.0.1', " .. label, "127.0.0.1", value[2])
+      try("'127.0.0.1', 1, " .. label, "127.0.0.1", 1, value[2])
+    else
+      try(label)
+    end
+  end
+  assert.same({}, complaints)
+end
+
+local function alive()
+  collectgarbage()
+  collectgarbage()
+  mtev.sleep(0)
+  return counts()
+end
+
+local function expect_nothing_left(before)
+  assert.same(before, alive())
+end
+
+-- These would print, end the program, or change it for the other tests: their own specs abuse them.
+local skipped = { print = true, log = true, printto = true, enable_log = true }
+
+describe("every function of mtev, given anything,", function()
+  for name, f in pairs(mtev) do
+    if type(f) == "function" and not skipped[name] then
+      it("survives: mtev." .. name, function()
+        local before = alive()
+        abuse("mtev." .. name, function() return f end)
+        expect_nothing_left(before)
+      end)
+    end
+  end
+  for name, f in pairs(mtev.timeval) do
+    it("survives: mtev.timeval." .. name, function()
+      abuse("mtev.timeval." .. name, function() return f end)
+    end)
+  end
+end)
+
+describe("every method of an eventer, given anything,", function()
+  teardown(function() -- a Unix socket can be bound to nearly any name
+    for _, value in ipairs(values) do
+      if type(value[2]) == "string" then os.remove(value[2]) end
+    end
+    os.remove("x")
+  end)
+
+  local kinds = {
+    tcp = function() return mtev.socket("inet") end,
+    udp = function() return mtev.socket("inet6", "udp") end,
+    unix = function() return mtev.socket("unix") end,
+    closed = function()
+      local e = mtev.socket("inet")
+      e:close()
+      return e
+    end,
+  }
+  for name, method in pairs(getmetatable(mtev.socket("inet")).__index) do
+    for kind, make in pairs(kinds) do
+      it(("survives: %s of a %s one"):format(name, kind), function()
+        local before = alive()
+        abuse(name, function()
+          return function(...) return method(make(), ...) end
+        end)
+        expect_nothing_left(before)
+      end)
+    end
+    it("names the type it wants: " .. name, function()
+      for _, value in ipairs(values) do
+        local ok, message = pcall(method, value[2])
+        assert.is_false(ok)
+        assert.is_true(is_sane(message), message)
+        assert.matches("mtev.eventer", message, 1, true)
+      end
+    end)
+  end
+end)
+
+describe("every method of a semaphore, given anything,", function()
+  local semaphore = mtev.semaphore("misuse", 0)
+  for name, method in pairs(getmetatable(semaphore).__index) do
+    it("survives: " .. name, function()
+      local before = alive()
+      abuse(name, function()
+        return function(...) return method(semaphore, ...) end
+      end)
+      assert.error_matches(function() method({}) end, "mtev.semaphore expected, got table", 1, true)
+      expect_nothing_left(before)
+    end)
+  end
+end)
