@@ -4,9 +4,9 @@ BUILD = build/$(PRESET)
 JOBS ?= $(shell nproc)
 CTEST = ctest --test-dir $(BUILD) --output-on-failure
 
-.PHONY: help build run test unit spec asan-test tsan-test stress-test bench lint fmt install clean setup
+.PHONY: help build run test unit spec asan-test tsan-test fuzz bench lint fmt install clean setup
 
-build: setup ## configure and build (PRESET=release|debug|asan|tsan|stress|coverage|fuzz)
+build: setup ## configure and build (PRESET=release|debug|asan|tsan|coverage|fuzz)
 	@cmake --preset $(PRESET) >/dev/null && cmake --build $(BUILD) -j $(JOBS) -- -s --no-print-directory >$(BUILD)/build.log || { cat $(BUILD)/build.log; exit 1; }
 
 run: build ## the main job: an echo server, its clients and a ticker in one script
@@ -27,14 +27,14 @@ asan-test: ## every test under the address and undefined behaviour sanitizers
 tsan-test: ## every test under the thread sanitizer
 	@$(MAKE) --no-print-directory test PRESET=tsan
 
-stress-test: ## every test with reads and writes cut short and the collector always on
-	@$(MAKE) --no-print-directory test PRESET=stress
+fuzz: ## every fuzz target, for a while each
+	@scripts/setup --fuzz && $(MAKE) --no-print-directory build PRESET=fuzz && ctest --test-dir build/fuzz --output-on-failure -L fuzz
 
 bench: ## the table of bench/RESULTS.md: this program beside its peers
 	@scripts/setup --bench && $(MAKE) --no-print-directory build && cmake --build $(BUILD) --target bench-programs -j $(JOBS) -- --no-print-directory --quiet && bench/run $(BUILD) $(ROWS)
 
-lint: build ## static checks
-	@scripts/lint $(BUILD)
+lint: ## refused calls
+	@scripts/lint
 
 fmt: ## layout by clang-format
 	@clang-format -i $$(git ls-files '*.c' '*.h')

@@ -1,9 +1,12 @@
 #include "net/address.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -17,7 +20,7 @@ static unsigned zone_index(const char *zone) {
     if (index) return index;
     char *end;
     const unsigned long number = strtoul(zone, &end, 10);
-    return *zone && !*end ? (unsigned)number : 0;
+    return isdigit((unsigned char)*zone) && !*end && number <= UINT_MAX ? (unsigned)number : 0;
 }
 
 static int parse_inet6(lh_address *address, const char *text, unsigned port) {
@@ -82,6 +85,17 @@ static size_t unix_host(const lh_address *address, char *text) {
     return length;
 }
 
+/* By name; by number when the interface has gone. */
+static void add_zone(char text[LH_ADDRESS_TEXT_MAX], unsigned scope_id) {
+    const size_t length = strlen(text);
+    char name[IF_NAMESIZE];
+    if (if_indextoname(scope_id, name)) {
+        snprintf(text + length, LH_ADDRESS_TEXT_MAX - length, "%%%s", name);
+    } else {
+        snprintf(text + length, LH_ADDRESS_TEXT_MAX - length, "%%%u", scope_id);
+    }
+}
+
 size_t lh_address_host(const lh_address *address, char text[LH_ADDRESS_TEXT_MAX]) {
     text[0] = '\0';
     switch (address->storage.ss_family) {
@@ -91,11 +105,7 @@ size_t lh_address_host(const lh_address *address, char text[LH_ADDRESS_TEXT_MAX]
     case AF_INET6: {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address->storage;
         inet_ntop(AF_INET6, &in6->sin6_addr, text, LH_ADDRESS_TEXT_MAX);
-        char name[IF_NAMESIZE];
-        if (in6->sin6_scope_id && if_indextoname(in6->sin6_scope_id, name)) {
-            strcat(text, "%");
-            strcat(text, name);
-        }
+        if (in6->sin6_scope_id) add_zone(text, in6->sin6_scope_id);
         break;
     }
     case AF_UNIX: return unix_host(address, text);

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "runtime/errors.h"
 #include "runtime/log.h"
 #include "runtime/lualib.h"
 #include "runtime/task.h"
@@ -107,7 +108,7 @@ bool lh_state_open(lh_state *state, struct lh_program *program, int index, void 
     lh__state_here = state;
     const int rv = lh_net_open(&state->net);
     if (rv < 0) {
-        lh_log_print("error", "lhotse: cannot open an event loop: %s\n", strerror(-rv));
+        lh_log_print("error", "lhotse: cannot open an event loop: %s\n", lh_error_text(-rv));
         return false;
     }
     lh_slab_init(&state->tasks, sizeof(lh_task));
