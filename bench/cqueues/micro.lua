@@ -1,13 +1,7 @@
 -- cqueues: as lhotse/micro.lua.   luajit micro.lua PROGRAM COUNT
+local measure = dofile("bench/measure.lua")
 local cqueues, condition = require("cqueues"), require("cqueues.condition")
 local name, count = arg[1], tonumber(arg[2])
-
-local function resident()
-  local f = io.open("/proc/self/statm")
-  local _, pages = f:read("*n", "*n")
-  f:close()
-  return pages * 4096
-end
 
 local programs = {}
 
@@ -61,17 +55,17 @@ end
 function programs.sleepers()
   local loop = cqueues.new()
   collectgarbage()
-  local before = resident()
+  local before = measure.resident()
   for _ = 1, count do loop:wrap(cqueues.sleep, 100) end
   assert(loop:step(0))
-  return (resident() - before) / count
+  return (measure.resident() - before) / count
 end
 
-local function lateness(spread)
+local function lateness()
   local loop, late = cqueues.new(), {}
   local began = cqueues.monotime()
   for i = 1, count do
-    local duration = 0.5 + spread * ((i * 7919) % count) / count
+    local duration = measure.duration(i, count)
     loop:wrap(function()
       local start = cqueues.monotime()
       cqueues.sleep(duration)
@@ -81,25 +75,9 @@ local function lateness(spread)
   assert(loop:step(0))
   local started = cqueues.monotime() - began
   assert(loop:loop())
-  table.sort(late)
   return late, started
 end
 
-function programs.lateness_p99()
-  local late = lateness(2)
-  return late[math.ceil(#late * 0.99)] * 1000
-end
-
-function programs.million_start()
-  local _, started = lateness(2)
-  return started
-end
-
-function programs.million_mean()
-  local late = lateness(2)
-  local sum = 0
-  for i = 1, #late do sum = sum + late[i] end
-  return sum / #late
-end
+measure.add_lateness(programs, lateness)
 
 print(("RESULT %.6g"):format(programs[name]()))

@@ -1,15 +1,9 @@
 -- lhotse: small programs that measure themselves and print RESULT <number>.   lhotse micro.lua PROGRAM COUNT
+local measure = dofile("bench/measure.lua")
 local name, count = ...
 count = tonumber(count) or 0
 
 local function cpu() return os.clock() end
-
-local function resident()
-  local f = io.open("/proc/self/statm")
-  local _, pages = f:read("*n", "*n")
-  f:close()
-  return pages * 4096
-end
 
 local programs = {}
 
@@ -89,18 +83,18 @@ end
 -- Resident bytes per sleeping coroutine.
 function programs.sleepers()
   collectgarbage()
-  local before = resident()
+  local before = measure.resident()
   for _ = 1, count do mtev.coroutine_spawn(mtev.sleep, 100) end
-  return (resident() - before) / count, true
+  return (measure.resident() - before) / count, true
 end
 
--- Lateness in ms, p99, of sleepers that wake spread over two seconds; none may be early.
-local function lateness(spread)
+-- Sleepers that wake spread over two seconds; none may be early.
+local function lateness()
   local late, n = {}, 0
   local began = mtev.time()
   local done = 0
   for i = 1, count do
-    local duration = 0.5 + spread * ((i * 7919) % count) / count
+    local duration = measure.duration(i, count)
     mtev.coroutine_spawn(function()
       local slept = mtev.sleep(duration):seconds() - duration
       if slept < 0 then error("woke early") end
@@ -115,23 +109,7 @@ local function lateness(spread)
   return late, started
 end
 
-function programs.lateness_p99()
-  local late = lateness(2)
-  table.sort(late)
-  return late[math.ceil(#late * 0.99)] * 1000
-end
-
-function programs.million_start()
-  local _, started = lateness(2)
-  return started
-end
-
-function programs.million_mean()
-  local late = lateness(2)
-  local sum = 0
-  for i = 1, #late do sum = sum + late[i] end
-  return sum / #late
-end
+measure.add_lateness(programs, lateness)
 
 local result, is_final = programs[name]()
 if result then

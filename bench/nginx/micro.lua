@@ -1,4 +1,5 @@
 -- nginx+lua: the programs of lhotse/micro.lua that it has the means for. `program` and `count` come from nginx.conf.
+local measure = dofile("bench/measure.lua")
 local semaphore = require("ngx.semaphore")
 local spawn, sleep, wait = ngx.thread.spawn, ngx.sleep, ngx.thread.wait
 
@@ -40,18 +41,11 @@ function programs.notify()
   return count / (cpu() - began)
 end
 
-local function resident()
-  local f = io.open("/proc/self/statm")
-  local _, pages = f:read("*n", "*n")
-  f:close()
-  return pages * 4096
-end
-
 function programs.sleepers()
   collectgarbage()
-  local before = resident()
+  local before = measure.resident()
   for _ = 1, count do spawn(function() sleep(100) end) end
-  return (resident() - before) / count
+  return (measure.resident() - before) / count
 end
 
 ngx.timer.at(0, function()
