@@ -61,7 +61,7 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* -- Processes -------------------------------------------------------------------------------------------------------- */
+/* -- Processes ----------------------------------------------------------------------------------------------------- */
 
 static int free_port(void) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -124,7 +124,7 @@ static double resident_bytes(pid_t pid) {
     return pages * (double)sysconf(_SC_PAGESIZE);
 }
 
-/* -- Servers ------------------------------------------------------------------------------------------------------------ */
+/* -- Servers ------------------------------------------------------------------------------------------------------- */
 
 static bool can_connect(int port) {
     const struct sockaddr_in to = {
@@ -167,7 +167,7 @@ static bool measure_server(subject *s, int round) {
     return true;
 }
 
-/* -- Calls ------------------------------------------------------------------------------------------------------------- */
+/* -- Calls --------------------------------------------------------------------------------------------------------- */
 
 static char counts_file[] = "/tmp/bench-calls-XXXXXX", counter[4096];
 
@@ -227,7 +227,7 @@ static bool measure_idle(subject *s, int round) {
     return true;
 }
 
-/* -- Programs ------------------------------------------------------------------------------------------------------------ */
+/* -- Programs ------------------------------------------------------------------------------------------------------ */
 
 static bool measure_program(subject *s, int round) {
     int ends[2];
@@ -255,7 +255,7 @@ static bool measure_program(subject *s, int round) {
     return is_found;
 }
 
-/* -- The row ------------------------------------------------------------------------------------------------------------- */
+/* -- The row ------------------------------------------------------------------------------------------------------- */
 
 static bool prepare(subject *s) {
     if (row == IDLE || row == START || row == RUN) return true;

@@ -81,7 +81,7 @@ function coroutine.wrap(f)
   end
 end
 
--- -- mtev.cancel_coro ---------------------------------------------------------------------------------------------------
+-- -- mtev.cancel_coro -------------------------------------------------------------------------------------------------
 
 local function cancel_nested(co)
   local task = blocked[co]

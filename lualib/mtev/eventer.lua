@@ -35,8 +35,8 @@ end
 -- raise.
 local function read_until(self, stop, options, timeout, fn)
   if type(fn) ~= "function" then return finish_read(read(self, stop, options)) end
-  local data, err = finish_read(read(self, stop, nil, type(timeout) == "number" and timeout or DEFAULT_TIMEOUT))
-  if err ~= "timeout" then return data, err end
+  local data, err, message = read(self, stop, nil, type(timeout) == "number" and timeout or DEFAULT_TIMEOUT)
+  if err ~= "timeout" then return finish_read(data, err, message) end
   fn()
   return nil
 end

@@ -8,7 +8,7 @@ local getinfo, loaders, loaded = debug.getinfo, package.loaders, package.loaded
 
 os.exit = options.exit
 
--- -- Paths -------------------------------------------------------------------------------------------------------------
+-- -- Paths ------------------------------------------------------------------------------------------------------------
 
 local function directory_of(file)
   return file:match("^(.*)/[^/]*$") or "."
@@ -37,7 +37,7 @@ local function set_paths(script)
   apply_path("cpath", options.cpath)
 end
 
--- -- require: LuaJIT's, in Lua, so that a module's body may block ------------------------------------------------------
+-- -- require: LuaJIT's, in Lua, so that a module's body may block -----------------------------------------------------
 
 local LOADING = newproxy() -- what package.loaded holds while a module's body runs
 
@@ -76,7 +76,7 @@ end
 
 table.insert(loaders, 2, file_loader)
 
--- -- module: as LuaJIT's, except when the script's own chunk calls it ---------------------------------------------------
+-- -- module: as LuaJIT's, except when the script's own chunk calls it -------------------------------------------------
 
 local real_module = module
 local entry_chunk, entry_name, entry_module
@@ -98,7 +98,7 @@ function module(...)
   setfenv(entry_chunk, M)
 end
 
--- -- Running -----------------------------------------------------------------------------------------------------------
+-- -- Running ----------------------------------------------------------------------------------------------------------
 
 local function load_script(script)
   local chunk, message

@@ -21,7 +21,7 @@ function mtev.gettimeofday()
   return sec, us - sec * 1000000
 end
 
--- -- timeval -----------------------------------------------------------------------------------------------------------
+-- -- timeval ----------------------------------------------------------------------------------------------------------
 
 local timeval -- the constructor of the cdata
 local is_timeval = function(value) return ffi.istype(timeval, value) end
@@ -112,7 +112,7 @@ function mtev.timeval.new(sec, usec)
   return make(floor(sec), floor(check_number(usec, 2, "new", 2)))
 end
 
--- -- mtev.sleep --------------------------------------------------------------------------------------------------------
+-- -- mtev.sleep -------------------------------------------------------------------------------------------------------
 
 local sleep = core.sleep
 local last_us, last_slept = 0, timeval(0, 0)

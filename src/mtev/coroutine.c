@@ -11,7 +11,7 @@
 #include "runtime/task.h"
 #include "runtime/traceback.h"
 
-/* -- Spawn -------------------------------------------------------------------------------------------------------- */
+/* -- Spawn --------------------------------------------------------------------------------------------------------- */
 
 static int mtev_coroutine_spawn(lua_State *L) {
     if (!lua_isfunction(L, 1)) lh_raise(L, "mtev.coroutine_spawn(func, ...): bad arguments");
@@ -21,7 +21,7 @@ static int mtev_coroutine_spawn(lua_State *L) {
     return 1;
 }
 
-/* -- Sleep -------------------------------------------------------------------------------------------------------- */
+/* -- Sleep --------------------------------------------------------------------------------------------------------- */
 
 /* In microseconds, rounded up: never less than was asked for. */
 static int push_slept(lh_task *task, lua_State *T) {
@@ -48,7 +48,7 @@ static int core_sleep(lua_State *L) {
     return lh_task_park(task, L, &sleep_wait, lh_clock_add(task->started_ns, lh_clock_from_seconds(seconds)));
 }
 
-/* -- Cancel ------------------------------------------------------------------------------------------------------- */
+/* -- Cancel -------------------------------------------------------------------------------------------------------- */
 
 /* The address in a string "0x..." (hexadecimal) or of decimal digits. */
 static const void *parse_address(const char *text) {
@@ -91,7 +91,7 @@ static int core_cancel_task(lua_State *L) {
     return 1;
 }
 
-/* -- For coroutine.lua and test.lua ---------------------------------------------------------------------------------- */
+/* -- For coroutine.lua and test.lua -------------------------------------------------------------------------------- */
 
 /* A task given as its thread or as what current_task returned; NULL = none. */
 static lh_task *to_task(lua_State *L, int index) {

@@ -12,7 +12,7 @@
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 
-/* -- Options --------------------------------------------------------------------------------------------------------- */
+/* -- Options ------------------------------------------------------------------------------------------------------- */
 
 /* {timeout = seconds} at `index`, if there is a table; *deadline_in is the duration. */
 static void get_timeout(lua_State *L, int index, lh_ns *duration) {
@@ -26,7 +26,7 @@ static void get_timeout(lua_State *L, int index, lh_ns *duration) {
     lua_pop(L, 1);
 }
 
-/* -- read ------------------------------------------------------------------------------------------------------------ */
+/* -- read ---------------------------------------------------------------------------------------------------------- */
 
 static int fail_nil(lua_State *T, const char *message) { return lh_push_nil_error(T, message); }
 static int fail_minus1(lua_State *T, const char *message) { return lh_push_minus1_error(T, message); }
@@ -119,7 +119,7 @@ static int core_read(lua_State *L) {
     return lh_io_park(task, L, socket, &read_wait, lh_loop_deadline(timeout));
 }
 
-/* -- write ----------------------------------------------------------------------------------------------------------- */
+/* -- write --------------------------------------------------------------------------------------------------------- */
 
 static int push_write_failure(lua_State *L, const char *message, size_t written) {
     lh_push_minus1_error(L, message);
@@ -232,7 +232,7 @@ static int core_write(lua_State *L) {
     return push_write(L, rv, length, written);
 }
 
-/* -- send and sendto --------------------------------------------------------------------------------------------------- */
+/* -- send and sendto ----------------------------------------------------------------------------------------------- */
 
 /* One send(2); -EAGAIN to wait. */
 static ssize_t send_once(lh_socket *socket, const char *bytes, size_t length, const lh_address *to) {
@@ -307,7 +307,7 @@ static int core_sendto(lua_State *L) {
     return send_or_park(L, e->socket, &to);
 }
 
-/* -- recv ------------------------------------------------------------------------------------------------------------ */
+/* -- recv ---------------------------------------------------------------------------------------------------------- */
 
 static int push_chunk(lua_State *L, const char *bytes, size_t length, const lh_address *from, bool is_truncated) {
     char host[LH_ADDRESS_TEXT_MAX];
@@ -374,7 +374,7 @@ static int core_recv(lua_State *L) {
     return lh_io_park(task, L, socket, &recv_wait, lh_loop_deadline(timeout));
 }
 
-/* -- close ----------------------------------------------------------------------------------------------------------- */
+/* -- close --------------------------------------------------------------------------------------------------------- */
 
 static int eventer_close(lua_State *L) {
     lh_eventer *e = lh_check_any_eventer(L, 1);

@@ -76,7 +76,7 @@ static channel *get_channel(lua_State *L, lh_messages *messages, int key, const 
     return ch;
 }
 
-/* -- Messages in the queue ------------------------------------------------------------------------------------------- */
+/* -- Messages in the queue ----------------------------------------------------------------------------------------- */
 
 /* Pushes the table of messages of `ch`. */
 static void push_queue(lua_State *L, const lh_messages *messages, channel *ch) {
@@ -145,7 +145,7 @@ static int dequeue(lua_State *L, const lh_messages *messages, channel *ch) {
     return n;
 }
 
-/* -- notify and waitfor ---------------------------------------------------------------------------------------------- */
+/* -- notify and waitfor -------------------------------------------------------------------------------------------- */
 
 /* Hands the key (its bytes) and `n` values, all on top of `L` (popped), to the first waiter, or queues the values. */
 static void deliver(lua_State *L, lh_messages *messages, const char *bytes, int n, bool at_front) {

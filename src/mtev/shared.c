@@ -195,7 +195,7 @@ static void push_blob(lua_State *L, const lh_blob *blob) {
     unpack_value(L, &at);
 }
 
-/* -- Values and sequences ------------------------------------------------------------------------------------------- */
+/* -- Values and sequences ------------------------------------------------------------------------------------------ */
 
 static int mtev_shared_set(lua_State *L) {
     size_t length;
@@ -226,7 +226,7 @@ static int mtev_shared_seq(lua_State *L) {
     return 1;
 }
 
-/* -- Messages ------------------------------------------------------------------------------------------------------- */
+/* -- Messages ------------------------------------------------------------------------------------------------------ */
 
 static int mtev_shared_notify(lua_State *L) {
     size_t length;

@@ -8,7 +8,7 @@
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 
-/* -- mtev.socket ------------------------------------------------------------------------------------------------------ */
+/* -- mtev.socket --------------------------------------------------------------------------------------------------- */
 
 static bool is_prefixed(const char *text, const char *prefix) { return strncmp(text, prefix, strlen(prefix)) == 0; }
 
@@ -44,7 +44,7 @@ static int mtev_socket(lua_State *L) {
     return 1;
 }
 
-/* -- Addresses ------------------------------------------------------------------------------------------------------- */
+/* -- Addresses ----------------------------------------------------------------------------------------------------- */
 
 static int push_address(lua_State *L, const lh_address *address) {
     char host[LH_ADDRESS_TEXT_MAX];
@@ -66,7 +66,7 @@ static int eventer_sock_name(lua_State *L) {
     return lh_socket_local_address(e->socket, &address) < 0 ? 0 : push_address(L, &address);
 }
 
-/* -- Server side ----------------------------------------------------------------------------------------------------- */
+/* -- Server side --------------------------------------------------------------------------------------------------- */
 
 static int push_zero_or_error(lua_State *L, int rv) {
     if (rv < 0) return lh_push_minus1_error(L, lh_error_text(-rv));
@@ -139,7 +139,7 @@ static int core_accept(lua_State *L) {
     return lh_io_park(task, L, e->socket, &accept_wait, lh_socket_hold_time(e->socket));
 }
 
-/* -- connect --------------------------------------------------------------------------------------------------------- */
+/* -- connect ------------------------------------------------------------------------------------------------------- */
 
 static int fail_connect(lua_State *T, const char *message) { return lh_push_minus1_error(T, message); }
 

@@ -109,7 +109,7 @@ static const socket_option *find_option(const char *name) {
     return NULL;
 }
 
-/* -- Values ---------------------------------------------------------------------------------------------------------- */
+/* -- Values -------------------------------------------------------------------------------------------------------- */
 
 /* What setsockopt(2) is given. */
 typedef union value {
@@ -197,7 +197,7 @@ static socklen_t get_value(lua_State *L, int index, option_kind kind, value *v) 
     }
 }
 
-/* -- setsockopt and getsockopt ----------------------------------------------------------------------------------------- */
+/* -- setsockopt and getsockopt ------------------------------------------------------------------------------------- */
 
 static int eventer_setsockopt(lua_State *L) {
     const lh_eventer *e = lh_check_eventer(L, 1);

@@ -21,7 +21,7 @@ static void on_ready(lh_watch *watch, unsigned events) {
     if (socket->writer && socket->is_writable) socket->events->on_writable(socket);
 }
 
-/* -- Open, adopt, close ------------------------------------------------------------------------------------------- */
+/* -- Open, adopt, close -------------------------------------------------------------------------------------------- */
 
 lh_socket *lh_socket_adopt(lh_net *net, int fd, int family, int type) {
     lh_socket *socket = lh_slab_take(&net->sockets);
@@ -94,7 +94,7 @@ int lh_socket_expect(lh_socket *socket) {
     return lh_poll_add(&socket->net->loop.poll, &socket->watch);
 }
 
-/* -- Server side -------------------------------------------------------------------------------------------------- */
+/* -- Server side --------------------------------------------------------------------------------------------------- */
 
 int lh_socket_bind(lh_socket *socket, const lh_address *address) {
     return bind(socket->watch.fd, (const struct sockaddr *)&address->storage, address->length) < 0 ? -errno : 0;
@@ -169,7 +169,7 @@ int lh_socket_accept(lh_socket *listener, lh_socket **accepted) {
     }
 }
 
-/* -- Client side -------------------------------------------------------------------------------------------------- */
+/* -- Client side --------------------------------------------------------------------------------------------------- */
 
 int lh_socket_connect(lh_socket *socket, const lh_address *address) {
     if (socket->error) return -socket->error;
@@ -216,7 +216,7 @@ int lh_socket_connect_result(lh_socket *socket) {
     return -error;
 }
 
-/* -- Names -------------------------------------------------------------------------------------------------------- */
+/* -- Names --------------------------------------------------------------------------------------------------------- */
 
 typedef int (*name_fn)(int fd, struct sockaddr *restrict address, socklen_t *restrict length);
 

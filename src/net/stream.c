@@ -16,7 +16,7 @@
 
 enum { BUDGET = 256 * 1024, DIRECT_MIN = 16 * 1024 };
 
-/* -- The input buffer --------------------------------------------------------------------------------------------- */
+/* -- The input buffer ---------------------------------------------------------------------------------------------- */
 
 static bool is_borrowing(const lh_socket *socket) { return socket->net->borrower == socket; }
 
@@ -37,7 +37,7 @@ static void relax(lh_socket *socket) {
     if (socket->in.length == 0 && !is_borrowing(socket)) lh_buffer_relax(&socket->in);
 }
 
-/* -- Receiving ---------------------------------------------------------------------------------------------------- */
+/* -- Receiving ----------------------------------------------------------------------------------------------------- */
 
 /* One system call into `to`; returns bytes, or 0 with the socket's flags telling why nothing came. */
 static size_t receive(lh_socket *socket, char *to, size_t room) {
@@ -90,7 +90,7 @@ static ssize_t receive_more(lh_socket *socket, size_t wanted) {
     return (ssize_t)n;
 }
 
-/* -- Reading ------------------------------------------------------------------------------------------------------ */
+/* -- Reading ------------------------------------------------------------------------------------------------------- */
 
 /* How many buffered bytes satisfy `stop`; 0 = not yet. */
 static size_t match(lh_socket *socket, const lh_stop *stop) {
@@ -156,7 +156,7 @@ int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, siz
     return LH_STREAM_DONE;
 }
 
-/* -- Writing ------------------------------------------------------------------------------------------------------ */
+/* -- Writing ------------------------------------------------------------------------------------------------------- */
 
 static ssize_t send_bytes(const lh_socket *socket, const char *bytes, size_t length) {
     const int fd = socket->watch.fd;

@@ -15,7 +15,7 @@ const char *lh_error_text(int error) {
     return strerror_r(error, text, sizeof(text)); /* the GNU one returns its own constant or `text` */
 }
 
-/* -- Position and name -------------------------------------------------------------------------------------------- */
+/* -- Position and name --------------------------------------------------------------------------------------------- */
 
 static void push_position(lua_State *L) {
     lua_Debug ar;
@@ -87,7 +87,7 @@ int lh_raise_type(lua_State *L, int index, const char *expected) {
     lh_raise_argument(L, index, lua_pushfstring(L, "%s expected, got %s", expected, luaL_typename(L, index)));
 }
 
-/* -- Arguments ---------------------------------------------------------------------------------------------------- */
+/* -- Arguments ----------------------------------------------------------------------------------------------------- */
 
 const char *lh_check_string(lua_State *L, int index, size_t *length) {
     const char *string = lua_tolstring(L, index, length);
@@ -131,7 +131,7 @@ lh_ns lh_check_timeout(lua_State *L, int index) {
     return lua_isnoneornil(L, index) ? LH_NEVER : lh_clock_from_seconds(lh_check_number(L, index));
 }
 
-/* -- Failures ----------------------------------------------------------------------------------------------------- */
+/* -- Failures ------------------------------------------------------------------------------------------------------ */
 
 int lh_push_nil_error(lua_State *L, const char *message) {
     lua_pushnil(L);

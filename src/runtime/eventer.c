@@ -157,7 +157,7 @@ static int eventer_gc(lua_State *L) {
     return 0;
 }
 
-/* -- own and split --------------------------------------------------------------------------------------------------- */
+/* -- own and split ------------------------------------------------------------------------------------------------- */
 
 static bool is_busy(const lh_eventer *eventer) {
     return (eventer->directions & LH_EVENTER_READS && eventer->socket->reader) ||
@@ -205,7 +205,7 @@ static int eventer_split(lua_State *L) {
     return 2;
 }
 
-/* -- Checks ---------------------------------------------------------------------------------------------------------- */
+/* -- Checks -------------------------------------------------------------------------------------------------------- */
 
 lh_eventer *lh_check_any_eventer(lua_State *L, int index) {
     if (lua_type(L, index) == LUA_TUSERDATA && lua_getmetatable(L, index)) {
@@ -237,7 +237,7 @@ lh_eventer *lh_check_own_eventer(lua_State *L, int index, int directions) {
     return eventer;
 }
 
-/* -- Addresses --------------------------------------------------------------------------------------------------------- */
+/* -- Addresses ----------------------------------------------------------------------------------------------------- */
 
 static const char *cannot_translate(lua_State *L, const char *text) {
     return lua_pushfstring(L, "Cannot translate '%s' to IP", text);
@@ -257,7 +257,7 @@ const char *lh_check_target(lua_State *L, const lh_socket *socket, int index, in
     return NULL;
 }
 
-/* -- tostring -------------------------------------------------------------------------------------------------------- */
+/* -- tostring ------------------------------------------------------------------------------------------------------ */
 
 static const char *kind_of(const lh_socket *socket) {
     if (socket->family == LH_SOCKET_PIPE) return "pipe";
@@ -291,7 +291,7 @@ static int eventer_tostring(lua_State *L) {
     return 1;
 }
 
-/* -- The type -------------------------------------------------------------------------------------------------------- */
+/* -- The type ------------------------------------------------------------------------------------------------------ */
 
 static const luaL_Reg own_methods[] = {{"own", eventer_own}, {"split", eventer_split}, {NULL, NULL}};
 

@@ -56,7 +56,7 @@ static pthread_mutex_t directory_mutex = PTHREAD_MUTEX_INITIALIZER; /* guards `d
 static lh_strmap directory;
 static log_sink stdout_sink, stderr_sink;
 
-/* -- Sinks: the writing side -------------------------------------------------------------------------------------- */
+/* -- Sinks: the writing side --------------------------------------------------------------------------------------- */
 
 static void wait_until_writable(int fd) {
     struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
@@ -140,7 +140,7 @@ static void *write_records(void *argument) {
     return NULL;
 }
 
-/* -- Sinks: the queueing side ------------------------------------------------------------------------------------- */
+/* -- Sinks: the queueing side -------------------------------------------------------------------------------------- */
 
 static void start_writer(log_sink *sink) {
     pthread_attr_t attributes;
@@ -243,7 +243,7 @@ static bool is_same_file(int a, int b) {
            first.st_ino == second.st_ino;
 }
 
-/* -- stdio -------------------------------------------------------------------------------------------------------- */
+/* -- stdio --------------------------------------------------------------------------------------------------------- */
 
 static ssize_t write_stdio(void *cookie, const char *bytes, size_t length) {
     put(cookie, bytes, length, false);
@@ -270,7 +270,7 @@ void lh_log_flush(void) {
     flush_sink(&stderr_sink);
 }
 
-/* -- Streams ------------------------------------------------------------------------------------------------------ */
+/* -- Streams ------------------------------------------------------------------------------------------------------- */
 
 static bool compute_effective(const lh_log *log, int depth) {
     if (!log->is_enabled || depth > PASS_MAX) return false;

@@ -31,7 +31,7 @@ void lh_program_exit(int status) {
 
 int lh_program_failure_status(void) { return program.options.is_luamtev ? 255 : 1; }
 
-/* -- The end ------------------------------------------------------------------------------------------------------ */
+/* -- The end ------------------------------------------------------------------------------------------------------- */
 
 static void stop_all(void) {
     atomic_store(&program.is_stopping, true);
@@ -99,7 +99,7 @@ static void report_deadlock(lh_state *state) {
     lua_pop(state->L, 1);
 }
 
-/* -- Errors ------------------------------------------------------------------------------------------------------- */
+/* -- Errors -------------------------------------------------------------------------------------------------------- */
 
 static int to_string(lua_State *L) {
     lua_getglobal(L, "tostring");
@@ -134,7 +134,7 @@ static void on_main_end(lh_state *state, lua_State *T) {
     if (status >= 0 && status <= 255 && status == (int)status && status != 0) atomic_store(&program.status, (int)status);
 }
 
-/* -- Threads ------------------------------------------------------------------------------------------------------ */
+/* -- Threads ------------------------------------------------------------------------------------------------------- */
 
 static void publish(lh_state *state) {
     pthread_mutex_lock(&program.mutex);

@@ -36,7 +36,7 @@ static lh_state *state_of(const lh_task *task) {
 void lh_task_push_token(lua_State *L) { lua_pushlightuserdata(L, (void *)(uintptr_t)&token); }
 void lh_task_push_interrupted(lua_State *L) { lua_pushlightuserdata(L, (void *)(uintptr_t)&interrupted); }
 
-/* -- Anchors ------------------------------------------------------------------------------------------------------ */
+/* -- Anchors ------------------------------------------------------------------------------------------------------- */
 
 /* Anchors the thread on top of `L`, and the Lua function that calls the C function running on `L`. */
 static void anchor(lua_State *L, lh_task *task) {
@@ -80,7 +80,7 @@ static void release_held(lua_State *L, lh_task *task) {
     lua_pop(L, 1);
 }
 
-/* -- Birth and end ------------------------------------------------------------------------------------------------ */
+/* -- Birth and end ------------------------------------------------------------------------------------------------- */
 
 static void on_deadline(lh_timer *timer);
 
@@ -135,7 +135,7 @@ static void end_task(lh_state *state, lh_task *task) {
     lh_slab_give(&state->tasks, task);
 }
 
-/* -- Running ------------------------------------------------------------------------------------------------------ */
+/* -- Running ------------------------------------------------------------------------------------------------------- */
 
 static void drop(lh_state *state, lh_task *task);
 
@@ -206,7 +206,8 @@ static void run_first_ready(lh_state *state) {
     run(state, task, n);
 }
 
-/* A task that yielded shall not run before the loop has looked at its descriptors and timers. */
+/* A task that yielded shall not run before the loop has looked at its descriptors and timers. (What another thread granted
+ * has an on_run as well: it can wait for the next turn, which is due at once.) */
 static bool is_yielder(const lh_task *task) { return task->wait && task->wait->on_run; }
 
 /* Two coroutines that notify each other become ready one at a time: a few of those that were woken meanwhile run in the
@@ -219,7 +220,7 @@ bool lh_task_run_ready(lh_state *state) {
     return state->ready_count > 0;
 }
 
-/* -- Parking and waking ------------------------------------------------------------------------------------------- */
+/* -- Parking and waking -------------------------------------------------------------------------------------------- */
 
 lh_task *lh_task_current(lua_State *L, const char *what) {
     const lh_state *state = lh_state_here();
@@ -286,7 +287,7 @@ static void on_deadline(lh_timer *timer) {
     if (n != LH_TASK_STAY) lh_task_resume(task, n);
 }
 
-/* -- Cancelling --------------------------------------------------------------------------------------------------- */
+/* -- Cancelling ---------------------------------------------------------------------------------------------------- */
 
 /* Takes a parked or ready task out of its wait; afterwards it is ready (linked in the queue) or running (unlinked). */
 static void take_back(lh_task *task) {

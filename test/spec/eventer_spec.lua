@@ -172,6 +172,8 @@ describe("e:read with a timeout", function()
     assert.equal(1, called)
     server:write("!\n")
     assert.equal("half!\n", client:read("\n", nil, 10, error))
+    server:close()
+    assert.equal(1, select("#", client:read("\n", nil, 10, error))) -- the end is one nil, as in every form
   end)
 
   it("runs the function in the reading coroutine: it may block, close, raise", function()

@@ -15,7 +15,7 @@
 #include "net/datagram.h"
 #include "net/stream.h"
 
-/* -- Addresses ------------------------------------------------------------------------------------------------------ */
+/* -- Addresses ----------------------------------------------------------------------------------------------------- */
 
 static void addresses_round_trip(void **state) {
     (void)state;
@@ -56,7 +56,7 @@ static void unix_paths(void **state) {
     assert_int_equal(lh_address_unix(&address, longest, 108), -ENAMETOOLONG);
 }
 
-/* -- Streams -------------------------------------------------------------------------------------------------------- */
+/* -- Streams ------------------------------------------------------------------------------------------------------- */
 
 static lh_net net;
 static lh_socket *left, *right;
