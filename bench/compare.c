@@ -7,12 +7,12 @@
  *       idle   servers of lines: resident bytes per idle connection
  *       start  programs that print a line: time from fork to that line
  *       run    programs that print "RESULT <number>"
- * A server's COMMAND listens on 127.0.0.1, port $PORT. A name that ends in + says that its connections begin with a request
- * (see load.h). Commands run in /bin/sh; COUNT is messages per round, CONNECTIONS how many at once.
+ * A server's COMMAND listens on 127.0.0.1, port $PORT. A name that ends in + says that its connections begin with a
+ * request (see load.h). Commands run in /bin/sh; COUNT is messages per round, CONNECTIONS how many at once.
  *
- * The programs take turns, round by round, so that whatever else the machine does meets all of them; a ratio is taken within
- * a round. Shown are medians, with least and greatest. CPU time is user + system of all threads of the server's process, in
- * nanoseconds, from /proc/PID/task/TID/schedstat: the load generator's own is not in it. */
+ * The programs take turns, round by round, so that whatever else the machine does meets all of them; a ratio is taken
+ * within a round. Shown are medians, with least and greatest. CPU time is user + system of all threads of the server's
+ * process, in nanoseconds, from /proc/PID/task/TID/schedstat: the load generator's own is not in it. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -153,8 +153,10 @@ static bool start_server(subject *s) {
 }
 
 static bool open_load(subject *s, int how_many) {
-    const load_plan plan = {
-        .port = s->port, .connections = how_many, .is_http = row == HTTP || row == HTTP_CALLS, .is_upgraded = s->is_upgraded};
+    const load_plan plan = {.port = s->port,
+                            .connections = how_many,
+                            .is_http = row == HTTP || row == HTTP_CALLS,
+                            .is_upgraded = s->is_upgraded};
     s->load = load_open(&plan);
     return s->load != NULL;
 }
@@ -200,7 +202,8 @@ static bool measure_calls(subject *s) {
 }
 
 static void print_calls(void) {
-    printf("\n### %s\n\n| program | reads | writes | epoll_wait | epoll_ctl | malloc |\n|---|---|---|---|---|---|\n", title);
+    printf("\n### %s\n\n| program | reads | writes | epoll_wait | epoll_ctl | malloc |\n|---|---|---|---|---|---|\n",
+           title);
     for (int i = 0; i < subject_count; i++) {
         const subject *s = &subjects[i];
         long n[5] = {0};
@@ -301,8 +304,13 @@ static double median_of(const double *values) {
 }
 
 static void print_row(void) {
-    static const char *const units[KINDS] = {"CPU us per line", "CPU us per request", "resident bytes per connection",
-                                             "ms to the first line", "result", "", ""};
+    static const char *const units[KINDS] = {"CPU us per line",
+                                             "CPU us per request",
+                                             "resident bytes per connection",
+                                             "ms to the first line",
+                                             "result",
+                                             "",
+                                             ""};
     printf("\n### %s\n\n| program | %s | to %s |%s\n|---|---|---|%s\n", title, units[row], subjects[0].name,
            row <= HTTP ? " per second of wall time |" : "", row <= HTTP ? "---|" : "");
     for (int i = 0; i < subject_count; i++) {

@@ -1,6 +1,6 @@
 /* Counts a program's calls into the C library:  LD_PRELOAD=count_calls.so PROGRAM ...
- * On signal SIGRTMIN + 5 it prints the counts to the file that $COUNT_CALLS names and starts again from 0. Unlike strace and ltrace it
- * does not slow the program, which would change how many events a turn of the loop serves. */
+ * On signal SIGRTMIN + 5 it prints the counts to the file that $COUNT_CALLS names and starts again from 0. Unlike
+ * strace and ltrace it does not slow the program, which would change how many events a turn of the loop serves. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -39,13 +39,13 @@ __attribute__((constructor)) static void start(void) {
 }
 
 /* Stands in for a function of the C library. */
-#define COUNT(kind, result, name, parameters, arguments)                                                                \
-    result name parameters;                                                                                             \
-    result name parameters {                                                                                            \
-        static result(*real) parameters;                                                                                \
-        if (!real) *(void **)&real = dlsym(RTLD_NEXT, #name);                                                           \
-        atomic_fetch_add_explicit(&counts[kind], 1, memory_order_relaxed);                                              \
-        return real arguments;                                                                                          \
+#define COUNT(kind, result, name, parameters, arguments)                                                               \
+    result name parameters;                                                                                            \
+    result name parameters {                                                                                           \
+        static result(*real) parameters;                                                                               \
+        if (!real) *(void **)&real = dlsym(RTLD_NEXT, #name);                                                          \
+        atomic_fetch_add_explicit(&counts[kind], 1, memory_order_relaxed);                                             \
+        return real arguments;                                                                                         \
     }
 
 COUNT(READS, ssize_t, read, (int fd, void *p, size_t n), (fd, p, n))

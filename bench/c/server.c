@@ -1,9 +1,9 @@
 /* The yardstick: a bare epoll server in C, on one thread.
  *   PORT=7000 server echo    answers each line with itself
  *   PORT=7000 server http    answers each request (up to its empty line) with a fixed response
- * It does what a careful program does and nothing else: edge-triggered, up to 512 events a turn, one read and one write per
- * message, no allocation per message, no read to learn EAGAIN after a short read. A connection keeps bytes only while a
- * message is incomplete. */
+ * It does what a careful program does and nothing else: edge-triggered, up to 512 events a turn, one read and one write
+ * per message, no allocation per message, no read to learn EAGAIN after a short read. A connection keeps bytes only
+ * while a message is incomplete. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -35,7 +35,8 @@ static void die(const char *what) {
 }
 
 static bool write_all(int fd, const char *bytes, size_t count) {
-    return send(fd, bytes, count, MSG_NOSIGNAL) == (ssize_t)count; /* a peer of bench/ always makes room for an answer */
+    return send(fd, bytes, count, MSG_NOSIGNAL) ==
+           (ssize_t)count; /* a peer of bench/ always makes room for an answer */
 }
 
 /* Answers the whole messages in [bytes, bytes + count); returns how many bytes they are, or -1. */

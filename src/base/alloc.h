@@ -1,7 +1,7 @@
 /* Memory, with the question answered in the name: may this allocation fail?
  *
- * A size that a script or a peer decides can fail and is reported: lh_try_alloc, lh_try_realloc return NULL. A size that
- * we decide cannot: lh_alloc ends the process with one clear line, because no caller could do better.
+ * A size that a script or a peer decides can fail and is reported: lh_try_alloc, lh_try_realloc return NULL. A size
+ * that we decide cannot: lh_alloc ends the process with one clear line, because no caller could do better.
  *
  * Owner: the caller frees with lh_free.
  * Thread: any. */

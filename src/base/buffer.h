@@ -1,8 +1,8 @@
 /* A byte queue: bytes are appended at the end and consumed from the front.
  *
  * The memory is one block that exists only while there are bytes in it (or room was reserved): an idle connection holds
- * none. Consuming moves an offset; the bytes slide to the front only when room is needed, so that consuming line by line
- * is linear.
+ * none. Consuming moves an offset; the bytes slide to the front only when room is needed, so that consuming line by
+ * line is linear.
  *
  * Owner: the struct is embedded; its block is freed by lh_buffer_relax (when empty) and lh_buffer_reset.
  * Thread: one.

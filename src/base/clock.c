@@ -21,6 +21,4 @@ lh_ns lh_clock_from_seconds(double seconds) {
     return ns >= 9.2e18 ? LH_NEVER : (lh_ns)ns;
 }
 
-lh_ns lh_clock_add(lh_ns start, lh_ns duration) {
-    return duration > LH_NEVER - start ? LH_NEVER : start + duration;
-}
+lh_ns lh_clock_add(lh_ns start, lh_ns duration) { return duration > LH_NEVER - start ? LH_NEVER : start + duration; }

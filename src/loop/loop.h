@@ -1,7 +1,7 @@
 /* An event loop: one per thread.
  *
- * It waits for descriptors, timers and mails, and calls back. It knows nothing of Lua, and nothing of sockets beyond their
- * readiness. One turn is, in this order:
+ * It waits for descriptors, timers and mails, and calls back. It knows nothing of Lua, and nothing of sockets beyond
+ * their readiness. One turn is, in this order:
  *   1. wait in the kernel: not at all when something is ready, else until the next timer
  *   2. read the clock once; `lh_loop.now` holds for the turn
  *   3. call back for ready descriptors
@@ -23,13 +23,13 @@
 typedef struct lh_loop lh_loop;
 
 struct lh_loop {
-    lh_ns now;                /* the turn's clock reading */
+    lh_ns now; /* the turn's clock reading */
     lh_timers timers;
     lh_poll poll;
     lh_mailbox mailbox;
-    lh_watch mailbox_watch;   /* wakes the poll; its mails are taken in step 5 */
-    lh_list again;            /* watches to call again next turn */
-    size_t wait_count;        /* waits that the world outside will end: descriptors, children, pool jobs */
+    lh_watch mailbox_watch; /* wakes the poll; its mails are taken in step 5 */
+    lh_list again;          /* watches to call again next turn */
+    size_t wait_count;      /* waits that the world outside will end: descriptors, children, pool jobs */
     atomic_bool is_stopping;
     /* Runs what is ready; true = more is ready already, do not sleep. */
     bool (*on_turn)(lh_loop *loop);
@@ -48,7 +48,8 @@ void lh_loop_run(lh_loop *loop);
 /* Any thread, and signal handlers: the loop ends after the current turn. */
 void lh_loop_stop(lh_loop *loop);
 
-/* Calls `watch->on_ready(watch, 0)` in the next turn: for work cut off by a budget, so that others are served between. */
+/* Calls `watch->on_ready(watch, 0)` in the next turn: for work cut off by a budget, so that others are served between.
+ */
 void lh_loop_again(lh_loop *loop, lh_watch *watch);
 
 /* A fresh clock reading for a deadline: `duration` from now, LH_NEVER for LH_NEVER. */

@@ -39,9 +39,7 @@ void lh_mailbox_post(lh_mailbox *mailbox, lh_mail *mail) {
     lh_mailbox_wake(mailbox);
 }
 
-bool lh_mailbox_is_empty(const lh_mailbox *mailbox) {
-    return atomic_load(&mailbox->newest) == NULL;
-}
+bool lh_mailbox_is_empty(const lh_mailbox *mailbox) { return atomic_load(&mailbox->newest) == NULL; }
 
 bool lh_mailbox_may_sleep(lh_mailbox *mailbox) {
     atomic_store(&mailbox->is_asleep, true);

@@ -1,7 +1,7 @@
 /* Messages from any thread to a loop.
  *
- * A lock-free list of mails that the loop empties once per turn. A burst of posts wakes the loop once, and a loop that is
- * busy is not woken at all: it looks before it sleeps.
+ * A lock-free list of mails that the loop empties once per turn. A burst of posts wakes the loop once, and a loop that
+ * is busy is not woken at all: it looks before it sleeps.
  *
  * Owner: the poster gives the mail away; `deliver` frees it (or not, if it is static).
  * Thread: lh_mailbox_post from any thread and from a signal handler; the rest is the loop's own.

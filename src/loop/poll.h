@@ -1,11 +1,11 @@
 /* Readiness of descriptors.
  *
- * A watch is registered once, for both directions, edge-triggered, and never modified: whoever owns it remembers what is
- * ready and forgets it on EAGAIN. Registering reports at once what is ready already, so it may happen late: a descriptor
- * that never has to wait never meets the poller. Only this file's .c knows epoll.
+ * A watch is registered once, for both directions, edge-triggered, and never modified: whoever owns it remembers what
+ * is ready and forgets it on EAGAIN. Registering reports at once what is ready already, so it may happen late: a
+ * descriptor that never has to wait never meets the poller. Only this file's .c knows epoll.
  *
- * Owner: a watch is embedded in the caller's object, which must not be unmapped before the turn ends: a late event of the
- * same batch may still look at it (it finds `fd` -1, or a reused watch, to which a spurious wake-up is harmless).
+ * Owner: a watch is embedded in the caller's object, which must not be unmapped before the turn ends: a late event of
+ * the same batch may still look at it (it finds `fd` -1, or a reused watch, to which a spurious wake-up is harmless).
  * Thread: the loop's own.
  * Errors: negative errno. */
 #pragma once
@@ -31,8 +31,8 @@ struct lh_watch {
 
 typedef struct lh_poll {
     int epoll_fd;
-    size_t watch_count;   /* registered watches */
-    bool has_no_pwait2;   /* an old kernel: timeouts are rounded up to milliseconds */
+    size_t watch_count; /* registered watches */
+    bool has_no_pwait2; /* an old kernel: timeouts are rounded up to milliseconds */
 } lh_poll;
 
 int lh_poll_open(lh_poll *poll) __attribute__((warn_unused_result));
@@ -47,8 +47,8 @@ int lh_poll_add(lh_poll *poll, lh_watch *watch) __attribute__((warn_unused_resul
  * keep reporting). */
 void lh_poll_remove(lh_poll *poll, lh_watch *watch);
 
-/* Waits at most `timeout` (0 = look only, LH_NEVER = for ever) and calls on_ready for what is ready. `on_awake` is called
- * once between waiting and the first callback. */
+/* Waits at most `timeout` (0 = look only, LH_NEVER = for ever) and calls on_ready for what is ready. `on_awake` is
+ * called once between waiting and the first callback. */
 void lh_poll_wait(lh_poll *poll, lh_ns timeout, void (*on_awake)(void *context), void *context);
 
 void lh_poll_close(lh_poll *poll);

@@ -9,8 +9,8 @@
 static const int handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP};
 enum { HANDLED_COUNT = sizeof(handled) / sizeof(handled[0]) };
 
-/* One static mail per signal: posting is a lock-free push, so a handler may do it. `is_posted` keeps a signal that comes
- * again before its delivery from linking the same mail twice. */
+/* One static mail per signal: posting is a lock-free push, so a handler may do it. `is_posted` keeps a signal that
+ * comes again before its delivery from linking the same mail twice. */
 static struct signal_mail {
     lh_mail mail;
     int signal;

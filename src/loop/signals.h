@@ -1,7 +1,7 @@
 /* Process signals, delivered in a loop.
  *
- * Handlers only leave a mark and wake the loop; the callback runs on the loop's thread like any other. SIGPIPE is ignored
- * for the whole process: writes report EPIPE.
+ * Handlers only leave a mark and wake the loop; the callback runs on the loop's thread like any other. SIGPIPE is
+ * ignored for the whole process: writes report EPIPE.
  *
  * Owner: static; one per process.
  * Thread: install once, from the thread of the loop, before others start. The callback runs in that loop.

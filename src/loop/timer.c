@@ -1,7 +1,7 @@
-/* The level of a timer is the highest group of six bits in which its tick differs from the current one; within the level
- * its slot is that group. All timers of a level therefore lie in the future of the current slot and before any timer of a
- * higher level, so the earliest is found by the lowest non-empty level's lowest bit. Entering a slot of a higher level
- * redistributes ("cascades") its timers downwards; a timer cascades at most once per level.
+/* The level of a timer is the highest group of six bits in which its tick differs from the current one; within the
+ * level its slot is that group. All timers of a level therefore lie in the future of the current slot and before any
+ * timer of a higher level, so the earliest is found by the lowest non-empty level's lowest bit. Entering a slot of a
+ * higher level redistributes ("cascades") its timers downwards; a timer cascades at most once per level.
  *
  * A 4-ary heap was the alternative. At a million timers it touches ten cache lines per pop, and keeping each timer's
  * position for O(1) stops writes to as many timers; a wheel touches the neighbours only. */

@@ -33,12 +33,12 @@ static const struct {
     const char *name;
     int value;
 } constants[] = {
-    {"O_RDONLY", O_RDONLY}, {"O_WRONLY", O_WRONLY},       {"O_RDWR", O_RDWR},         {"O_APPEND", O_APPEND},
-    {"O_SYNC", O_SYNC},     {"O_NOFOLLOW", O_NOFOLLOW},   {"O_CREAT", O_CREAT},       {"O_TRUNC", O_TRUNC},
-    {"O_EXCL", O_EXCL},     {"O_DIRECTORY", O_DIRECTORY}, {"O_NONBLOCK", O_NONBLOCK}, {"O_CLOEXEC", O_CLOEXEC},
-    {"O_DSYNC", O_DSYNC},   {"S_IFIFO", S_IFIFO},         {"S_IFCHR", S_IFCHR},       {"S_IFDIR", S_IFDIR},
-    {"S_IFBLK", S_IFBLK},   {"S_IFREG", S_IFREG},         {"S_IFLNK", S_IFLNK},       {"S_IFSOCK", S_IFSOCK},
-    {"MTEV_HOOK_CONTINUE", 0}, {"MTEV_HOOK_DONE", 1},     {"MTEV_HOOK_ABORT", 2},
+    {"O_RDONLY", O_RDONLY},    {"O_WRONLY", O_WRONLY},       {"O_RDWR", O_RDWR},         {"O_APPEND", O_APPEND},
+    {"O_SYNC", O_SYNC},        {"O_NOFOLLOW", O_NOFOLLOW},   {"O_CREAT", O_CREAT},       {"O_TRUNC", O_TRUNC},
+    {"O_EXCL", O_EXCL},        {"O_DIRECTORY", O_DIRECTORY}, {"O_NONBLOCK", O_NONBLOCK}, {"O_CLOEXEC", O_CLOEXEC},
+    {"O_DSYNC", O_DSYNC},      {"S_IFIFO", S_IFIFO},         {"S_IFCHR", S_IFCHR},       {"S_IFDIR", S_IFDIR},
+    {"S_IFBLK", S_IFBLK},      {"S_IFREG", S_IFREG},         {"S_IFLNK", S_IFLNK},       {"S_IFSOCK", S_IFSOCK},
+    {"MTEV_HOOK_CONTINUE", 0}, {"MTEV_HOOK_DONE", 1},        {"MTEV_HOOK_ABORT", 2},
 };
 
 static void set_environment(lua_State *L) {

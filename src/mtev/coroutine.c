@@ -1,6 +1,6 @@
 /* What scripts get: mtev.coroutine_spawn, mtev.sleep, mtev.cancel_coro. sleep is
- * finished in lualib/mtev/time.lua, cancel_coro in coroutine.lua there, which also replaces coroutine.resume and wrap with
- * the help of `core` below. */
+ * finished in lualib/mtev/time.lua, cancel_coro in coroutine.lua there, which also replaces coroutine.resume and wrap
+ * with the help of `core` below. */
 #include <math.h>
 #include <stdlib.h>
 

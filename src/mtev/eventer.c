@@ -1,6 +1,6 @@
-/* What scripts get: the methods of mtev.eventer that move bytes: read, write, send, sendto, recv, and close. The blocking
- * ones are finished in lualib/mtev/eventer.lua. Opening, naming and connecting are in socket.c, options in sockopt.c,
- * own and split in runtime/eventer.c. */
+/* What scripts get: the methods of mtev.eventer that move bytes: read, write, send, sendto, recv, and close. The
+ * blocking ones are finished in lualib/mtev/eventer.lua. Opening, naming and connecting are in socket.c, options in
+ * sockopt.c, own and split in runtime/eventer.c. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

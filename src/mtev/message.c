@@ -1,11 +1,11 @@
 /* What scripts get: mtev.notify, mtev.waitfor: messages by key, within one state.
  *
- * A channel exists per key that somebody waits on or that holds messages. With a waiter, a message's values go straight to
- * its stack; without, they are kept in a Lua table. Empty channels stay for a while, because the next message usually has
- * the same key, and are swept when many have gathered.
+ * A channel exists per key that somebody waits on or that holds messages. With a waiter, a message's values go straight
+ * to its stack; without, they are kept in a Lua table. Empty channels stay for a while, because the next message
+ * usually has the same key, and are swept when many have gathered.
  *
- * A channel is found by the address of its key's bytes: equal strings of a state are one object, and a Lua table keeps the
- * keys that have channels. That costs one call into Lua where a look-up in the table would cost five. */
+ * A channel is found by the address of its key's bytes: equal strings of a state are one object, and a Lua table keeps
+ * the keys that have channels. That costs one call into Lua where a look-up in the table would cost five. */
 #include "base/alloc.h"
 #include "base/ptrmap.h"
 #include "mtev/api.h"
@@ -15,16 +15,16 @@
 enum { SWEEP_MIN = 1024 };
 
 typedef struct channel {
-    lh_list waiters;       /* lh_task.wait_node, oldest first */
-    double first, last;    /* numbers of the oldest and newest message in its table; first > last = none */
+    lh_list waiters;    /* lh_task.wait_node, oldest first */
+    double first, last; /* numbers of the oldest and newest message in its table; first > last = none */
 } channel;
 
 typedef struct lh_messages {
     lh_slab channels;
-    lh_ptrmap channel_of;  /* the key's bytes -> channel */
-    int map_ref;           /* registry: key -> channel (light userdata); anchors the keys */
-    int queues_ref;        /* registry: channel -> table of messages: {n = count, ...}, or true for one without values */
-    size_t sweep_at;       /* channels that make a sweep worth while */
+    lh_ptrmap channel_of; /* the key's bytes -> channel */
+    int map_ref;          /* registry: key -> channel (light userdata); anchors the keys */
+    int queues_ref;       /* registry: channel -> table of messages: {n = count, ...}, or true for one without values */
+    size_t sweep_at;      /* channels that make a sweep worth while */
 } lh_messages;
 
 static bool is_empty(const channel *ch) { return lh_list_is_empty(&ch->waiters) && ch->first > ch->last; }

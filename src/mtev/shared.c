@@ -1,8 +1,8 @@
-/* What scripts get: mtev.shared_set, shared_get, shared_seq, shared_notify, shared_waitfor: values that all threads see.
+/* What scripts get: mtev.shared_set, shared_get, shared_seq, shared_notify, shared_waitfor: values that all threads
+ * see.
  *
- * A value crosses threads as bytes: one tag per value, then its payload. The format never leaves the process, so numbers
- * and lengths are in host order.
- *   z nil   t true   f false   n double   s length bytes   { key value ... }
+ * A value crosses threads as bytes: one tag per value, then its payload. The format never leaves the process, so
+ * numbers and lengths are in host order. z nil   t true   f false   n double   s length bytes   { key value ... }
  */
 #include <stdio.h>
 #include <string.h>
@@ -22,8 +22,8 @@ typedef struct packer {
     lh_buffer path;                 /* ".a.b" of the value at hand, for errors */
     const void *parents[DEPTH_MAX]; /* tables being packed, to find cycles */
     int depth;
-    const char *problem;            /* what cannot be packed: "function", "cycle"; NULL = none */
-    bool has_raised;                /* `serialize` raised; its error is on top of the stack */
+    const char *problem; /* what cannot be packed: "function", "cycle"; NULL = none */
+    bool has_raised;     /* `serialize` raised; its error is on top of the stack */
     bool is_out_of_memory;
 } packer;
 

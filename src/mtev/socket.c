@@ -1,5 +1,5 @@
-/* What scripts get: mtev.socket and the methods of mtev.eventer that make connections and tell names: bind, listen, accept,
- * connect, peer_name, sock_name. accept and connect are finished in lualib/mtev/eventer.lua. */
+/* What scripts get: mtev.socket and the methods of mtev.eventer that make connections and tell names: bind, listen,
+ * accept, connect, peer_name, sock_name. accept and connect are finished in lualib/mtev/eventer.lua. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -163,11 +163,13 @@ static void withdraw_connect(lh_task *task) {
     lh_io_withdraw(task);
 }
 
-static const lh_io_wait connect_wait = {
-    .wait = {.name = "eventer:connect", .is_world = true, .on_deadline = on_connect_deadline, .withdraw = withdraw_connect},
-    .is_writing = true,
-    .attempt = attempt_connect,
-    .fail = fail_connect};
+static const lh_io_wait connect_wait = {.wait = {.name = "eventer:connect",
+                                                 .is_world = true,
+                                                 .on_deadline = on_connect_deadline,
+                                                 .withdraw = withdraw_connect},
+                                        .is_writing = true,
+                                        .attempt = attempt_connect,
+                                        .fail = fail_connect};
 
 static int core_connect(lua_State *L) {
     lh_eventer *e = lh_check_own_eventer(L, 1, 0);

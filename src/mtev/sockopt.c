@@ -13,11 +13,11 @@
 #include "runtime/eventer.h"
 
 typedef enum option_kind {
-    INTEGER,    /* int; booleans are 1 and 0 */
-    LINGER,     /* seconds, or false */
-    SECONDS,    /* struct timeval */
-    TEXT,       /* bytes */
-    GROUP4,     /* multicast group, or {group, interface} */
+    INTEGER, /* int; booleans are 1 and 0 */
+    LINGER,  /* seconds, or false */
+    SECONDS, /* struct timeval */
+    TEXT,    /* bytes */
+    GROUP4,  /* multicast group, or {group, interface} */
     GROUP6,
     INTERFACE4, /* an interface's address or name */
 } option_kind;
@@ -28,7 +28,8 @@ typedef struct socket_option {
     option_kind kind;
 } socket_option;
 
-#define OPTION(level, name, kind) {#name, level, name, kind}
+#define OPTION(level, name, kind)                                                                                      \
+    { #name, level, name, kind }
 
 static const socket_option options[] = {
     OPTION(SOL_SOCKET, SO_BROADCAST, INTEGER),

@@ -1,6 +1,6 @@
-/* Readiness is remembered here (`is_readable`, `is_writable`), because the poll is edge-triggered: an edge sets a flag, an
- * EAGAIN (or a short read, which tells the same) clears it. A flag that is set wrongly costs one system call; one that is
- * cleared wrongly would hang, so it is cleared in those two places only. */
+/* Readiness is remembered here (`is_readable`, `is_writable`), because the poll is edge-triggered: an edge sets a flag,
+ * an EAGAIN (or a short read, which tells the same) clears it. A flag that is set wrongly costs one system call; one
+ * that is cleared wrongly would hang, so it is cleared in those two places only. */
 #include "net/socket.h"
 
 #include <errno.h>
@@ -90,9 +90,7 @@ void lh_socket_fail(lh_socket *socket, int error) {
     if (!socket->error) socket->error = error;
 }
 
-int lh_socket_expect(lh_socket *socket) {
-    return lh_poll_add(&socket->net->loop.poll, &socket->watch);
-}
+int lh_socket_expect(lh_socket *socket) { return lh_poll_add(&socket->net->loop.poll, &socket->watch); }
 
 /* -- Server side --------------------------------------------------------------------------------------------------- */
 
@@ -129,9 +127,7 @@ static bool is_of_the_connection(int error) {
     }
 }
 
-static bool is_shortage(int error) {
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
+static bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
 
 lh_ns lh_socket_hold_time(const lh_socket *listener) {
     return listener->is_listening && listener->held_until_ns ? listener->held_until_ns : LH_NEVER;
@@ -201,7 +197,8 @@ int lh_socket_connect_result(lh_socket *socket) {
     if (error == 0) {
         struct sockaddr_storage peer;
         socklen_t peer_length = sizeof(peer);
-        /* Registering a socket reports "writable, hung up" before the connect began to matter: only a peer's name proves. */
+        /* Registering a socket reports "writable, hung up" before the connect began to matter: only a peer's name
+         * proves. */
         if (getpeername(socket->watch.fd, (struct sockaddr *)&peer, &peer_length) < 0) {
             socket->is_writable = false;
             return -EINPROGRESS;

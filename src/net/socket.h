@@ -1,8 +1,8 @@
 /* Sockets: opening, naming, listening, connecting, closing.
  *
- * A socket never blocks and never waits by itself: each function tries, and says -EAGAIN where it would have to wait. Who
- * wants to wait arms the direction (lh_socket_expect) and is called back by `on_readable` / `on_writable`, then tries
- * again. Bytes are the business of stream.h and datagram.h; pipes are sockets here too, of family LH_SOCKET_PIPE.
+ * A socket never blocks and never waits by itself: each function tries, and says -EAGAIN where it would have to wait.
+ * Who wants to wait arms the direction (lh_socket_expect) and is called back by `on_readable` / `on_writable`, then
+ * tries again. Bytes are the business of stream.h and datagram.h; pipes are sockets here too, of family LH_SOCKET_PIPE.
  *
  * Owner: a socket lives in its net's slab from open/adopt/accept to lh_socket_close.
  * Thread: the loop's own.
@@ -34,7 +34,7 @@ typedef struct lh_stop {
 } lh_stop;
 
 struct lh_socket {
-    lh_watch watch;                 /* holds the descriptor */
+    lh_watch watch; /* holds the descriptor */
     lh_net *net;
     const lh_socket_events *events; /* NULL: nobody listens */
     void *reader, *writer;          /* the owner's: who waits in that direction, NULL = nobody */
@@ -45,7 +45,7 @@ struct lh_socket {
             lh_stop stop;
             char terminator[8]; /* a short terminator's own copy */
         };
-        struct { /* a listener's */
+        struct {                 /* a listener's */
             lh_ns held_until_ns; /* no accept before, for want of descriptors; 0 = not held */
             lh_list held_node;   /* in lh_net.held */
         };
@@ -54,14 +54,14 @@ struct lh_socket {
         const char *bytes;
         size_t length, written;
     } out;
-    int error;                      /* errno that ended the socket, 0 = none */
-    int16_t family;                 /* AF_* or LH_SOCKET_PIPE */
-    int16_t type;                   /* SOCK_STREAM, SOCK_DGRAM */
-    bool is_readable, is_writable;  /* what epoll said last, until EAGAIN; true when unknown */
-    bool has_hangup;                /* the end is near: read until it is seen */
-    bool is_at_end;                 /* EOF was read */
+    int error;                     /* errno that ended the socket, 0 = none */
+    int16_t family;                /* AF_* or LH_SOCKET_PIPE */
+    int16_t type;                  /* SOCK_STREAM, SOCK_DGRAM */
+    bool is_readable, is_writable; /* what epoll said last, until EAGAIN; true when unknown */
+    bool has_hangup;               /* the end is near: read until it is seen */
+    bool is_at_end;                /* EOF was read */
     bool is_listening, is_connecting, is_connected;
-    bool is_orphan;                 /* the owner's: to be closed when the wait under way ends */
+    bool is_orphan; /* the owner's: to be closed when the wait under way ends */
 };
 
 /* A new socket. `family` AF_INET, AF_INET6 or AF_UNIX; TCP_NODELAY is set on TCP. NULL with *error = errno. */
@@ -78,9 +78,9 @@ static inline bool lh_socket_is_open(const lh_socket *socket) { return socket->w
 int lh_socket_bind(lh_socket *socket, const lh_address *address) __attribute__((warn_unused_result));
 int lh_socket_listen(lh_socket *socket, int backlog) __attribute__((warn_unused_result));
 
-/* A pending connection in *accepted. 0; -EAGAIN: none yet; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM: the listener is held, and
- * until lh_socket_hold_time has passed or a socket closed, accepting says -EAGAIN. What went wrong with a connection that
- * died in the queue is skipped. */
+/* A pending connection in *accepted. 0; -EAGAIN: none yet; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM: the listener is held,
+ * and until lh_socket_hold_time has passed or a socket closed, accepting says -EAGAIN. What went wrong with a
+ * connection that died in the queue is skipped. */
 int lh_socket_accept(lh_socket *listener, lh_socket **accepted) __attribute__((warn_unused_result));
 
 /* When a held listener may be tried again; LH_NEVER when it is not held. */

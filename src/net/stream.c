@@ -1,10 +1,10 @@
 /* Receiving. All sockets of a thread receive into one scratch area. The bytes stay there while they are being read (the
- * socket is then the net's `borrower`, and its `in` buffer points into the scratch); they move to a block of the socket's
- * own only when another socket wants to receive, or when more must be received behind them. A request that arrives whole
- * and is read line by line is therefore never copied and never costs a malloc.
+ * socket is then the net's `borrower`, and its `in` buffer points into the scratch); they move to a block of the
+ * socket's own only when another socket wants to receive, or when more must be received behind them. A request that
+ * arrives whole and is read line by line is therefore never copied and never costs a malloc.
  *
- * A short receive tells that the kernel's buffer is empty, so no second call is made to learn EAGAIN. The exception is a
- * hangup that was reported meanwhile: its end-of-file has no edge of its own, so reading goes on until it is seen.
+ * A short receive tells that the kernel's buffer is empty, so no second call is made to learn EAGAIN. The exception is
+ * a hangup that was reported meanwhile: its end-of-file has no edge of its own, so reading goes on until it is seen.
  *
  * Neither direction does more than BUDGET bytes per call, lest one fast peer starve the others of the loop. */
 #include "net/stream.h"
@@ -100,8 +100,7 @@ static size_t match(lh_socket *socket, const lh_stop *stop) {
     const char *bytes = lh_buffer_bytes(in);
     const char *from = bytes + socket->scanned_bytes;
     const size_t left = in->length - socket->scanned_bytes;
-    const char *hit =
-        size == 1 ? memchr(from, stop->terminator[0], left) : memmem(from, left, stop->terminator, size);
+    const char *hit = size == 1 ? memchr(from, stop->terminator[0], left) : memmem(from, left, stop->terminator, size);
     if (hit) return (size_t)(hit - bytes) + size;
     /* The last size - 1 bytes may be the beginning of a terminator whose rest is still under way. */
     socket->scanned_bytes = in->length >= size ? in->length - (size - 1) : 0;
@@ -167,8 +166,8 @@ static ssize_t send_bytes(const lh_socket *socket, const char *bytes, size_t len
     return n;
 }
 
-/* What a failed send means: 0 = wait, else the error. EPIPE and the like end writing only: what the peer sent before may
- * still be read. */
+/* What a failed send means: 0 = wait, else the error. EPIPE and the like end writing only: what the peer sent before
+ * may still be read. */
 static int send_failure(lh_socket *socket, int error) {
     if (error != EAGAIN) return -error;
     socket->is_writable = false;

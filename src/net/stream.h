@@ -15,7 +15,7 @@
 enum {
     LH_STREAM_WAIT = 0, /* would block; lh_socket_expect, then try again when called back */
     LH_STREAM_DONE = 1,
-    LH_STREAM_END = 2,  /* the peer has closed and everything was read */
+    LH_STREAM_END = 2, /* the peer has closed and everything was read */
 };
 
 /* LH_STREAM_DONE: *bytes, *length are the result (shorter than asked, or without terminator, only at the end of the
@@ -30,5 +30,6 @@ int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, siz
  * negative errno. At most a few hundred KiB per call: what is left continues next turn, so that others are served. */
 int lh_stream_write(lh_socket *socket, const char *bytes, size_t length, size_t *written);
 
-/* One writev(2) worth of `count` pieces; the number of bytes taken in *written (0 = would block). 0 or negative errno. */
+/* One writev(2) worth of `count` pieces; the number of bytes taken in *written (0 = would block). 0 or negative errno.
+ */
 int lh_stream_write_vector(lh_socket *socket, const struct iovec *pieces, int count, size_t *written);

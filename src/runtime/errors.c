@@ -1,7 +1,7 @@
-/* A blocking function of the API is a Lua function of the built-in library around a C function, so the frame that a script
- * called is not always the innermost one. `api_level` finds it: from the C function outwards as long as the callers are
- * built-in. What LuaJIT knows of its name is how the script wrote it; where it knows none (pcall(e.read, e)) the table of
- * registered names does. */
+/* A blocking function of the API is a Lua function of the built-in library around a C function, so the frame that a
+ * script called is not always the innermost one. `api_level` finds it: from the C function outwards as long as the
+ * callers are built-in. What LuaJIT knows of its name is how the script wrote it; where it knows none (pcall(e.read,
+ * e)) the table of registered names does. */
 #include "runtime/errors.h"
 
 #include <math.h>
@@ -113,7 +113,8 @@ int64_t lh_check_integer(lua_State *L, int index, int64_t min, int64_t max) {
     const double number = trunc(lh_check_number(L, index));
     if (number < (double)min || number > (double)max) {
         char text[96];
-        snprintf(text, sizeof(text), "number from %lld to %lld expected, got %.14g", (long long)min, (long long)max, number);
+        snprintf(text, sizeof(text), "number from %lld to %lld expected, got %.14g", (long long)min, (long long)max,
+                 number);
         lh_raise_argument(L, index, text);
     }
     return (int64_t)number;

@@ -1,7 +1,7 @@
 /* How C functions of the API check arguments, raise, and return failures.
  *
- * Misuse raises, with the position of the script's code and the name the script used; the world's failures return, in one
- * of four shapes, each with one pusher here. Texts start lower-case and have no full stop.
+ * Misuse raises, with the position of the script's code and the name the script used; the world's failures return, in
+ * one of four shapes, each with one pusher here. Texts start lower-case and have no full stop.
  *
  * Owner: strings belong to the Lua values they came from.
  * Thread: the state's own.
@@ -15,7 +15,8 @@
 /* Raises `format` (lua_pushfstring) with the position of the innermost code that is the script's. */
 int lh_raise(lua_State *L, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
 
-/* Raises "bad argument #n to 'f' (what)"; `index` counts as on the stack, a method's self is not counted in the text. */
+/* Raises "bad argument #n to 'f' (what)"; `index` counts as on the stack, a method's self is not counted in the text.
+ */
 int lh_raise_argument(lua_State *L, int index, const char *what) __attribute__((noreturn));
 
 /* Raises "... (`expected` expected, got ...)". */

@@ -14,9 +14,7 @@
 
 static const lh_io_wait *io_wait_of(const lh_task *task) { return LH_CONTAINER(task->wait, const lh_io_wait, wait); }
 
-static void **waiter_slot(lh_socket *socket, bool is_writing) {
-    return is_writing ? &socket->writer : &socket->reader;
-}
+static void **waiter_slot(lh_socket *socket, bool is_writing) { return is_writing ? &socket->writer : &socket->reader; }
 
 void lh_io_check_free(lua_State *L, const lh_socket *socket, bool is_writing) {
     if (is_writing ? socket->writer : socket->reader) {
@@ -98,8 +96,7 @@ static lh_eventer *push_handle(lua_State *L, lh_socket *socket, lh_task *owner, 
 
 lh_eventer *lh_eventer_push(lua_State *L, lh_socket *take_socket) {
     take_socket->events = &events;
-    lh_eventer *eventer =
-        push_handle(L, take_socket, lh_state_here()->running, LH_EVENTER_READS | LH_EVENTER_WRITES);
+    lh_eventer *eventer = push_handle(L, take_socket, lh_state_here()->running, LH_EVENTER_READS | LH_EVENTER_WRITES);
     eventer->created_at = creation_point(L);
     return eventer;
 }
@@ -232,7 +229,8 @@ lh_eventer *lh_check_own_eventer(lua_State *L, int index, int directions) {
         lh_raise(L, "cross-coroutine socket call: use event:own()");
     }
     if ((eventer->directions & directions) != directions) {
-        lh_raise(L, "mtev.eventer: this half of a split one cannot %s", directions == LH_EVENTER_READS ? "read" : "write");
+        lh_raise(L, "mtev.eventer: this half of a split one cannot %s",
+                 directions == LH_EVENTER_READS ? "read" : "write");
     }
     return eventer;
 }

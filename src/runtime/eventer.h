@@ -1,8 +1,8 @@
 /* mtev.eventer: a socket or pipe as scripts hold it.
  *
  * An eventer is a handle: a userdata that points at an lh_socket and belongs to a task. When the task ends its eventers
- * are closed. `own` makes a new handle and leaves the old one dead; `split` makes two, one per direction, that share the
- * socket. A task that waits for a socket waits on the lh_socket, not on the handle, so the handle may be collected
+ * are closed. `own` makes a new handle and leaves the old one dead; `split` makes two, one per direction, that share
+ * the socket. A task that waits for a socket waits on the lh_socket, not on the handle, so the handle may be collected
  * meanwhile: the socket is then closed when the wait ends.
  *
  * Owner: the handle is Lua's; the socket is closed with its last handle.
@@ -24,13 +24,13 @@ enum { LH_EVENTER_READS = 1, LH_EVENTER_WRITES = 2 };
 typedef struct lh_eventer lh_eventer;
 
 struct lh_eventer {
-    lh_owned owned;       /* in its task's list while open */
-    lh_socket *socket;    /* NULL unless open */
-    lh_task *owner;       /* valid while linked */
-    lh_eventer *sibling;  /* the other half after a split, while that is open */
-    char *created_at;     /* "script.lua:12"; kept only while debug/lua is enabled */
-    uint8_t life;         /* lh_eventer_life */
-    uint8_t directions;   /* LH_EVENTER_* it may use */
+    lh_owned owned;      /* in its task's list while open */
+    lh_socket *socket;   /* NULL unless open */
+    lh_task *owner;      /* valid while linked */
+    lh_eventer *sibling; /* the other half after a split, while that is open */
+    char *created_at;    /* "script.lua:12"; kept only while debug/lua is enabled */
+    uint8_t life;        /* lh_eventer_life */
+    uint8_t directions;  /* LH_EVENTER_* it may use */
 };
 
 /* Pushes a handle that owns `socket` for the running task. */
@@ -52,8 +52,8 @@ void lh_eventer_close(lh_eventer *eventer);
 
 /* How a parked task goes on when its socket is ready. */
 typedef struct lh_io_wait {
-    lh_wait wait;          /* .on_deadline and .withdraw: usually lh_io_* below */
-    bool is_writing;       /* waits in `writer`, else in `reader` */
+    lh_wait wait;    /* .on_deadline and .withdraw: usually lh_io_* below */
+    bool is_writing; /* waits in `writer`, else in `reader` */
     /* Tries the operation; pushes its results on T and returns their number, or LH_TASK_STAY. */
     int (*attempt)(lh_task *task, lua_State *T, lh_socket *socket);
     /* Pushes the call's failure with `message`. */
@@ -63,8 +63,8 @@ typedef struct lh_io_wait {
 /* Raises when another task is parked on that direction of the socket. */
 void lh_io_check_free(lua_State *L, const lh_socket *socket, bool is_writing);
 
-/* Parks the running task until `wait->attempt` succeeds or the deadline comes; to be returned. When the socket cannot be
- * watched it returns the call's failure. `lh_task_may_park` has been called. */
+/* Parks the running task until `wait->attempt` succeeds or the deadline comes; to be returned. When the socket cannot
+ * be watched it returns the call's failure. `lh_task_may_park` has been called. */
 int lh_io_park(lh_task *task, lua_State *L, lh_socket *socket, const lh_io_wait *wait, lh_ns deadline);
 
 /* For lh_wait: the task leaves the socket it waits on. */

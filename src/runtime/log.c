@@ -1,5 +1,5 @@
-/* One mutex guards the directory of streams and their graph; a stream's effective flag is recomputed under it whenever the
- * graph or a flag changes, so that writing needs to read one byte only. Sinks have a mutex each, for their queue.
+/* One mutex guards the directory of streams and their graph; a stream's effective flag is recomputed under it whenever
+ * the graph or a flag changes, so that writing needs to read one byte only. Sinks have a mutex each, for their queue.
  *
  * The writer threads are started by the first record of their sink: a script that prints nothing pays nothing. */
 #include "runtime/log.h"
@@ -31,23 +31,23 @@ typedef struct record {
 
 typedef struct log_sink {
     int fd;
-    bool waits_when_full;    /* instead of dropping */
-    pthread_mutex_t mutex;   /* guards everything below */
-    pthread_cond_t queued;   /* the writer waits for records */
-    pthread_cond_t written;  /* others wait for room, or for the end */
+    bool waits_when_full;   /* instead of dropping */
+    pthread_mutex_t mutex;  /* guards everything below */
+    pthread_cond_t queued;  /* the writer waits for records */
+    pthread_cond_t written; /* others wait for room, or for the end */
     record *first, *last;
-    size_t queued_bytes;     /* in the queue, the batch under way not counted */
-    size_t lost_count;       /* records dropped and not yet reported */
-    uint64_t put, done;      /* records ever queued, and ever written or dropped */
+    size_t queued_bytes; /* in the queue, the batch under way not counted */
+    size_t lost_count;   /* records dropped and not yet reported */
+    uint64_t put, done;  /* records ever queued, and ever written or dropped */
     bool has_writer;
 } log_sink;
 
 struct lh_log {
     char *name;
-    bool is_enabled;                   /* the stream's own flag; guarded by `directory_mutex` */
-    _Atomic unsigned char is_effective;/* reaches a sink; written under `directory_mutex`, read by anyone */
-    bool is_debug;                     /* "debug" or below it: the first to be dropped */
-    log_sink *sink;                        /* NULL = none; set before the stream is published */
+    bool is_enabled;                    /* the stream's own flag; guarded by `directory_mutex` */
+    _Atomic unsigned char is_effective; /* reaches a sink; written under `directory_mutex`, read by anyone */
+    bool is_debug;                      /* "debug" or below it: the first to be dropped */
+    log_sink *sink;                     /* NULL = none; set before the stream is published */
     lh_log *outlets[OUTLETS_MAX];
     int outlet_count;
 };
@@ -63,7 +63,8 @@ static void wait_until_writable(int fd) {
     poll(&pollfd, 1, -1);
 }
 
-/* Writes all pieces; false when the descriptor refuses. The descriptor may be non-blocking: it is shared with others. */
+/* Writes all pieces; false when the descriptor refuses. The descriptor may be non-blocking: it is shared with others.
+ */
 static bool write_all(int fd, struct iovec *pieces, int count) {
     while (count > 0) {
         ssize_t n = writev(fd, pieces, count);
@@ -115,7 +116,8 @@ static void write_batch(int fd, record *batch) {
 
 static void report_loss(log_sink *sink) {
     char text[96];
-    const int length = snprintf(text, sizeof(text), "lhotse: %zu log records were lost (queue full)\n", sink->lost_count);
+    const int length =
+        snprintf(text, sizeof(text), "lhotse: %zu log records were lost (queue full)\n", sink->lost_count);
     sink->lost_count = 0;
     struct iovec piece = {.iov_base = text, .iov_len = (size_t)length};
     pthread_mutex_unlock(&sink->mutex);
@@ -293,7 +295,9 @@ static void add_outlet(lh_log *log, lh_log *outlet) {
     if (log->outlet_count < OUTLETS_MAX) log->outlets[log->outlet_count++] = outlet;
 }
 
-static bool is_debug_name(const char *name) { return strncmp(name, "debug", 5) == 0 && (name[5] == '\0' || name[5] == '/'); }
+static bool is_debug_name(const char *name) {
+    return strncmp(name, "debug", 5) == 0 && (name[5] == '\0' || name[5] == '/');
+}
 
 /* Finds or makes a stream; `directory_mutex` is held. */
 static lh_log *get_locked(const char *name, size_t length) {

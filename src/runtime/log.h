@@ -1,15 +1,15 @@
 /* Log streams: named, hierarchical, process-wide.
  *
  * A record written to a stream goes to the stream's sink, if it has one, and to each of its outlets, as long as every
- * stream it passes is enabled. First use of an unknown "a/b/c" makes it, enabled, with outlet "a/b", and so on upwards; an
- * unknown top-level name has no outlet, so its records vanish. Built in: stdout and stderr (sinks on descriptors 1 and 2),
- * error -> stderr, notice -> error, debug -> stderr (disabled).
+ * stream it passes is enabled. First use of an unknown "a/b/c" makes it, enabled, with outlet "a/b", and so on upwards;
+ * an unknown top-level name has no outlet, so its records vanish. Built in: stdout and stderr (sinks on descriptors 1
+ * and 2), error -> stderr, notice -> error, debug -> stderr (disabled).
  *
- * Records are written whole, by a thread per sink, so that a slow terminal or disk never blocks a loop. At most 8 MiB wait
- * per sink; then the oldest debug records go first, after them the oldest of all, and the loss is reported. The stdout
- * sink is the exception: what a script prints is its result, so a full queue makes the printing thread wait. When both
- * descriptors are the same file, one sink serves both and keeps their order.
- * The process's stdio streams are redirected into the same queues: io.write and mtev.print keep their order.
+ * Records are written whole, by a thread per sink, so that a slow terminal or disk never blocks a loop. At most 8 MiB
+ * wait per sink; then the oldest debug records go first, after them the oldest of all, and the loss is reported. The
+ * stdout sink is the exception: what a script prints is its result, so a full queue makes the printing thread wait.
+ * When both descriptors are the same file, one sink serves both and keeps their order. The process's stdio streams are
+ * redirected into the same queues: io.write and mtev.print keep their order.
  *
  * Owner: streams and sinks live as long as the process.
  * Thread: any.
@@ -46,5 +46,6 @@ void lh_log_print(const char *name, const char *format, ...) __attribute__((form
 /* Moves what stdio has buffered into the sinks' queues; cheap when there is nothing. Called before a loop sleeps. */
 void lh_log_flush_stdio(void);
 
-/* Returns when everything written so far has reached its descriptor, or when a sink made no progress for ten seconds. */
+/* Returns when everything written so far has reached its descriptor, or when a sink made no progress for ten seconds.
+ */
 void lh_log_flush(void);

@@ -131,7 +131,8 @@ static void on_main_end(lh_state *state, lua_State *T) {
     (void)state;
     if (program.options.is_luamtev || lua_gettop(T) < 1 || lua_type(T, 1) != LUA_TNUMBER) return;
     const double status = lua_tonumber(T, 1);
-    if (status >= 0 && status <= 255 && status == (int)status && status != 0) atomic_store(&program.status, (int)status);
+    if (status >= 0 && status <= 255 && status == (int)status && status != 0)
+        atomic_store(&program.status, (int)status);
 }
 
 /* -- Threads ------------------------------------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* The process: its threads, its options, its end.
  *
- * The program runs one state per loop thread and ends when nothing can wake anybody any more. A thread is idle when it has
- * nothing ready, armed or waited for; when all are idle and no mail is under way, the program is over: with status 0 (or
- * what the entry returned) if no coroutine is left, with a deadlock report and status 1 if some still wait.
+ * The program runs one state per loop thread and ends when nothing can wake anybody any more. A thread is idle when it
+ * has nothing ready, armed or waited for; when all are idle and no mail is under way, the program is over: with status
+ * 0 (or what the entry returned) if no coroutine is left, with a deadlock report and status 1 if some still wait.
  *
  * Owner: static, one per process.
  * Thread: as each function says.
@@ -18,23 +18,23 @@ typedef enum lh_mode { LH_MODE_RUN, LH_MODE_TEST } lh_mode;
 
 typedef struct lh_options {
     lh_mode mode;
-    bool is_luamtev;         /* invoked under that name: libmtev's conventions */
-    bool is_keep_going;      /* an uncaught error ends its coroutine only */
-    int thread_count;        /* event loops, at least 1 */
-    const char *program;     /* what error lines begin with: "lhotse" */
-    const char *entry;       /* -e, NULL = "main" if there is one */
-    const char *path, *cpath;/* -L, -C; NULL = default */
-    const char *script;      /* file, or "-" for stdin */
-    char **arguments;        /* of the script, NULL-terminated */
-    double test_timeout;     /* seconds per test */
+    bool is_luamtev;          /* invoked under that name: libmtev's conventions */
+    bool is_keep_going;       /* an uncaught error ends its coroutine only */
+    int thread_count;         /* event loops, at least 1 */
+    const char *program;      /* what error lines begin with: "lhotse" */
+    const char *entry;        /* -e, NULL = "main" if there is one */
+    const char *path, *cpath; /* -L, -C; NULL = default */
+    const char *script;       /* file, or "-" for stdin */
+    char **arguments;         /* of the script, NULL-terminated */
+    double test_timeout;      /* seconds per test */
 } lh_options;
 
 typedef struct lh_program {
     lh_options options;
-    lh_state **states;       /* one per thread; published under `mutex`, NULL until its thread has begun */
-    pthread_mutex_t mutex;   /* guards `states` and `idle_count` */
-    int idle_count;          /* threads with nothing to do */
-    atomic_int status;       /* the exit status to be */
+    lh_state **states;     /* one per thread; published under `mutex`, NULL until its thread has begun */
+    pthread_mutex_t mutex; /* guards `states` and `idle_count` */
+    int idle_count;        /* threads with nothing to do */
+    atomic_int status;     /* the exit status to be */
     atomic_bool is_stopping;
     atomic_bool is_deadlock; /* stopping because everybody waits for nobody */
 } lh_program;

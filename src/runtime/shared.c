@@ -6,18 +6,18 @@
 #include "base/strmap.h"
 
 struct lh_shared_queue {
-    lh_list waiters;  /* lh_shared_waiter.wait_node, oldest first */
-    lh_list items;    /* lh_blob.item_node, oldest first; messages only */
-    int64_t count;    /* units; semaphores only */
+    lh_list waiters; /* lh_shared_waiter.wait_node, oldest first */
+    lh_list items;   /* lh_blob.item_node, oldest first; messages only */
+    int64_t count;   /* units; semaphores only */
     bool is_semaphore;
 };
 
 struct lh_shared_waiter {
-    lh_mail mail;             /* brings the item to the waiter's thread */
-    lh_list wait_node;        /* linked = still waiting */
+    lh_mail mail;      /* brings the item to the waiter's thread */
+    lh_list wait_node; /* linked = still waiting */
     lh_shared_queue *queue;
     lh_state *state;
-    lh_task *task;            /* NULL = it gave up while the item was under way. Of the waiter's own thread */
+    lh_task *task; /* NULL = it gave up while the item was under way. Of the waiter's own thread */
     lh_blob *item;
 };
 

@@ -1,12 +1,12 @@
 /* What threads share: named values, sequences, and queues to wait on.
  *
- * A shared queue holds items (messages) or a count of units (a semaphore), and the coroutines of any thread that wait for
- * one, oldest first. An item meets a waiter under the lock and travels to it by mail: it is never polled for, and nobody
- * can overtake. An item whose receiver has given up meanwhile goes back to where it was.
+ * A shared queue holds items (messages) or a count of units (a semaphore), and the coroutines of any thread that wait
+ * for one, oldest first. An item meets a waiter under the lock and travels to it by mail: it is never polled for, and
+ * nobody can overtake. An item whose receiver has given up meanwhile goes back to where it was.
  *
- * Owner: everything named lives as long as the process; blobs are counted; waiters belong to the queue until granted, then to their task.
- * Thread: any, one lock for all (held for a few instructions; never while Lua runs).
- * Errors: none. */
+ * Owner: everything named lives as long as the process; blobs are counted; waiters belong to the queue until granted,
+ * then to their task. Thread: any, one lock for all (held for a few instructions; never while Lua runs). Errors: none.
+ */
 #pragma once
 #include <pthread.h>
 
@@ -14,7 +14,7 @@
 
 /* A serialised Lua value, immutable. */
 typedef struct lh_blob {
-    lh_list item_node;  /* in a queue's items; guarded by the shared lock */
+    lh_list item_node; /* in a queue's items; guarded by the shared lock */
     atomic_int references;
     size_t length;
     char bytes[];
@@ -44,8 +44,8 @@ lh_shared_queue *lh_shared_messages(const char *key, size_t length);
 /* Takes an item if there is one and nobody waits for it. True: *item is set (NULL for a semaphore's unit). */
 bool lh_shared_take(lh_shared_queue *queue, lh_blob **item);
 
-/* As lh_shared_take; if there is none, `task` (which the caller parks then) joins the waiters, and *waiter is set: when an
- * item comes, the task is woken with no results on its stack, so its wait must have on_run. */
+/* As lh_shared_take; if there is none, `task` (which the caller parks then) joins the waiters, and *waiter is set: when
+ * an item comes, the task is woken with no results on its stack, so its wait must have on_run. */
 bool lh_shared_take_or_wait(lh_shared_queue *queue, lh_blob **item, lh_task *task, lh_shared_waiter **waiter);
 
 /* Adds an item (takes over the reference; NULL adds a unit), or hands it to the first waiter. */

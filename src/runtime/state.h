@@ -1,7 +1,7 @@
 /* A Lua state and what belongs to it: one per event loop thread.
  *
- * Nothing of a state is shared: other threads reach it only by mail to its loop. C code running on the thread finds it with
- * lh_state_here().
+ * Nothing of a state is shared: other threads reach it only by mail to its loop. C code running on the thread finds it
+ * with lh_state_here().
  *
  * Owner: the program opens and closes it on the state's own thread.
  * Thread: its own.
@@ -20,28 +20,28 @@ typedef struct lh_state lh_state;
 struct lh_program;
 
 struct lh_state {
-    lua_State *L;               /* the Lua state's main thread; scripts never run on it */
+    lua_State *L; /* the Lua state's main thread; scripts never run on it */
     lh_net net;
     struct lh_program *program;
-    int index;                  /* of the loop, 0..n-1 */
-    pid_t thread_id;            /* the kernel's */
-    bool is_closing;            /* lua_close is under way: finalizers must not wake anybody */
+    int index;       /* of the loop, 0..n-1 */
+    pid_t thread_id; /* the kernel's */
+    bool is_closing; /* lua_close is under way: finalizers must not wake anybody */
 
     /* scheduler (task.c) */
-    lh_task *running;           /* the task whose Lua code runs now, NULL = none */
-    lh_task *main_task;         /* runs the script and its entry; NULL once ended */
+    lh_task *running;                  /* the task whose Lua code runs now, NULL = none */
+    lh_task *main_task;                /* runs the script and its entry; NULL once ended */
     lh_task *ready_first, *ready_last; /* the run queue */
     size_t ready_count;
-    size_t task_count;          /* tasks not ended */
-    unsigned spawn_depth;       /* immediate starts on top of one another */
-    int slot_count;             /* anchor slots handed out */
+    size_t task_count;    /* tasks not ended */
+    unsigned spawn_depth; /* immediate starts on top of one another */
+    int slot_count;       /* anchor slots handed out */
     lh_slab tasks;
     lh_ptrmap task_of;          /* lua_State* -> lh_task* */
     const void *pcall, *xpcall; /* the functions, to find them on a stack */
     int anchors_ref;            /* array: [2 slot - 1] a task's thread, [2 slot] the function that spawned it */
     int held_ref;               /* [slot]: a value kept alive while a task is parked */
 
-    int eventer_ref;            /* registry slot of mtev.eventer's metatable (eventer.c) */
+    int eventer_ref; /* registry slot of mtev.eventer's metatable (eventer.c) */
     const void *eventer_metatable;
     struct lh_messages *messages; /* mtev.notify's channels (message.c) */
 };
@@ -53,8 +53,8 @@ static inline lh_state *lh_state_here(void);
 bool lh_state_open(lh_state *state, struct lh_program *program, int index, void (*open_api)(lua_State *L))
     __attribute__((warn_unused_result));
 
-/* Registers the functions of the table on top of the stack for tracebacks and errors, as `prefix` .. key; "eventer:" says
- * that they are methods; NULL that they are not to be shown. The functions of `mtev` register themselves. */
+/* Registers the functions of the table on top of the stack for tracebacks and errors, as `prefix` .. key; "eventer:"
+ * says that they are methods; NULL that they are not to be shown. The functions of `mtev` register themselves. */
 void lh_state_name_methods(lua_State *L, const char *prefix);
 
 /* Closes Lua (finalizers run), then the loop. Tasks end without being told. */

@@ -6,12 +6,13 @@
  * Results always go to the task's own thread (task->L), at whatever depth the call was made: they are the arguments of
  * its lua_resume, and the script's coroutines in between hand them down.
  *
- * Lua threads are not recycled. A script may keep the thread that coroutine_spawn returned, or its address, and cancel it
- * later; handing the same thread to another task would make that cancel a stranger. LuaJIT's own allocator makes a thread
- * in about 100 ns without malloc, so there is little to win. The task structs are recycled.
+ * Lua threads are not recycled. A script may keep the thread that coroutine_spawn returned, or its address, and cancel
+ * it later; handing the same thread to another task would make that cancel a stranger. LuaJIT's own allocator makes a
+ * thread in about 100 ns without malloc, so there is little to win. The task structs are recycled.
  *
- * A cancelled task whose stack holds no pcall cannot notice anything: it is dropped without being resumed. Otherwise the
- * parked call is made to raise, by resuming it with the marked triple that every Lua wrapper of a blocking call knows. */
+ * A cancelled task whose stack holds no pcall cannot notice anything: it is dropped without being resumed. Otherwise
+ * the parked call is made to raise, by resuming it with the marked triple that every Lua wrapper of a blocking call
+ * knows. */
 #include "runtime/task.h"
 
 #include <assert.h>
@@ -206,8 +207,8 @@ static void run_first_ready(lh_state *state) {
     run(state, task, n);
 }
 
-/* A task that yielded shall not run before the loop has looked at its descriptors and timers. (What another thread granted
- * has an on_run as well: it can wait for the next turn, which is due at once.) */
+/* A task that yielded shall not run before the loop has looked at its descriptors and timers. (What another thread
+ * granted has an on_run as well: it can wait for the next turn, which is due at once.) */
 static bool is_yielder(const lh_task *task) { return task->wait && task->wait->on_run; }
 
 /* Two coroutines that notify each other become ready one at a time: a few of those that were woken meanwhile run in the
@@ -368,9 +369,7 @@ const char *lh_task_wait_name(const lh_task *task) {
     return task->wait ? task->wait->name : "mtev.coroutine_spawn";
 }
 
-static bool is_waiting(const lh_task *task) {
-    return task->status == LH_TASK_PARKED || task->status == LH_TASK_READY;
-}
+static bool is_waiting(const lh_task *task) { return task->status == LH_TASK_PARKED || task->status == LH_TASK_READY; }
 
 void lh_task_cancel(lh_task *task) {
     lh_state *state = state_of(task);
@@ -391,6 +390,4 @@ bool lh_task_interrupt(lh_task *task, const char *message) {
     return true;
 }
 
-lh_task *lh_task_of(lh_state *state, const void *thread) {
-    return lh_ptrmap_get(&state->task_of, thread);
-}
+lh_task *lh_task_of(lh_state *state, const void *thread) { return lh_ptrmap_get(&state->task_of, thread); }

@@ -14,18 +14,16 @@
  * Waiting works at any depth of the script's own coroutines: the innermost yields a token, the replaced
  * coroutine.resume (lualib/mtev/coroutine.lua) passes it on to the task's own thread, and results travel back down.
  *
- * Owner: the state's slab. A task may be gone after anything that runs Lua; who keeps one across that keeps id and pointer
- * and asks lh_task_is.
- * Thread: the state's own.
- * Errors: as each function says. */
+ * Owner: the state's slab. A task may be gone after anything that runs Lua; who keeps one across that keeps id and
+ * pointer and asks lh_task_is. Thread: the state's own. Errors: as each function says. */
 #pragma once
 #include "loop/timer.h"
 #include "runtime/state.h"
 
 /* What a parked task waits for: one constant per API function. Each callback runs with the task still parked. */
 typedef struct lh_wait {
-    const char *name;    /* as scripts call it: "mtev.sleep" */
-    bool is_world;       /* the world outside (a descriptor, a process) ends it: keeps the program alive */
+    const char *name; /* as scripts call it: "mtev.sleep" */
+    bool is_world;    /* the world outside (a descriptor, a process) ends it: keeps the program alive */
     /* The deadline has come: take the task out of where it waits, push the results on `T`, return their number;
      * LH_TASK_STAY: something is on its way, go on waiting without deadline. */
     int (*on_deadline)(lh_task *task, lua_State *T);
@@ -44,31 +42,31 @@ typedef enum lh_task_status { LH_TASK_GONE, LH_TASK_RUNNING, LH_TASK_READY, LH_T
 
 /* Something that ends with the task that owns it. */
 typedef struct lh_owned {
-    lh_list owned_node;                   /* in lh_task.owned */
+    lh_list owned_node;                           /* in lh_task.owned */
     void (*on_owner_end)(struct lh_owned *owned); /* must unlink */
 } lh_owned;
 
 struct lh_task {
-    lua_State *L;         /* the task's thread, anchored; NULL = gone */
-    lua_State *parked_L;  /* the thread that made the blocking call: L, or a coroutine of the script inside it */
-    const lh_wait *wait;  /* what it waits or waited for last */
+    lua_State *L;        /* the task's thread, anchored; NULL = gone */
+    lua_State *parked_L; /* the thread that made the blocking call: L, or a coroutine of the script inside it */
+    const lh_wait *wait; /* what it waits or waited for last */
     union {
-        void *object;      /* the wait's own: the thing waited on */
-        lh_ns started_ns;  /* ... or when */
+        void *object;     /* the wait's own: the thing waited on */
+        lh_ns started_ns; /* ... or when */
     };
-    lh_list wait_node;    /* the wait's own: in a queue of waiters */
-    lh_timer timer;       /* its deadline */
-    lh_list owned;        /* lh_owned */
-    uint32_t id;          /* changes when the task ends: tells a reused struct from the one that was meant */
-    int slot;             /* of its anchors; kept when the struct is reused, 0 = none yet */
-    int spawn_line;       /* where it was spawned; the function is anchored */
-    int result_count;     /* values on L that a ready task will be resumed with */
-    uint8_t status;       /* lh_task_status */
-    uint8_t park_attempts;/* since it was cancelled */
+    lh_list wait_node;     /* the wait's own: in a queue of waiters */
+    lh_timer timer;        /* its deadline */
+    lh_list owned;         /* lh_owned */
+    uint32_t id;           /* changes when the task ends: tells a reused struct from the one that was meant */
+    int slot;              /* of its anchors; kept when the struct is reused, 0 = none yet */
+    int spawn_line;        /* where it was spawned; the function is anchored */
+    int result_count;      /* values on L that a ready task will be resumed with */
+    uint8_t status;        /* lh_task_status */
+    uint8_t park_attempts; /* since it was cancelled */
     bool is_cancelled;
-    bool is_started;      /* its function has been entered */
-    bool has_held;        /* its slot in the held values is set */
-    lh_task *ready_next;  /* in the run queue; last: the slab reuses this word */
+    bool is_started;     /* its function has been entered */
+    bool has_held;       /* its slot in the held values is set */
+    lh_task *ready_next; /* in the run queue; last: the slab reuses this word */
 };
 
 /* Makes a task of the function and its `n` arguments on top of `L` (popped) and leaves its thread there instead. */
@@ -99,11 +97,12 @@ void lh_task_wake(lh_task *task, int n);
 /* A parked task runs now, with `n` results on top of task->L. Only from loop callbacks. */
 void lh_task_resume(lh_task *task, int n);
 
-/* Ends the task: never to return from the call it is parked in; what it owns is released now. Code inside pcall sees the
- * error "coroutine cancelled" first. A running task ends when it wants to park. */
+/* Ends the task: never to return from the call it is parked in; what it owns is released now. Code inside pcall sees
+ * the error "coroutine cancelled" first. A running task ends when it wants to park. */
 void lh_task_cancel(lh_task *task);
 
-/* Lets the parked call raise `message` (a string value, no position) instead of returning. False when it is not parked. */
+/* Lets the parked call raise `message` (a string value, no position) instead of returning. False when it is not parked.
+ */
 bool lh_task_interrupt(lh_task *task, const char *message);
 
 /* The running task has just parked, but the coroutine around it cannot yield: the wait ends as if it had not begun. */
@@ -116,10 +115,12 @@ const char *lh_task_wait_name(const lh_task *task);
 lh_task *lh_task_of(lh_state *state, const void *thread);
 
 /* True while `task` is still the one that had `id`. */
-static inline bool lh_task_is(const lh_task *task, uint32_t id) { return task->id == id && task->status != LH_TASK_GONE; }
+static inline bool lh_task_is(const lh_task *task, uint32_t id) {
+    return task->id == id && task->status != LH_TASK_GONE;
+}
 
-/* Runs what was ready when called, and a few of those that were woken meanwhile; who yielded meanwhile waits for the next
- * call. True when more is ready. */
+/* Runs what was ready when called, and a few of those that were woken meanwhile; who yielded meanwhile waits for the
+ * next call. True when more is ready. */
 bool lh_task_run_ready(lh_state *state);
 
 /* The first of the three values that an interrupted call returns to its Lua wrapper (nil, this, message), and the value
@@ -129,7 +130,7 @@ void lh_task_push_token(lua_State *L);
 
 /* What the scheduler reports. Set once by the program. */
 typedef struct lh_task_events {
-    void (*on_error)(lh_state *state, lh_task *task); /* it failed, with the error value on top of task->L */
+    void (*on_error)(lh_state *state, lh_task *task);   /* it failed, with the error value on top of task->L */
     void (*on_main_end)(lh_state *state, lua_State *T); /* the main task ended; its results are all that T holds */
 } lh_task_events;
 extern lh_task_events lh_task_on;

@@ -1,5 +1,6 @@
 /* luaL_traceback shows a C function as "[builtin#21]: at 0x55..." and the built-in library's frames among the script's.
- * Here C functions go by their registered names, and of the built-in frames only those that a script called are shown. */
+ * Here C functions go by their registered names, and of the built-in frames only those that a script called are shown.
+ */
 #include "runtime/traceback.h"
 
 #include <stdio.h>

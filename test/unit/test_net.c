@@ -19,7 +19,8 @@
 
 static void addresses_round_trip(void **state) {
     (void)state;
-    static const char *const good[] = {"127.0.0.1", "0.0.0.0", "255.255.255.255", "::", "::1", "2001:db8::1", "fe80::1%lo"};
+    static const char *const good[] = {
+        "127.0.0.1", "0.0.0.0", "255.255.255.255", "::", "::1", "2001:db8::1", "fe80::1%lo"};
     char text[LH_ADDRESS_TEXT_MAX];
     lh_address address;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -32,8 +33,9 @@ static void addresses_round_trip(void **state) {
 
 static void what_is_no_address_is_refused(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "localhost", "1.2.3", "1.2.3.4.5", "256.1.1.1", " 127.0.0.1", "::g",
-                                      "fe80::1%no-such-interface", "::1%", "1.2.3.4%lo", "[::1]"};
+    static const char *const bad[] = {"",          "localhost",  "1.2.3", "1.2.3.4.5",
+                                      "256.1.1.1", " 127.0.0.1", "::g",   "fe80::1%no-such-interface",
+                                      "::1%",      "1.2.3.4%lo", "[::1]"};
     lh_address address;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(lh_address_parse_ip(&address, bad[i], 1), -EINVAL);
