@@ -42,6 +42,9 @@ check(mtev, "mtev", ".", "mtev%.")
 check(mtev.timeval, "mtev.timeval", ".", "")
 check(methods_of(mtev.socket("inet")), "eventer", ":", "[:.]")
 check(methods_of(mtev.semaphore("check", 0)), "semaphore", ":", "[:.]")
+check(methods_of(mtev.spawn("/bin/true")), "process", ":", "[:.]")
+check(mtev.Proc, "Proc", ":", "[:.]")
+check(mtev.LogWatch, "LogWatch", ":", "[:.]")
 check(require("mtev.debug"), "debug", ".", "")
 for _, name in ipairs { "printf", "errorf" } do
   if not documented[name] then complain("%s has no entry in types/mtev.lua", name) end

@@ -329,6 +329,360 @@ function eventer:split() end
 ---@return integer rv 0, also when it was closed already
 function eventer:close() end
 
+-- == Files ===============================================================================================================
+--
+-- A disk may be slow, so every function here but close, getcwd and lockfile_release runs on a pool of threads and yields
+-- meanwhile; other coroutines go on. Where nothing can yield (a comparator of table.sort) they run at once instead. A
+-- cancelled coroutine leaves its operation to end by itself; what it opened is closed.
+--
+-- Paths with a NUL byte raise. Modes are integers (decimal: `tonumber("755", 8)`) or strings of octal digits (`"0755"`).
+-- Descriptors are plain integers. Those that belong to the runtime (sockets, pipes, log files) are refused with EBADF.
+
+---Opens a file; the descriptor is close-on-exec and does not reach spawned processes. Nothing but `mtev.close` closes it.
+---Yields.
+---@param path string
+---@param flags integer sum of `O_*`
+---@param mode? integer|string for O_CREAT, less the umask; default 0666
+---@return integer fd -1 on failure
+---@return integer? errno
+---@return string? err
+function mtev.open(path, flags, mode) end
+
+---Reads from a descriptor: from a file `count` bytes, or fewer at its end; from anything else what one read gives. Yields.
+---
+---Extension: libmtev has none.
+---@param fd integer
+---@param count integer bytes, at most 2^31 - 257
+---@param offset? integer where in the file, leaving its position alone; default at its position
+---@return string? data `""` at the end; nil on failure
+---@return integer errno
+---@return string err
+function mtev.read(fd, count, offset) end
+
+---Writes all of `data`: short writes are continued, a full pipe is waited for. Yields.
+---@param fd integer
+---@param data string
+---@param offset? integer where in the file, leaving its position alone; default at its position. Extension
+---@return integer written `#data`; -1 on failure
+---@return integer? errno EPIPE, ENOSPC, EBADF ...
+---@return integer? partial on failure: the bytes that were written
+function mtev.write(fd, data, offset) end
+
+---Closes a descriptor that `mtev.open` gave. Does not yield.
+---@param fd integer
+---@return integer rv 0; -1 on failure
+---@return integer? errno EBADF: not open, or not the script's
+function mtev.close(fd) end
+
+---Yields.
+---@param path string
+---@param mode integer|string
+---@return integer rv 0; -1 on failure
+---@return integer? errno
+function mtev.chmod(path, mode) end
+
+---Makes a directory. Yields.
+---@param path string
+---@param mode? integer|string less the umask; default 0777
+---@return boolean ok
+---@return integer? errno EEXIST too
+---@return string? err
+function mtev.mkdir(path, mode) end
+
+---Makes every directory above the last component of `path` that is not there. Yields.
+---@param path string
+---@param mode? integer|string less the umask; default 0777
+---@return boolean ok
+---@return integer? errno ENOTDIR: something on the way is no directory
+---@return string? err
+function mtev.mkdir_for_file(path, mode) end
+
+---Removes an empty directory. Yields.
+---@param path string
+---@return boolean ok
+---@return integer? errno
+---@return string? err
+function mtev.rmdir(path) end
+
+---Removes a name of a file. Yields.
+---@param path string
+---@return boolean ok
+---@return integer? errno
+---@return string? err
+function mtev.unlink(path) end
+
+---The absolute path, without links, `.` and `..`. Yields.
+---@param path string
+---@return string? path nil on failure
+---@return integer errno
+---@return string err
+function mtev.realpath(path) end
+
+---The working directory. Does not yield.
+---@return string? path nil when it is gone
+---@return integer errno
+---@return string err
+function mtev.getcwd() end
+
+---@class mtev.stat
+---@field dev integer
+---@field ino integer
+---@field mode integer type and permissions: `bit.band(mode, 0xf000) == S_IFDIR`
+---@field nlink integer
+---@field uid integer
+---@field gid integer
+---@field rdev integer
+---@field size integer bytes
+---@field mtime number seconds since 1970, as mtev.time()
+---@field atime number
+---@field ctime number
+
+---What lstat(2) or fstat(2) tell: links are not followed. Yields.
+---@param path string|integer|nil a path or a descriptor; nil gives nil
+---@return mtev.stat? stat nil on failure
+---@return integer errno
+---@return string err
+function mtev.stat(path) end
+
+---The names in a directory, in no order, `.` and `..` among them. Yields.
+---@param path string
+---@param filter? fun(name: string): any keeps the names for which it is true; it may yield
+---@return string[]? names nil on failure
+---@return integer errno
+---@return string err
+function mtev.readdir(path, filter) end
+
+---Takes a lock file: makes it if need be, locks it (fcntl, for the open file: a second time in this process fails too),
+---writes our pid into it. The system lets go of it when the process ends, however it ends. Yields, but does not wait for the
+---lock.
+---@param path string
+---@return integer handle -1 on failure
+---@return integer? errno EAGAIN: somebody has it
+---@return string? err
+function mtev.lockfile_acquire(path) end
+
+---Removes a lock file and lets go of it. Does not yield.
+---@param handle integer
+---@return integer rv 0; -1 when this is no handle of this thread's
+---@return integer? errno EBADF
+function mtev.lockfile_release(handle) end
+
+-- == Processes ===========================================================================================================
+
+---@class mtev.process
+---A child. It is collected as soon as it ends, so there are no zombies, and its status is kept. An object that Lua's collector
+---takes while the child runs kills it, with its process group; so does the end of the program, however it ends (but for a
+---second SIGTERM or SIGKILL). tostring shows pid and state.
+local process = {}
+
+---Starts a program. It gets default signal dispositions, an empty mask, a process group of its own, and no descriptor beyond
+---0, 1 and 2. Its cost does not depend on our size. Does not yield.
+---
+---When the program cannot be started only two values come: an object with pid -1, whose wait gives exit code 127 (there is
+---no such program) or 126 (it cannot be executed), and errno.
+---
+---Raises `spawn(path [,{args} [,{env}]])` when argv or env is no table, and for entries that are no strings.
+---
+---Differences: argv defaults to `{path}` and env to our own (libmtev: both empty). libmtev gives 127 for every failure.
+---@param path string searched in our PATH if it has no `/`
+---@param argv? string[] with the program's name first; default `{path}`
+---@param env? table `"KEY=value"` entries at 1, 2, ... and KEY -> value, also mixed; default our own; `{}` is empty
+---@param options? {dir?: string, stdin?: string, stdout?: string, stderr?: string} extension: working directory; each stream `"pipe"` (the default), `"null"` (/dev/null) or `"inherit"` (ours): there is no eventer then
+---@return mtev.process proc
+---@return mtev.eventer|integer in_e writes its stdin; errno on failure
+---@return mtev.eventer out_e reads its stdout
+---@return mtev.eventer err_e reads its stderr
+function mtev.spawn(path, argv, env, options) end
+
+---Does not yield.
+---@return integer pid also after its end; -1 if it never started
+function process:pid() end
+
+---The status, once the child has ended: the kernel tells, at once. Any number of coroutines may wait, and ask again. Stops
+---and continues are not reported. Yields if it has to wait.
+---@param timeout? number seconds; nil or 0 only looks; math.huge for ever
+---@return integer? status for the W* functions; nil when it still runs
+---@return integer? errno ETIMEDOUT
+function process:wait(timeout) end
+
+---Sends a signal. Does not yield.
+---@param signal? integer|string number or name (`"TERM"`, `"SIGTERM"`); default SIGTERM; 0 only tests
+---@return boolean ok
+---@return integer? errno ESRCH once it has ended, whoever has its pid now
+function process:kill(signal) end
+
+---The same, to its process group, which may outlive it. Does not yield.
+---@param signal? integer|string
+---@return boolean ok
+---@return integer? errno ESRCH when nobody of the group is left
+function process:pgkill(signal) end
+
+---Runs a program to its end and collects what it prints. Its stdin is empty. Yields.
+---
+---It is over when the program has exited and both outputs are closed. When `timeout` comes first: SIGTERM to its process group,
+---3 s later SIGKILL, and status is nil. But if only a child of it keeps an output open, its status comes with what there is,
+---and that child is left alone. A coroutine that is cancelled meanwhile kills the group at once.
+---
+---A program that cannot be started gives status 127 << 8 or 126 << 8 (as `spawn`), `""` and `exec: PATH: why`.
+---
+---Differences: env defaults to our own; the timeout is for the whole; what came before it is not lost.
+---@param path string
+---@param argv? string[] default `{path}`
+---@param env? table as for spawn
+---@param timeout? number seconds; default 5; math.huge for ever
+---@return integer? status nil when time was up
+---@return string stdout
+---@return string stderr
+function mtev.exec(path, argv, env, timeout) end
+
+---`mtev.exec(shell, {shell, "-c", command}, ENV, timeout)`. Yields.
+---@param command string
+---@param timeout? number seconds; nil for ever (libmtev: 5)
+---@param shell? string default `ENV.SHELL`, else `/bin/sh`
+---@return integer? status
+---@return string stdout
+---@return string stderr
+function mtev.sh(command, timeout, shell) end
+
+---The macros of wait(2), for a status of `process:wait`. They compile into traces. What is no integer raises.
+---@param status integer
+---@return boolean
+function mtev.WIFEXITED(status) end
+
+---@param status integer
+---@return integer 0..255; counts only if WIFEXITED
+function mtev.WEXITSTATUS(status) end
+
+---@param status integer
+---@return boolean it was ended by a signal
+function mtev.WIFSIGNALED(status) end
+
+---@param status integer
+---@return integer signal
+function mtev.WTERMSIG(status) end
+
+---@param status integer
+---@return boolean it was ended by a signal and left a core
+function mtev.WCOREDUMP(status) end
+
+---@param status integer
+---@return boolean
+function mtev.WIFSTOPPED(status) end
+
+---@param status integer
+---@return integer signal
+function mtev.WSTOPSIG(status) end
+
+---@param status integer
+---@return boolean
+function mtev.WIFCONTINUED(status) end
+
+---@class mtev.Proc
+---A server program under test. A coroutine reads its stderr line by line and gives each line to the listeners, in the order in
+---which they came; a listener may block, lines wait. The last line counts without a newline too; one longer than 1 MiB comes
+---in pieces. A listener that raises is reported once to `error` and dropped. A Proc that Lua's collector takes kills its process.
+---@field proc? mtev.process
+---@field dir string
+local Proc = {}
+
+---Does not start anything yet. Does not yield.
+---
+---Raises `path not set`, and for options of a wrong type. Options it does not know are ignored.
+---@param opts {path: string, argv?: string[], dir?: string, env?: table, boot_match?: string, boot_timeout?: number, stdout?: string|function} argv: default `{path}`. dir: working directory, default ours; a relative path is looked up in ours. env: as for spawn, default ENV. boot_match: Lua pattern that tells from a line of stderr that it is ready, default `"ready"`. boot_timeout: seconds, default 5. stdout (extension): `"log:NAME"` or a function for each line; default discarded
+---@return mtev.Proc
+function Proc:new(opts) end
+
+---Starts it, once. Its stdin is empty. Does not yield.
+---
+---Raises `can't start already started proc` and `Could not start process: PATH: why`.
+---@return mtev.Proc self
+function Proc:start() end
+
+---Waits until a line of stderr has matched boot_match, boot_timeout from now at most. If none does, or stderr ends before,
+---the process is killed (`kill(10)`) and `pid` is -1 from then on. May be asked again: same answer. Yields if it has to wait.
+---@return boolean is_ready
+function Proc:ready() end
+
+---SIGTERM to the process; if it has not ended after `timeout`, SIGKILL to its group and the same time again. Yields.
+---@param timeout? number seconds; default 2
+---@return boolean? ok it has ended; nothing when it was never started
+---@return integer? status exit code, or the raw status after an end by a signal
+---@return integer? errno ETIMEDOUT
+function Proc:kill(timeout) end
+
+---Yields if it has to wait.
+---@param timeout? number seconds; nil or 0 only looks
+---@return boolean? ok it has exited by itself; nil when it was never started
+---@return integer? status exit code, or the raw status after an end by a signal
+---@return integer? errno ETIMEDOUT
+function Proc:wait(timeout) end
+
+---@return integer pid -1 when it was not started or did not become ready
+function Proc:pid() end
+
+---SIGSTOP to the process group. Does not yield.
+---@return boolean? ok nothing when it was never started
+---@return integer? errno
+function Proc:pause() end
+
+---SIGCONT to the process group. Does not yield.
+---@return boolean? ok
+---@return integer? errno
+function Proc:resume() end
+
+---@param f fun(line: string) for each line of stderr from now on, newline included
+---@return mtev.Proc self
+function Proc:loglisten(f) end
+
+---@param stream string a log stream
+---@param prefix? string put before each line, as it is
+---@return mtev.Proc self
+function Proc:loglog(stream, prefix) end
+
+---Writes each line to a file. What cannot be written (a full disk) is reported once to `error`; the process goes on. Does not
+---yield.
+---
+---Raises `Could not open: PATH: why`.
+---@param file string made or emptied now; relative to `dir`
+---@return mtev.Proc self
+function Proc:logwrite(file) end
+
+---@class mtev.LogWatch
+local LogWatch = {}
+
+---Queues the lines that match from now on, until somebody takes them.
+---
+---Raises for an expression that cannot be compiled.
+---@param regex string|fun(line: string): any an expression as for mtev.pcre, matched afresh for each line; or a function
+---@param limit? integer how many matches; default any number
+---@return mtev.LogWatch
+function Proc:logwatch(regex, limit) end
+
+---The oldest line not taken yet; waits for one. Yields then.
+---@param timeout? number seconds; nil for ever, 0 only looks
+---@return string? line newline included; nil when time is up, or when stderr has ended
+function LogWatch:wait(timeout) end
+
+---No more matches; those queued are dropped.
+function LogWatch:stop() end
+
+-- == Regular expressions =================================================================================================
+
+---Compiles a Perl compatible regular expression (PCRE2, bytes; `(*UTF)` in front for characters). Does not yield.
+---
+---The matcher searches a string, and when called with the same one again, goes on behind the last match, in the whole string:
+---anchors and look-behind see what is really there, empty matches advance. It starts anew for another string, and after
+---`m(nil)`. Once it has said false it says so until then. Options: `limit` (match steps, default 10,000,000) and
+---`limit_recurse` (depth); `offsets=true`: the first value is an array of start, end (exclusive), start, end ... in bytes from
+---0 for the whole and each capture, -1 for those that took no part; `unmatched`: what stands for these, default nil.
+---
+---Difference: libmtev gives `""` for captures that took no part, and nine captures at most.
+---@param expression string
+---@return (fun(subject: string?, options?: table): boolean|integer[], string?, ...: string?)? matcher true, the match, the captures; false; false, `"match limit exceeded"`. nil: it cannot be compiled
+---@return string message
+---@return integer offset in bytes
+function mtev.pcre(expression) end
+
 -- == Logs ================================================================================================================
 -- A stream has a name, is on or off, and sends to a sink or to other streams. `a/b/c` is made on first use and sends to
 -- `a/b`. Built in: `stderr`, `stdout`, `error` -> `stderr`, `notice` -> `error`, and `debug` -> `stderr`, which is off
@@ -410,8 +764,8 @@ function mtev.timeval.seconds(tv) end
 local debug = {}
 
 ---What is alive in this thread, for leak checks: coroutines of the scheduler that have not ended (the caller too), armed
----timers, open sockets and pipes.
----@return {coroutines: integer, timers: integer, sockets: integer}
+---timers, open sockets and pipes, children that run, file operations under way.
+---@return {coroutines: integer, timers: integer, sockets: integer, children: integer, jobs: integer}
 function debug.counts() end
 
 ---Where a coroutine waits: through the coroutines inside it, down to the place where it was spawned.

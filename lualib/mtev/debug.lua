@@ -4,11 +4,11 @@ local _, core = ...
 
 local M = {}
 
--- {coroutines =, timers =, sockets =}: coroutines of the scheduler that have not ended (the caller included), armed
--- timers, open sockets and pipes.
+-- {coroutines =, timers =, sockets =, children =, jobs =}: coroutines of the scheduler that have not ended (the caller
+-- included), armed timers, open sockets and pipes, children that run, file operations under way.
 function M.counts()
-  local coroutines, timers, sockets = core.counts()
-  return { coroutines = coroutines, timers = timers, sockets = sockets }
+  local coroutines, timers, sockets, children, jobs = core.counts()
+  return { coroutines = coroutines, timers = timers, sockets = sockets, children = children, jobs = jobs }
 end
 
 -- The traceback of a coroutine that mtev.coroutine_spawn returned, or nil when it has ended.

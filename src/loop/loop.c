@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "loop/child.h"
+
 static void on_mailbox_ready(lh_watch *watch, unsigned events) {
     /* Nothing to read: the wake-up itself was the message; step 5 takes the mails. */
     (void)watch;
@@ -12,6 +14,7 @@ int lh_loop_open(lh_loop *loop) {
     *loop = (lh_loop){.now = lh_clock_now()};
     lh_timers_init(&loop->timers, loop->now);
     lh_list_init(&loop->again);
+    lh_watch_init(&loop->sigchld_watch, -1, NULL);
     int rv = lh_poll_open(&loop->poll);
     if (rv < 0) return rv;
     rv = lh_mailbox_open(&loop->mailbox);
@@ -101,6 +104,7 @@ bool lh_loop_is_expecting(const lh_loop *loop) {
 }
 
 void lh_loop_close(lh_loop *loop) {
+    lh_child_close_all(loop);
     lh_mailbox_drain(&loop->mailbox, loop, true);
     lh_poll_remove(&loop->poll, &loop->mailbox_watch);
     lh_mailbox_close(&loop->mailbox);

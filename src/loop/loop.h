@@ -29,7 +29,10 @@ struct lh_loop {
     lh_mailbox mailbox;
     lh_watch mailbox_watch; /* wakes the poll; its mails are taken in step 5 */
     lh_list again;          /* watches to call again next turn */
+    lh_watch sigchld_watch; /* child.c's, on kernels without pidfd */
     size_t wait_count;      /* waits that the world outside will end: descriptors, children, pool jobs */
+    size_t child_count;     /* children that run */
+    size_t job_count;       /* pool jobs under way */
     atomic_bool is_stopping;
     /* Runs what is ready; true = more is ready already, do not sleep. */
     bool (*on_turn)(lh_loop *loop);

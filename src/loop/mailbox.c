@@ -11,8 +11,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
+
 int lh_mailbox_open(lh_mailbox *mailbox) {
-    const int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    const int fd = lh_descriptor_claim(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     if (fd < 0) return -errno;
     atomic_init(&mailbox->newest, NULL);
     atomic_init(&mailbox->is_asleep, false);
@@ -68,6 +70,6 @@ void lh_mailbox_drain(lh_mailbox *mailbox, struct lh_loop *loop, bool is_closing
 }
 
 void lh_mailbox_close(lh_mailbox *mailbox) {
-    close(mailbox->event_fd);
+    lh_descriptor_close(mailbox->event_fd);
     mailbox->event_fd = -1;
 }

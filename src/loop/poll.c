@@ -6,10 +6,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
+
 enum { BATCH = 512 };
 
 int lh_poll_open(lh_poll *poll) {
-    const int fd = epoll_create1(EPOLL_CLOEXEC);
+    const int fd = lh_descriptor_claim(epoll_create1(EPOLL_CLOEXEC));
     if (fd < 0) return -errno;
     *poll = (lh_poll){.epoll_fd = fd};
     return 0;
@@ -77,6 +79,6 @@ void lh_poll_wait(lh_poll *poll, lh_ns timeout, void (*on_awake)(void *context),
 }
 
 void lh_poll_close(lh_poll *poll) {
-    close(poll->epoll_fd);
+    lh_descriptor_close(poll->epoll_fd);
     poll->epoll_fd = -1;
 }

@@ -11,10 +11,15 @@
 /* Fills the table on top of the stack: everything below, then the built-in Lua library. */
 void lh_open_api(lua_State *L);
 
+void lh_open_condition(lua_State *L);
 void lh_open_coroutine(lua_State *L);
 void lh_open_eventer(lua_State *L);
+void lh_open_exec(lua_State *L);
+void lh_open_files(lua_State *L);
 void lh_open_log(lua_State *L);
 void lh_open_message(lua_State *L);
+void lh_open_pcre(lua_State *L);
+void lh_open_process(lua_State *L);
 void lh_open_semaphore(lua_State *L);
 void lh_open_shared(lua_State *L);
 void lh_open_socket(lua_State *L);

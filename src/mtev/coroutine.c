@@ -140,13 +140,15 @@ static int core_traceback(lua_State *L) {
     return 1;
 }
 
-/* counts() -> tasks, armed timers, open sockets: what leak checks compare */
+/* counts() -> tasks, armed timers, open sockets, children, pool jobs: what leak checks compare */
 static int core_counts(lua_State *L) {
     const lh_state *state = lh_state_here();
     lua_pushnumber(L, (double)state->task_count);
     lua_pushnumber(L, (double)state->net.loop.timers.count);
     lua_pushnumber(L, (double)state->net.open_count);
-    return 3;
+    lua_pushnumber(L, (double)state->net.loop.child_count);
+    lua_pushnumber(L, (double)state->net.loop.job_count);
+    return 5;
 }
 
 static const luaL_Reg functions[] = {

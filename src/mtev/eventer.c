@@ -56,9 +56,9 @@ static const lh_io_wait read_wait = {
     .fail = fail_nil};
 
 static lh_stop check_stop(lua_State *L, int index) {
-    lh_stop stop = {.limit_bytes = SIZE_MAX};
+    lh_stop stop = {.limit_bytes = LH_STRING_MAX};
     if (lua_isnumber(L, index)) {
-        stop.count = (size_t)lh_check_integer(L, index, 0, INT64_C(1) << 53);
+        stop.count = (size_t)lh_check_integer(L, index, 0, LH_STRING_MAX);
         return stop;
     }
     if (lua_type(L, index) != LUA_TSTRING) lh_raise_type(L, index, "number or string");
@@ -73,7 +73,7 @@ static void get_limit(lua_State *L, int index, lh_stop *stop) {
     if (!lua_isnil(L, -1)) {
         const double limit = lua_tonumber(L, -1);
         if (!lua_isnumber(L, -1) || !(limit >= 0)) lh_raise_argument(L, index, "limit must be a number of bytes");
-        stop->limit_bytes = limit < 9e15 ? (size_t)limit : SIZE_MAX;
+        stop->limit_bytes = limit < (double)LH_STRING_MAX ? (size_t)limit : LH_STRING_MAX;
     }
     lua_pop(L, 1);
 }

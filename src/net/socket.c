@@ -8,6 +8,8 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
+
 static const lh_ns HOLD_TIME = 100 * LH_MILLISECOND;
 
 static void on_ready(lh_watch *watch, unsigned events) {
@@ -32,7 +34,7 @@ lh_socket *lh_socket_adopt(lh_net *net, int fd, int family, int type) {
         .is_readable = true,
         .is_writable = true,
     };
-    lh_watch_init(&socket->watch, fd, on_ready);
+    lh_watch_init(&socket->watch, lh_descriptor_claim(fd), on_ready);
     net->open_count++;
     return socket;
 }
@@ -77,7 +79,7 @@ void lh_socket_close(lh_socket *socket) {
     lh_poll_remove(&net->loop.poll, &socket->watch);
     lh_list_remove(&socket->watch.again_node);
     if (socket->is_listening) lh_list_remove(&socket->held_node);
-    close(socket->watch.fd);
+    lh_descriptor_close(socket->watch.fd);
     socket->watch.fd = -1;
     socket->reader = socket->writer = NULL;
     socket->events = NULL;

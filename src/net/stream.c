@@ -155,6 +155,16 @@ int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, siz
     return LH_STREAM_DONE;
 }
 
+int lh_stream_gather(lh_socket *socket) {
+    for (size_t budget = BUDGET; !is_over(socket);) {
+        if (!socket->is_readable || budget == 0) return wait_for_input(socket);
+        const ssize_t n = receive_more(socket, BUDGET);
+        if (n < 0) return (int)n;
+        budget = (size_t)n < budget ? budget - (size_t)n : 0;
+    }
+    return end_of_stream(socket);
+}
+
 /* -- Writing ------------------------------------------------------------------------------------------------------- */
 
 static ssize_t send_bytes(const lh_socket *socket, const char *bytes, size_t length) {

@@ -26,6 +26,11 @@ int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, s
 /* Whatever there is, at most `count` bytes. LH_STREAM_END at the end. */
 int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, size_t *length);
 
+/* Receives behind what is in `socket->in`, which the caller then reads itself; at most a few hundred KiB per call.
+ * Returns LH_STREAM_WAIT, LH_STREAM_END (everything is there) or a negative errno. Not to be mixed with the reads
+ * above. */
+int lh_stream_gather(lh_socket *socket);
+
 /* Writes from `bytes + *written` on, advancing *written; LH_STREAM_DONE once it is `length`, else LH_STREAM_WAIT or a
  * negative errno. At most a few hundred KiB per call: what is left continues next turn, so that others are served. */
 int lh_stream_write(lh_socket *socket, const char *bytes, size_t length, size_t *written);

@@ -12,6 +12,9 @@
 #include "base/clock.h"
 #include "runtime/state.h"
 
+/* The longest string that LuaJIT can hold; pushing a longer one raises. */
+#define LH_STRING_MAX ((size_t)0x7fffff00)
+
 /* Raises `format` (lua_pushfstring) with the position of the innermost code that is the script's. */
 int lh_raise(lua_State *L, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
 

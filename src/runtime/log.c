@@ -19,8 +19,10 @@
 
 #include "base/alloc.h"
 #include "base/strmap.h"
+#include "loop/thread.h"
 
 enum { QUEUE_MAX_BYTES = 8 * 1024 * 1024, BATCH = 64, OUTLETS_MAX = 8, PASS_MAX = 16, FLUSH_SECONDS = 10 };
+enum { WRITER_STACK_BYTES = 128 * 1024 };
 
 typedef struct record {
     struct record *next;
@@ -145,16 +147,7 @@ static void *write_records(void *argument) {
 /* -- Sinks: the queueing side -------------------------------------------------------------------------------------- */
 
 static void start_writer(log_sink *sink) {
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, 128 * 1024);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_t thread;
-    if (pthread_create(&thread, &attributes, write_records, sink) == 0) {
-        pthread_setname_np(thread, "log");
-        sink->has_writer = true;
-    }
-    pthread_attr_destroy(&attributes);
+    sink->has_writer = lh_thread_start("log", write_records, sink, WRITER_STACK_BYTES) == 0;
 }
 
 /* Drops the oldest record that `only_debug` allows; false when there is none. */

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "loop/child.h"
+#include "loop/pool.h"
 #include "loop/signals.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
@@ -22,7 +24,9 @@ const lh_options *lh_program_options(void) { return &program.options; }
 
 static lh_state *state_of_loop(lh_loop *loop) { return LH_CONTAINER(lh_net_of(loop), lh_state, net); }
 
+/* A script's children end with it, however it ends. */
 void lh_program_exit(int status) {
+    lh_child_kill_all();
     lh_log_flush();
     fflush(NULL);
     lh_log_flush();
@@ -187,6 +191,7 @@ static void *run_thread(void *argument) {
 static void run_all(void) {
     const int count = program.options.thread_count;
     pthread_t *threads = lh_alloc((size_t)count * sizeof(*threads));
+    lh_child_setup();
     lh_state *first = open_state(0);
     lh_signals_install(&first->net.loop, on_signal);
     for (int i = 1; i < count; i++) {
@@ -206,6 +211,7 @@ int lh_program_run(const lh_options *options, void (*open_api)(lua_State *L)) {
     lh_task_on = (lh_task_events){.on_error = on_error, .on_main_end = on_main_end};
     program.states = lh_alloc((size_t)options->thread_count * sizeof(*program.states));
     run_all();
+    lh_pool_close();
     for (int i = 0; i < options->thread_count; i++) close_state(program.states[i]);
     lh_free(program.states);
     lh_shared_fini();

@@ -48,11 +48,30 @@ local function abuse(name, make)
   assert.same({}, complaints)
 end
 
+-- What is left when children are collected and file operations have ended.
 local function alive()
-  collectgarbage()
-  collectgarbage()
-  mtev.sleep(0)
+  repeat
+    collectgarbage()
+    collectgarbage()
+    mtev.sleep(0.0001)
+    local now = counts()
+  until now.children == 0 and now.jobs == 0
   return counts()
+end
+
+-- Nearly anything is a good name for a file: in a directory where that does no harm.
+ffi.cdef "int chdir(const char *path);"
+local files = require("test.support.files")
+local here, scratch = mtev.getcwd(), nil
+
+local function enter_scratch()
+  scratch = files.directory()
+  ffi.C.chdir(scratch)
+end
+
+local function leave_scratch()
+  ffi.C.chdir(here)
+  files.remove(scratch)
 end
 
 local function expect_nothing_left(before)
@@ -63,6 +82,9 @@ end
 local skipped = { print = true, log = true, printto = true, enable_log = true }
 
 describe("every function of mtev, given anything,", function()
+  setup(enter_scratch)
+  teardown(leave_scratch)
+
   for name, f in pairs(mtev) do
     if type(f) == "function" and not skipped[name] then
       it("survives: mtev." .. name, function()
@@ -80,12 +102,8 @@ describe("every function of mtev, given anything,", function()
 end)
 
 describe("every method of an eventer, given anything,", function()
-  teardown(function() -- a Unix socket can be bound to nearly any name
-    for _, value in ipairs(values) do
-      if type(value[2]) == "string" then os.remove(value[2]) end
-    end
-    os.remove("x")
-  end)
+  setup(enter_scratch) -- a Unix socket can be bound to nearly any name
+  teardown(leave_scratch)
 
   local kinds = {
     tcp = function() return mtev.socket("inet") end,
@@ -130,4 +148,73 @@ describe("every method of a semaphore, given anything,", function()
       expect_nothing_left(before)
     end)
   end
+end)
+
+describe("every method of a process, given anything,", function()
+  for name, method in pairs(getmetatable(mtev.spawn("true")).__index) do
+    for kind, make in pairs {
+      running = function() return (mtev.spawn("sleep", { "sleep", "60" })) end,
+      ["never started"] = function() return (mtev.spawn("/no/such/program")) end,
+    } do
+      it(("survives: %s of a %s one"):format(name, kind), function()
+        local before = alive()
+        abuse(name, function()
+          local proc = make()
+          return function(...) return method(proc, ...) end
+        end)
+        assert.error_matches(function() method({}) end, "mtev.process expected, got table", 1, true)
+        expect_nothing_left(before)
+      end)
+    end
+  end
+end)
+
+describe("every method of a Proc and a LogWatch, given anything,", function()
+  setup(enter_scratch)
+  teardown(leave_scratch)
+
+  local p = mtev.Proc:new { path = "/bin/true" }
+  local watch = p:logwatch("x")
+  for name, method in pairs(mtev.Proc) do
+    if type(method) == "function" then
+      it("survives: Proc:" .. name, function()
+        local before = alive()
+        abuse(name, function()
+          local self = name == "new" and mtev.Proc or mtev.Proc:new { path = "/bin/cat" }
+          return function(...) return method(self, ...) end
+        end)
+        expect_nothing_left(before)
+      end)
+    end
+  end
+  for name, method in pairs(mtev.LogWatch) do
+    if type(method) == "function" then
+      it("survives: LogWatch:" .. name, function()
+        local before = alive()
+        abuse(name, function()
+          return function(...) return method(watch, ...) end
+        end)
+        expect_nothing_left(before)
+      end)
+    end
+  end
+
+  it("survives: the options of Proc:new", function()
+    for _, value in ipairs(values) do
+      for _, key in ipairs { "path", "argv", "dir", "env", "boot_match", "boot_timeout", "stdout" } do
+        local opts = { path = "/bin/true" }
+        opts[key] = value[2]
+        local ok, message = pcall(function() mtev.Proc:new(opts):start():ready() end)
+        assert.is_true(ok or is_sane(message), message)
+      end
+    end
+    alive()
+  end)
+end)
+
+describe("a matcher, given anything,", function()
+  it("survives", function()
+    local match = mtev.pcre("(a)|b*")
+    abuse("match", function() return match end)
+  end)
 end)

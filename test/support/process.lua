@@ -11,10 +11,13 @@ struct spec_dirent { unsigned long ino; long off; unsigned short reclen; unsigne
 DIR *opendir(const char *name);
 struct spec_dirent *readdir(DIR *dir);
 int closedir(DIR *dir);
+long readlink(const char *path, char *buffer, size_t size);
 ]]
 
+process.pid = ffi.C.getpid()
+
 -- The program that runs this spec.
-process.lhotse = ("/proc/%d/exe"):format(ffi.C.getpid())
+process.lhotse = ("/proc/%d/exe"):format(process.pid)
 do
   local pipe = io.popen("readlink " .. process.lhotse)
   process.lhotse = pipe:read("*l")
@@ -71,6 +74,13 @@ function process.descriptors()
   while ffi.C.readdir(dir) ~= nil do count = count + 1 end
   ffi.C.closedir(dir)
   return count - 3 -- ".", ".." and the directory itself
+end
+
+-- Where a symbolic link points to, or nil.
+function process.link(path)
+  local buffer = ffi.new("char[512]")
+  local n = ffi.C.readlink(path, buffer, 512)
+  return n >= 0 and ffi.string(buffer, n) or nil
 end
 
 -- CPU seconds this process has used.

@@ -1,0 +1,82 @@
+-- Processes: the W* macros of wait(2), process:wait, mtev.exec, mtev.sh.
+
+local mtev, core = ...
+local band, rshift, floor = bit.band, bit.rshift, math.floor
+local INTERRUPTED, check = core.INTERRUPTED, core.check
+
+-- -- Status words, as Linux has them on every platform ----------------------------------------------------------------
+
+local function check_status(status, name)
+  local number = tonumber(status)
+  if (type(status) ~= "number" and type(status) ~= "string") or not number or number ~= floor(number)
+      or number < -2 ^ 31 or number >= 2 ^ 31 then
+    local got = number and type(status) ~= "cdata" and tostring(status) or type(status)
+    error(("bad argument #1 to '%s' (integer status expected, got %s)"):format(name, got), 3)
+  end
+  return number
+end
+
+function mtev.WIFEXITED(status)
+  return band(check_status(status, "WIFEXITED"), 0x7f) == 0
+end
+
+function mtev.WEXITSTATUS(status)
+  return band(rshift(check_status(status, "WEXITSTATUS"), 8), 0xff)
+end
+
+-- 0x7f says stopped (or, with 0xffff, continued).
+function mtev.WIFSIGNALED(status)
+  local signal = band(check_status(status, "WIFSIGNALED"), 0x7f)
+  return signal ~= 0 and signal ~= 0x7f
+end
+
+function mtev.WTERMSIG(status)
+  return band(check_status(status, "WTERMSIG"), 0x7f)
+end
+
+function mtev.WCOREDUMP(status)
+  status = check_status(status, "WCOREDUMP")
+  return band(status, 0x80) ~= 0 and band(status, 0x7f) ~= 0x7f
+end
+
+function mtev.WIFSTOPPED(status)
+  return band(check_status(status, "WIFSTOPPED"), 0xff) == 0x7f
+end
+
+function mtev.WSTOPSIG(status)
+  return band(rshift(check_status(status, "WSTOPSIG"), 8), 0xff)
+end
+
+function mtev.WIFCONTINUED(status)
+  return check_status(status, "WIFCONTINUED") == 0xffff
+end
+
+-- -- Waiting and running ----------------------------------------------------------------------------------------------
+
+local process_wait, exec = core.process_wait, core.exec
+
+function core.process_methods.wait(self, timeout)
+  local status, errno, message = process_wait(self, timeout)
+  if errno == INTERRUPTED then error(message, 0) end
+  return status, errno
+end
+
+local DEFAULT_TIMEOUT = 5 -- seconds
+
+local function run(path, argv, env, timeout)
+  local status, out, err = exec(path, argv, env, timeout)
+  if out == INTERRUPTED then error(err, 0) end
+  return status, out, err
+end
+
+function mtev.exec(path, argv, env, timeout)
+  if timeout == nil then timeout = DEFAULT_TIMEOUT end
+  return run(path, argv, env, timeout)
+end
+
+function mtev.sh(command, timeout, shell)
+  command = check.string(command, 1, "sh")
+  timeout = check.opt_number(timeout, 2, "sh") or math.huge
+  shell = check.opt_string(shell, 3, "sh") or ENV.SHELL or "/bin/sh"
+  return run(shell, { shell, "-c", command }, ENV, timeout)
+end

@@ -1,0 +1,19 @@
+/* Which file descriptors belong to the runtime.
+ *
+ * Scripts handle descriptors as plain numbers (mtev.open, mtev.write, mtev.close), so a stale or wrong number could hit
+ * a socket, the poll or a log file. The runtime claims each descriptor of its own while it is open; functions that take
+ * numbers from scripts refuse claimed ones.
+ *
+ * Owner: a process-wide table that only grows.
+ * Thread: any; a claim is visible to others with whatever makes the descriptor visible to them.
+ * Errors: none; running out of memory ends the process. */
+#pragma once
+#include <stdbool.h>
+
+/* `fd` was just opened. Returns it; a negative one is passed through. */
+int lh_descriptor_claim(int fd);
+
+/* Closes a claimed descriptor; a negative one is ignored. */
+void lh_descriptor_close(int fd);
+
+bool lh_descriptor_is_claimed(int fd);
