@@ -630,6 +630,7 @@ function Proc:pause() end
 ---@return integer? errno
 function Proc:resume() end
 
+---Listeners that are added before the first wait after `start` hear every line.
 ---@param f fun(line: string) for each line of stderr from now on, newline included
 ---@return mtev.Proc self
 function Proc:loglisten(f) end

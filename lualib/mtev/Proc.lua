@@ -80,8 +80,10 @@ local function see_end(stderr)
   for _, f in ipairs(stderr.finishers) do f() end
 end
 
+-- Who started the process goes on first: listeners that it adds at once hear every line.
 local function read_stderr(e, stderr)
   e = e:own()
+  mtev.sleep(0)
   while true do
     local line = next_line(e)
     if not line then break end

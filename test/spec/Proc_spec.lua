@@ -4,6 +4,7 @@ local files = require("test.support.files")
 local server = require("test.support.server")
 local counts = require("mtev.debug").counts
 local process = require("test.support.process")
+local state_of, await_death = process.state, process.await_death
 
 local ETIMEDOUT, ESRCH = 110, 3
 
@@ -17,27 +18,6 @@ local function program(text, options)
   options.path = "/bin/sh"
   options.argv = { "sh", "-c", "say() { echo \"$@\" >&2; }; " .. text }
   return mtev.Proc:new(options)
-end
-
-local function state_of(pid)
-  local file = io.open(("/proc/%d/stat"):format(pid))
-  if not file then return nil end
-  local text = file:read("*a")
-  file:close()
-  return text:match("%) (%a)")
-end
-
-local function await_death(pid)
-  while (state_of(pid) or "Z") ~= "Z" do mtev.sleep(0.001) end
-end
-
-local function settle()
-  repeat
-    collectgarbage()
-    collectgarbage()
-    mtev.sleep(0.001)
-  until counts().children == 0
-  return process.descriptors()
 end
 
 describe("a life of redis-server", function()
@@ -99,7 +79,7 @@ describe("a life of nginx", function()
     end)
     while #workers < 2 do mtev.sleep(0.001) end
     assert.is_true(is_ready)
-    settle()
+    process.settle()
     for _, pid in ipairs(workers) do await_death(pid) end
   end)
 end)
@@ -281,6 +261,7 @@ describe("listeners", function()
     local order = {}
     p:loglisten(function(line) order[#order + 1] = "a:" .. line end)
     p:start()
+    os.execute("sleep 0.02") -- the first line is there; nobody has had time to read it
     p:loglisten(function(line)
       mtev.sleep(0.01) -- a listener may block: lines wait
       order[#order + 1] = "b:" .. line
@@ -417,7 +398,7 @@ end)
 
 describe("a Proc that nobody holds", function()
   it("ends its process, however many listeners it had", function()
-    local before = settle()
+    local before, descriptors = process.settle()
     local pid
     mtev.coroutine_spawn(function() -- on a stack of its own: no forgotten register of ours keeps the Proc
       local p = program("say ready; exec sleep 60", { dir = dir, stdout = function() end })
@@ -427,7 +408,7 @@ describe("a Proc that nobody holds", function()
       pid = p:pid()
     end)
     while not pid do mtev.sleep(0.001) end
-    assert.equal(before, settle())
+    process.expect_left(before, descriptors)
     await_death(pid)
   end)
 end)

@@ -1,22 +1,9 @@
 -- mtev.exec and mtev.sh. Runs a second time on a kernel without pidfd (test/support/no_pidfd.c).
 
 local process = require("test.support.process")
-local counts = require("mtev.debug").counts
+local settle, expect_left = process.settle, process.expect_left
 
 local is_slow = os.getenv("LHOTSE_SLOW_BUILD")
-
-local function settle()
-  collectgarbage()
-  collectgarbage()
-  while counts().children > 0 do mtev.sleep(0.001) end
-  return counts(), process.descriptors()
-end
-
-local function expect_left(before, descriptors)
-  local now, open = settle()
-  assert.same(before, now)
-  assert.equal(descriptors, open)
-end
 
 local function sh(command, timeout)
   return mtev.exec("/bin/sh", { "sh", "-c", command }, nil, timeout)

@@ -2,7 +2,7 @@
 -- a hang or a leak. What a value means to each function is in its own spec; here it only matters that the program survives,
 -- that errors read well, and that nothing stays behind.
 
-local counts = require("mtev.debug").counts
+local alive = require("test.support.process").settle
 
 local values = {
   { "nothing" }, { "nil", nil, n = 1 }, { "true", true }, { "false", false }, { "0", 0 }, { "-1", -1 }, { "1.5", 1.5 },
@@ -48,17 +48,6 @@ local function abuse(name, make)
   assert.same({}, complaints)
 end
 
--- What is left when children are collected and file operations have ended.
-local function alive()
-  repeat
-    collectgarbage()
-    collectgarbage()
-    mtev.sleep(0.0001)
-    local now = counts()
-  until now.children == 0 and now.jobs == 0
-  return counts()
-end
-
 -- Nearly anything is a good name for a file: in a directory where that does no harm.
 ffi.cdef "int chdir(const char *path);"
 local files = require("test.support.files")
@@ -75,7 +64,7 @@ local function leave_scratch()
 end
 
 local function expect_nothing_left(before)
-  assert.same(before, alive())
+  assert.same(before, (alive()))
 end
 
 -- These would print, end the program, or change it for the other tests: their own specs abuse them.

@@ -3,6 +3,7 @@
 local files = require("test.support.files")
 local process = require("test.support.process")
 local counts = require("mtev.debug").counts
+local settle, expect_left, state_of, await_death = process.settle, process.expect_left, process.state, process.await_death
 
 local ENOENT, ESRCH, EACCES, ETIMEDOUT = 2, 3, 13, 110
 local is_slow = os.getenv("LHOTSE_SLOW_BUILD")
@@ -23,31 +24,8 @@ local function shell(command, env, options)
   return table.concat(out), proc
 end
 
--- Waits until what nobody holds any more is gone; returns what is left.
-local function settle()
-  collectgarbage()
-  collectgarbage()
-  while counts().children > 0 do mtev.sleep(0.001) end
-  return counts(), process.descriptors()
-end
-
-local function expect_left(before, descriptors)
-  local now, open = settle()
-  assert.same(before, now)
-  assert.equal(descriptors, open)
-end
-
 local function is_alive(pid)
   return os.execute(("kill -0 %d 2>/dev/null"):format(pid)) == 0
-end
-
--- The state letter in /proc: R, S, T (stopped), Z (zombie); nil when there is no such process.
-local function state_of(pid)
-  local file = io.open(("/proc/%d/stat"):format(pid))
-  if not file then return nil end
-  local text = file:read("*a")
-  file:close()
-  return text:match("%) (%a)")
 end
 
 local function zombies()
@@ -382,7 +360,7 @@ describe("process:kill", function()
     assert.same({ false, ESRCH }, { proc:kill() })
     assert.is_true(is_alive(pid))
     assert.same({ true }, { proc:pgkill(TERM) })
-    while (state_of(pid) or "Z") ~= "Z" do mtev.sleep(0.001) end
+    await_death(pid)
     while proc:pgkill(0) do mtev.sleep(0.001) end -- until its new parent has collected it
     assert.same({ false, ESRCH }, { proc:pgkill(TERM) })
   end)
@@ -400,7 +378,7 @@ describe("a process that nobody holds", function()
     end
     expect_left(before, descriptors)
     for _, pid in ipairs(pids) do
-      while (state_of(pid) or "Z") ~= "Z" do mtev.sleep(0.001) end
+      await_death(pid)
     end
     assert.equal(0, zombies())
   end)
@@ -427,7 +405,7 @@ describe("a process that nobody holds", function()
         io.write(proc:pid(), "\n") io.flush()
         ]] .. ending)
       local pid = tonumber(output:match("^(%d+)"))
-      while (state_of(pid) or "Z") ~= "Z" do mtev.sleep(0.001) end
+      await_death(pid)
     end)
   end
 end)

@@ -83,6 +83,40 @@ function process.link(path)
   return n >= 0 and ffi.string(buffer, n) or nil
 end
 
+-- The state of a process as /proc has it: R, S, T (stopped), Z (zombie); nil when there is none of that pid.
+function process.state(pid)
+  local file = io.open(("/proc/%d/stat"):format(pid))
+  if not file then return nil end
+  local text = file:read("*a")
+  file:close()
+  return text:match("%) (%a)")
+end
+
+-- Waits until a process that is no child of ours has ended.
+function process.await_death(pid)
+  while (process.state(pid) or "Z") ~= "Z" do mtev.sleep(0.001) end
+end
+
+-- Waits until what nobody holds any more is gone; returns what is left: mtev.debug's counts, open descriptors.
+function process.settle()
+  local counts = require("mtev.debug").counts
+  repeat
+    collectgarbage()
+    collectgarbage()
+    mtev.sleep(0.0001)
+    local now = counts()
+  until now.children == 0 and now.jobs == 0
+  return counts(), process.descriptors()
+end
+
+-- Nothing more is left than `process.settle` gave before.
+function process.expect_left(before, descriptors)
+  local assert = require("luassert")
+  local now, open = process.settle()
+  assert.same(before, now)
+  assert.equal(descriptors, open)
+end
+
 -- CPU seconds this process has used.
 function process.cpu()
   return os.clock()
