@@ -471,8 +471,8 @@ function mtev.lockfile_release(handle) end
 
 ---@class mtev.process
 ---A child. It is collected as soon as it ends, so there are no zombies, and its status is kept. An object that Lua's collector
----takes while the child runs kills it, with its process group; so does the end of the program, however it ends (but for a
----second SIGTERM or SIGKILL). tostring shows pid and state.
+---takes while the child runs kills it, with its process group; so does the end of the program, also by os.exit or an error.
+---When a signal ends the program its children are left alone. tostring shows pid and state.
 local process = {}
 
 ---Starts a program. It gets default signal dispositions, an empty mask, a process group of its own, and no descriptor beyond

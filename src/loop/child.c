@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -26,7 +27,8 @@ enum { FIRST_FREE = 3 }; /* descriptors below are the standard ones */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards `running` and collecting */
 static lh_list running = {.next = &running, .prev = &running};
-static int sigchld_fd = -1; /* the eventfd; -1 = pidfds are used */
+static int sigchld_fd = -1;    /* the eventfd; -1 = pidfds are used */
+static atomic_bool is_sparing; /* the end of the process ends no child */
 
 static int open_pidfd(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
@@ -294,10 +296,13 @@ void lh_child_abandon(lh_child *child) {
     }
     child->is_abandoned = true;
     child->on_exit = NULL;
-    lh_child_kill_group(child, SIGKILL);
+    if (!atomic_load(&is_sparing)) lh_child_kill_group(child, SIGKILL);
 }
 
+void lh_child_spare_all(void) { atomic_store(&is_sparing, true); }
+
 void lh_child_kill_all(void) {
+    if (atomic_load(&is_sparing)) return;
     pthread_mutex_lock(&mutex);
     for (lh_list *node = running.next; node != &running; node = node->next) {
         kill(-LH_CONTAINER(node, lh_child, child_node)->pid, SIGKILL);
@@ -320,7 +325,7 @@ static lh_child *find_child_of(const lh_loop *loop) {
 /* Not waited for: the process is about to end, and its parent will collect what is left. */
 void lh_child_close_all(lh_loop *loop) {
     for (lh_child *child; (child = find_child_of(loop));) {
-        kill(-child->pid, SIGKILL);
+        if (!atomic_load(&is_sparing)) kill(-child->pid, SIGKILL);
         waitpid(child->pid, NULL, WNOHANG);
         forget(child);
         lh_free(child);

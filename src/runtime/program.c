@@ -24,7 +24,7 @@ const lh_options *lh_program_options(void) { return &program.options; }
 
 static lh_state *state_of_loop(lh_loop *loop) { return LH_CONTAINER(lh_net_of(loop), lh_state, net); }
 
-/* A script's children end with it, however it ends. */
+/* A script's children end with it, unless a signal ends it. */
 void lh_program_exit(int status) {
     lh_child_kill_all();
     lh_log_flush();
@@ -89,6 +89,7 @@ static bool on_turn(lh_loop *loop) {
 static void on_signal(lh_loop *loop, int signal) {
     (void)loop;
     if (signal == SIGHUP) return; /* no stream has a file to reopen yet: built-in ones have descriptors only */
+    lh_child_spare_all();
     pthread_mutex_lock(&program.mutex);
     atomic_store(&program.status, 128 + signal);
     stop_all();

@@ -396,7 +396,6 @@ describe("a process that nobody holds", function()
 
   for how, ending in pairs {
     ["its end"] = "", ["os.exit"] = "os.exit(0)", ["an error"] = "error('x')",
-    ["a signal"] = "ffi.cdef 'int kill(int, int); int getpid(void);' ffi.C.kill(ffi.C.getpid(), 15) mtev.sleep(60)",
     ["a running exec"] = "mtev.coroutine_spawn(function() mtev.exec('sleep', {'sleep', '61'}, nil, 90) end) os.exit(0)",
   } do
     it("ends with the program: by " .. how, function()
@@ -408,6 +407,19 @@ describe("a process that nobody holds", function()
       await_death(pid)
     end)
   end
+
+  it("is left alone when a signal ends the program", function()
+    local output, status = process.run([[
+      proc = mtev.spawn("sleep", { "sleep", "60" })
+      io.write(proc:pid(), "\n") io.flush()
+      ffi.cdef "int kill(int, int); int getpid(void);"
+      ffi.C.kill(ffi.C.getpid(), 15)
+      mtev.sleep(60)]])
+    assert.equal(143, status)
+    local pid = tonumber(output:match("^(%d+)"))
+    assert.equal("S", state_of(pid))
+    os.execute("kill " .. pid)
+  end)
 end)
 
 describe("many children", function()
