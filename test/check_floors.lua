@@ -1,8 +1,8 @@
--- Floors: main -> mtev -> runtime -> net -> loop -> base. A file includes its own floor and lower ones; files of mtev/ do
+-- Floors: main -> mtev -> runtime -> net -> loop -> data -> base. A file includes its own floor and lower ones; files of mtev/ do
 -- not include one another (api.h is their common table of contents). lua.h is for runtime and mtev, epoll for
 -- loop/poll.c. Read from the #includes.
 
-local floors = { base = 1, loop = 2, net = 3, runtime = 4, mtev = 5 }
+local floors = { base = 1, data = 2, loop = 3, net = 4, runtime = 5, mtev = 6 }
 local problems, files = {}, 0
 
 local function complain(file, text)
@@ -25,14 +25,14 @@ end
 
 local function check_file(file)
   files = files + 1
-  local floor, name = file:match("^src/(%l+)/([%w_]+)%.[ch]$")
+  local floor, name = file:match("^src/(%l+)/([%w_]+)%.[ch]p?p?$")
   for line in io.lines(file) do
     local header = line:match('^%s*#%s*include%s*[<"]([^>"]+)[>"]')
     if header then check_include(file, floor, name, header) end
   end
 end
 
-local list = io.popen("find src -name '*.[ch]' | sort")
+local list = io.popen("find src -name '*.[ch]' -o -name '*.cpp' | sort")
 for file in list:lines() do check_file(file) end
 list:close()
 

@@ -22,12 +22,11 @@ int lh_buffer_reserve(lh_buffer *buffer, size_t length) {
     if (length > SIZE_MAX / 4 - buffer->length) return -ENOMEM;
     size_t capacity = buffer->capacity < SMALLEST ? SMALLEST : buffer->capacity;
     while (capacity < buffer->length + length) capacity *= 2;
-    char *block = lh_try_alloc(capacity);
-    if (!block) return -ENOMEM;
-    if (buffer->length) memcpy(block, lh_buffer_bytes(buffer), buffer->length);
-    lh_free(buffer->block);
-    buffer->block = block;
+    if (buffer->start > 0 && buffer->length > 0) memmove(buffer->block, lh_buffer_bytes(buffer), buffer->length);
     buffer->start = 0;
+    char *block = lh_try_realloc(buffer->block, capacity); /* large ones are moved by the kernel, page by page */
+    if (!block) return -ENOMEM;
+    buffer->block = block;
     buffer->capacity = capacity;
     return 0;
 }

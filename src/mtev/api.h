@@ -16,6 +16,7 @@ void lh_open_coroutine(lua_State *L);
 void lh_open_eventer(lua_State *L);
 void lh_open_exec(lua_State *L);
 void lh_open_files(lua_State *L);
+void lh_open_json(lua_State *L);
 void lh_open_log(lua_State *L);
 void lh_open_message(lua_State *L);
 void lh_open_pcre(lua_State *L);

@@ -207,3 +207,15 @@ describe("a matcher, given anything,", function()
     abuse("match", function() return match end)
   end)
 end)
+
+describe("every method of a json, given anything,", function()
+  local j = mtev.parsejson('{"a":[1,null,"x"]}')
+  for name, method in pairs(getmetatable(j).__index) do
+    it("survives: " .. name, function()
+      abuse(name, function()
+        return function(...) return method(j, ...) end
+      end)
+      assert.error_matches(function() method({}) end, "mtev.json expected, got table", 1, true)
+    end)
+  end
+end)
