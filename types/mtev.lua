@@ -723,6 +723,185 @@ function json:tostring() end
 ---@return mtev.json
 function mtev.tojson(value, maxdepth) end
 
+-- == XML =================================================================================================================
+
+---@class mtev.xmldoc
+---A document: an object; tostring gives its text.
+local xmldoc = {}
+
+---@class mtev.xmlnode
+---An element, text, attribute, comment … of a document, which lives as long as any of its nodes is held. Nodes are compared with
+---`==`. A node that was taken out of its document can still be read.
+local xmlnode = {}
+
+---Reads an XML 1.0 document with libxml2. Nothing is ever fetched, neither files nor network: a DTD that the document names is
+---not read. Entities that it declares as text are replaced. Does not yield.
+---
+---Not accepted: external and parameter entities; entities that blow up; elements nested deeper than 256; names of more than
+---50,000 bytes, attributes of more than 10 MB, documents from 2 GiB on. The tree takes about ten times the memory of the text.
+---@param text string in UTF-8, or in the encoding that it declares
+---@return mtev.xmldoc? doc nil when the text is not well-formed
+---@return string message `"line 3: Opening and ending tag mismatch: b line 2 and a"`
+function mtev.parsexml(text) end
+
+---The outermost element. Does not yield.
+---@return mtev.xmlnode? node
+function xmldoc:root() end
+
+---The document as text, in the encoding it declares (UTF-8 else). Does not yield.
+---@return string
+function xmldoc:tostring() end
+
+---Evaluates an XPath 1.0 expression. Nodes come in document order; namespace nodes are left out. A number, string or boolean comes
+---once. The result is made at once: changing the document meanwhile does no harm. Does not yield.
+---
+---Raises for an expression that is wrong, and for a node of another document.
+---
+---Difference: libmtev drops results that are no nodes.
+---@param expression string
+---@param node? mtev.xmlnode where relative expressions begin; default: the document
+---@param namespaces? table<string, string> extension: prefix -> URI, for the prefixes in the expression
+---@return fun(): mtev.xmlnode|number|string|boolean|nil
+function xmldoc:xpath(expression, node, namespaces) end
+
+---The name without prefix; `"text"`, `"comment"` … for what has none. Does not yield.
+---@return string
+function xmlnode:name() end
+
+---An element's attribute: its value or nil; with `value`: sets it, or with nil removes it. `"p:name"` means the attribute in the
+---namespace of p at this place. Does not yield.
+---
+---Raises for nodes that are no elements, names that XML does not allow, values that are no UTF-8 or have control characters.
+---@param name string
+---@param value? string
+---@return string? value
+function xmlnode:attr(name, value) end
+
+---The same as `xmlnode:attr`.
+---@param name string
+---@param value? string
+---@return string? value
+function xmlnode:attribute(name, value) end
+
+---The text of the node and all within it; with `text`: replaces all within by it (plain text, nothing to be escaped). Does not
+---yield.
+---
+---Raises for text that is no UTF-8 or has control characters.
+---@param text? string
+---@return string contents
+function xmlnode:contents(text) end
+
+---Iterates over the children, elements as well as texts and comments. Removing the current one meanwhile is fine. Does not
+---yield.
+---@return fun(): mtev.xmlnode?
+function xmlnode:children() end
+
+---The next sibling, of any kind. Does not yield.
+---
+---Difference: libmtev's cannot be called like this, only used as an iterator.
+---@return mtev.xmlnode? node
+function xmlnode:next() end
+
+---Adds an element at the end. `"p:name"` is put into the namespace of p at this place, a plain name into the parent's. Does not
+---yield.
+---
+---Raises for nodes that are no elements, and names that XML does not allow.
+---@param name string
+---@return mtev.xmlnode child
+function xmlnode:addchild(name) end
+
+-- == Digests and codecs ==================================================================================================
+-- Pure functions; none yields. Compiled loops call them without leaving the trace.
+
+---The MD5 digest (RFC 1321): 16 bytes.
+---@param s string
+---@return string bytes
+function mtev.md5(s) end
+
+---The MD5 digest as 32 lower-case hexadecimal digits.
+---@param s string
+---@return string hex
+function mtev.md5_hex(s) end
+
+---The SHA-1 digest (RFC 3174): 20 bytes.
+---@param s string
+---@return string bytes
+function mtev.sha1(s) end
+
+---The SHA-1 digest as 40 lower-case hexadecimal digits.
+---@param s string
+---@return string hex
+function mtev.sha1_hex(s) end
+
+---The SHA-256 digest (RFC 6234): 32 bytes.
+---@param s string
+---@return string bytes
+function mtev.sha256(s) end
+
+---The SHA-256 digest as 64 lower-case hexadecimal digits.
+---@param s string
+---@return string hex
+function mtev.sha256_hex(s) end
+
+---The old name of `mtev.sha256_hex`.
+---@deprecated
+---@param s string
+---@return string hex
+function mtev.sha256_hash(s) end
+
+---HMAC-SHA-1 (RFC 2104) in base64.
+---@param message string
+---@param key string
+---@return string base64 28 characters
+function mtev.hmac_sha1_encode(message, key) end
+
+---HMAC-SHA-256 (RFC 2104) in base64.
+---@param message string
+---@param key string
+---@return string base64 44 characters
+function mtev.hmac_sha256_encode(message, key) end
+
+---Base64 (RFC 4648, section 4), with padding, in one line.
+---@param s string
+---@return string base64
+function mtev.base64_encode(s) end
+
+---Decodes base64; white space is skipped and padding may be missing.
+---
+---Difference: libmtev decodes anything.
+---@param s string
+---@return string? bytes nil for a character that does not belong there, or a text that ends within a group
+---@return string message
+function mtev.base64_decode(s) end
+
+---A random UUID (RFC 4122, version 4), lower case, from the kernel's random numbers.
+---@return string uuid 36 characters
+function mtev.uuid() end
+
+---Writes UTF-8 as HTML: characters beyond ASCII become entities, by name where HTML 4 has one (`&eacute;`), else `&#N;`. `&` and
+---quotes stay as they are.
+---
+---Raises `invalid UTF-8 at offset N`.
+---@param s string
+---@param tags? boolean also `<` and `>`, as `&lt;` and `&gt;`; default false
+---@return string html
+function mtev.utf8tohtml(s, tags) end
+
+---Makes a function that decompresses a stream, piece by piece: gzip (RFC 1952, also several members in a row, with zeros
+---behind them), zlib (RFC 1950) or raw deflate (RFC 1951), whichever the first two bytes say. Each call returns what could be
+---decompressed with the bytes so far and had not been returned; `""` is nothing yet.
+---
+---The function raises `zlib: data error` for anything else, also behind the end, and when a piece gives more than `limit`
+---bytes. From then on it always raises.
+---@return fun(chunk: string, limit?: integer): string # limit: bytes that one call may return, default 1 MiB, 0 = none
+function mtev.gunzip() end
+
+---Compresses, as one gzip member. An extension.
+---@param s string
+---@param level? integer 0 (stored) to 9 (smallest); default 6
+---@return string gzip
+function mtev.gzip(s, level) end
+
 -- == Logs ================================================================================================================
 -- A stream has a name, is on or off, and sends to a sink or to other streams. `a/b/c` is made on first use and sends to
 -- `a/b`. Built in: `stderr`, `stdout`, `error` -> `stderr`, `notice` -> `error`, and `debug` -> `stderr`, which is off
@@ -797,6 +976,32 @@ function mtev.timeval.new(sec, usec) end
 ---@param tv mtev.timeval
 ---@return number seconds
 function mtev.timeval.seconds(tv) end
+
+---@class mtev.timezone
+---A time zone: cdata; the same name gives the same object while it is held.
+local timezone = {}
+
+---A time zone of the system's files (`$TZDIR`, else /usr/share/zoneinfo). Does not yield; the file is read when the zone was not
+---in use.
+---
+---Raises `unknown timezone: NAME` for names that are no zone's, also for those with `..` in them.
+---@param name string `"Europe/Zurich"`, `"UTC"`
+---@return mtev.timezone
+function mtev.timezone(name) end
+
+---An instant as the zone's clocks show it. Beyond the changes that the zone's file lists, its rule goes on. Does not yield.
+---
+---Fields: `second` 0-59 (60 in a leap second of the zones `right/…`), `minute`, `hour`, `monthday` 1-31, `month` 1-12, `weekday`
+---1-7 (Sunday is 1), `yearday` 1-366, `year`, `dst` (boolean: daylight saving time), `offset` (seconds east of UTC), `zonename`
+---(`"CET"`).
+---
+---Raises for an unknown field, and times of more than 2^53 s.
+---@param time number seconds since 1970 UTC, of any sign; fractions are cut downwards
+---@param field string
+---@param ... string more fields
+---@return integer|boolean|string value
+---@return integer|boolean|string ... one value for each field
+function timezone:extract(time, field, ...) end
 
 -- == require "mtev.debug" ================================================================================================
 

@@ -11,13 +11,13 @@
 #include "runtime/state.h"
 
 /* Run when the state opens, in this order; every other file of the library waits for its `require`. */
-static const char *const boot_files[] = {"check", "coroutine", "message",  "eventer", "log", "time",
-                                         "files", "process",   "LogWatch", "Proc",    "json"};
+static const char *const boot_files[] = {"check",   "coroutine", "message", "eventer", "log",   "time",    "files",
+                                         "process", "LogWatch",  "Proc",    "json",    "codec", "timezone"};
 
 static void (*const topics[])(lua_State *L) = {
-    lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared, lh_open_eventer,
-    lh_open_socket,    lh_open_sockopt, lh_open_log,       lh_open_thread, lh_open_condition,
-    lh_open_files,     lh_open_process, lh_open_exec,      lh_open_pcre,   lh_open_json,
+    lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared,    lh_open_eventer, lh_open_socket,
+    lh_open_sockopt,   lh_open_log,     lh_open_thread,    lh_open_condition, lh_open_files,   lh_open_process,
+    lh_open_exec,      lh_open_pcre,    lh_open_json,      lh_open_codec,     lh_open_gzip,    lh_open_xml,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -131,6 +131,10 @@ void lh_open_api(lua_State *L) {
     lh_state_name_methods(L, "process:");
     lua_getfield(L, LH_CORE, "json_methods");
     lh_state_name_methods(L, "json:");
+    lua_getfield(L, LH_CORE, "xmldoc_methods");
+    lh_state_name_methods(L, "xmldoc:");
+    lua_getfield(L, LH_CORE, "xmlnode_methods");
+    lh_state_name_methods(L, "xmlnode:");
     lua_getfield(L, LH_MTEV, "Proc");
     lh_state_name_methods(L, "Proc:");
     lua_getfield(L, LH_MTEV, "LogWatch");

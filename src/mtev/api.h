@@ -11,11 +11,13 @@
 /* Fills the table on top of the stack: everything below, then the built-in Lua library. */
 void lh_open_api(lua_State *L);
 
+void lh_open_codec(lua_State *L);
 void lh_open_condition(lua_State *L);
 void lh_open_coroutine(lua_State *L);
 void lh_open_eventer(lua_State *L);
 void lh_open_exec(lua_State *L);
 void lh_open_files(lua_State *L);
+void lh_open_gzip(lua_State *L);
 void lh_open_json(lua_State *L);
 void lh_open_log(lua_State *L);
 void lh_open_message(lua_State *L);
@@ -26,6 +28,7 @@ void lh_open_shared(lua_State *L);
 void lh_open_socket(lua_State *L);
 void lh_open_sockopt(lua_State *L);
 void lh_open_thread(lua_State *L);
+void lh_open_xml(lua_State *L);
 
 enum { LH_MTEV = 1, LH_CORE = 2 }; /* stack indexes while opening */
 

@@ -219,3 +219,31 @@ describe("every method of a json, given anything,", function()
     end)
   end
 end)
+
+describe("every method of XML, given anything,", function()
+  local doc = mtev.parsexml("<a b='1'>x<c/><!--d--></a>")
+  local function each(class, class_name, make)
+    for name, method in pairs(getmetatable(class).__index) do
+      it("survives: " .. class_name .. ":" .. name, function()
+        abuse(name, function()
+          local self = make()
+          return function(...) return method(self, ...) end
+        end)
+        assert.error_matches(function() method({}) end, "mtev." .. class_name .. " expected, got table", 1, true)
+        assert.error_matches(function() method(newproxy(true)) end, "mtev." .. class_name .. " expected, got userdata", 1, true)
+      end)
+    end
+  end
+  each(doc, "xmldoc", function() return mtev.parsexml("<a b='1'>x<c/><!--d--></a>") end)
+  each(doc:root(), "xmlnode", function() return mtev.parsexml("<a b='1'>x<c/></a>"):root() end)
+end)
+
+describe("gunzip's function and a timezone, given anything,", function()
+  it("survive", function()
+    abuse("gunzip()", mtev.gunzip)
+    local zone = mtev.timezone("Europe/Zurich")
+    abuse("extract", function()
+      return function(...) return zone:extract(...) end
+    end)
+  end)
+end)

@@ -1,0 +1,98 @@
+-- mtev.timezone, in FFI: a compiled loop asks C for a local time and reads its fields. A zone is cdata; those of one name
+-- are one object for as long as somebody holds it.
+
+local mtev, core = ...
+local ffi = require("ffi")
+local C, to_string = ffi.C, ffi.string
+local check, select, type, tonumber, error, floor = core.check, select, type, tonumber, error, math.floor
+
+ffi.cdef [[
+typedef struct lh_local_time {
+  int64_t year;
+  int32_t month, monthday, hour, minute, second, weekday, yearday, offset, is_dst;
+  const char *name;
+} lh_local_time;
+typedef struct lh_timezone lh_timezone;
+typedef struct lh_zone { lh_timezone *zone; } lh_zone;
+lh_timezone *lh_ffi_timezone_open(const char *name);
+void lh_ffi_timezone_close(lh_timezone *zone);
+void lh_ffi_timezone_at(lh_timezone *zone, int64_t time, lh_local_time *local);
+]]
+
+local fields = {
+  second = function(t) return t.second end,
+  minute = function(t) return t.minute end,
+  hour = function(t) return t.hour end,
+  monthday = function(t) return t.monthday end,
+  month = function(t) return t.month end,
+  weekday = function(t) return t.weekday end,
+  yearday = function(t) return t.yearday end,
+  year = function(t) return tonumber(t.year) end,
+  dst = function(t) return t.is_dst ~= 0 end,
+  offset = function(t) return t.offset end,
+  zonename = function(t) return to_string(t.name) end,
+}
+
+local zone -- the constructor of the cdata
+local now = ffi.new("lh_local_time")
+
+local function get(field, index)
+  local f = fields[field]
+  if not f then
+    error(("bad argument #%d to 'extract' (unknown field '%s')"):format(index, tostring(field)), 3)
+  end
+  return f(now)
+end
+
+-- So many fields at once are rare: what is here is not compiled.
+local function get_many(...)
+  local values, n = { ... }, select("#", ...)
+  for i = 1, n do values[i] = get(values[i], i + 1) end
+  return unpack(values, 1, n)
+end
+
+local function check_time(time)
+  local t = (type(time) == "number" or type(time) == "string") and tonumber(time)
+  if not t or t ~= t then
+    error(("bad argument #1 to 'extract' (number expected, got %s)"):format(t and "NaN" or type(time)), 3)
+  end
+  if t >= 2 ^ 53 or t <= -2 ^ 53 then error("bad argument #1 to 'extract' (out of range)", 3) end
+  return floor(t)
+end
+
+local methods = {}
+
+function methods:extract(time, ...)
+  if not ffi.istype(zone, self) then
+    error("calling 'extract' on bad self (mtev.timezone expected, got " .. type(self) .. ")", 2)
+  end
+  C.lh_ffi_timezone_at(self.zone, check_time(time), now)
+  local n = select("#", ...)
+  local a, b, c, d, e, f = ...
+  if n <= 1 then return get(a, 2) end
+  if n == 2 then return get(a, 2), get(b, 3) end
+  if n == 3 then return get(a, 2), get(b, 3), get(c, 4) end
+  if n == 4 then return get(a, 2), get(b, 3), get(c, 4), get(d, 5) end
+  if n == 5 then return get(a, 2), get(b, 3), get(c, 4), get(d, 5), get(e, 6) end
+  if n == 6 then return get(a, 2), get(b, 3), get(c, 4), get(d, 5), get(e, 6), get(f, 7) end
+  return get_many(...)
+end
+
+zone = ffi.metatype("lh_zone", {
+  __index = function(_, key) return methods[key] end, -- a function: unknown fields are nil, not errors
+  __gc = function(self) C.lh_ffi_timezone_close(self.zone) end,
+  __tostring = function() return "mtev.timezone" end,
+})
+
+local opened = setmetatable({}, { __mode = "v" }) -- name -> zone
+
+function mtev.timezone(name)
+  name = check.string(name, 1, "timezone")
+  local found = opened[name]
+  if found then return found end
+  local opaque = not name:find("%z") and C.lh_ffi_timezone_open(name)
+  if not opaque or opaque == nil then error("unknown timezone: " .. name:sub(1, 100), 2) end
+  found = zone(opaque)
+  opened[name] = found
+  return found
+end

@@ -1,0 +1,91 @@
+/* What scripts get: mtev.gunzip, which gives the function that decompresses a stream, and mtev.gzip. */
+#include "data/inflate.h"
+
+#include "base/alloc.h"
+#include "mtev/api.h"
+#include "runtime/errors.h"
+
+#define GUNZIP "mtev.gunzip"
+
+enum { DEFAULT_LIMIT = 1024 * 1024, DEFAULT_LEVEL = 6 };
+
+typedef struct gunzip {
+    lh_inflate *inflate;
+    lh_buffer out; /* of the call under way; empty between calls unless one raised */
+} gunzip;
+
+static size_t get_limit(lua_State *L, int index) {
+    if (lua_isnoneornil(L, index)) return DEFAULT_LIMIT;
+    const double limit = lh_check_number(L, index);
+    if (limit < 0) lh_raise_argument(L, index, "limit must not be negative");
+    return limit == 0 || limit >= (double)LH_STRING_MAX ? LH_STRING_MAX : (size_t)limit;
+}
+
+/* Pushes what the buffer holds, and empties it. */
+static int push_and_reset(lua_State *L, lh_buffer *out) {
+    if (out->length > 0) {
+        lua_pushlstring(L, lh_buffer_bytes(out), out->length);
+    } else {
+        lua_pushliteral(L, "");
+    }
+    lh_buffer_reset(out);
+    return 1;
+}
+
+static int feed(lua_State *L) {
+    size_t length;
+    gunzip *g = lua_touserdata(L, lua_upvalueindex(1));
+    const char *bytes = lh_check_string(L, 1, &length);
+    const size_t limit = get_limit(L, 2);
+    lh_buffer_reset(&g->out); /* of a call that had no memory for its result */
+    if (!g->inflate) lh_raise(L, "the state is closing");
+    switch (lh_inflate_feed(g->inflate, bytes, length, limit, &g->out)) {
+    case LH_INFLATE_OK: return push_and_reset(L, &g->out);
+    case LH_INFLATE_LIMIT: lh_buffer_reset(&g->out); lh_raise(L, "zlib: more than %f bytes", (double)limit);
+    case LH_INFLATE_MEMORY: lh_buffer_reset(&g->out); lh_raise(L, "not enough memory");
+    default: lh_buffer_reset(&g->out); lh_raise(L, "zlib: data error");
+    }
+}
+
+static int gunzip_gc(lua_State *L) {
+    gunzip *g = lua_touserdata(L, 1);
+    lh_inflate_free(g->inflate);
+    lh_buffer_reset(&g->out);
+    g->inflate = NULL;
+    return 0;
+}
+
+static int mtev_gunzip(lua_State *L) {
+    gunzip *g = lua_newuserdata(L, sizeof(*g));
+    *g = (gunzip){.inflate = lh_inflate_new()};
+    if (!g->inflate) lh_raise(L, "not enough memory");
+    luaL_getmetatable(L, GUNZIP);
+    lua_setmetatable(L, -2);
+    lua_pushcclosure(L, feed, 1);
+    return 1;
+}
+
+/* Its buffer is a gunzip without a stream, so that it is freed if there is no memory for the result. */
+static int mtev_gzip(lua_State *L) {
+    size_t length;
+    const char *bytes = lh_check_string(L, 1, &length);
+    const int level = lua_isnoneornil(L, 2) ? DEFAULT_LEVEL : (int)lh_check_integer(L, 2, 0, 9);
+    gunzip *g = lua_newuserdata(L, sizeof(*g));
+    *g = (gunzip){.inflate = NULL};
+    luaL_getmetatable(L, GUNZIP);
+    lua_setmetatable(L, -2);
+    if (lh_gzip(bytes, length, level, &g->out) != 0 || g->out.length > LH_STRING_MAX) {
+        lh_buffer_reset(&g->out);
+        lh_raise(L, "not enough memory");
+    }
+    return push_and_reset(L, &g->out);
+}
+
+static const luaL_Reg functions[] = {{"gunzip", mtev_gunzip}, {"gzip", mtev_gzip}, {NULL, NULL}};
+
+void lh_open_gzip(lua_State *L) {
+    lh_set_functions(L, LH_MTEV, functions);
+    luaL_newmetatable(L, GUNZIP);
+    lua_pushcfunction(L, gunzip_gc);
+    lua_setfield(L, -2, "__gc");
+}
