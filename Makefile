@@ -27,8 +27,8 @@ asan-test: ## every test under the address and undefined behaviour sanitizers
 tsan-test: ## every test under the thread sanitizer
 	@$(MAKE) --no-print-directory test PRESET=tsan
 
-fuzz: ## every fuzz target, for a while each
-	@scripts/setup --fuzz && $(MAKE) --no-print-directory build PRESET=fuzz && ctest --test-dir build/fuzz --output-on-failure -L fuzz
+fuzz: ## every fuzz target, for a minute each
+	@scripts/setup --fuzz && $(MAKE) --no-print-directory build PRESET=fuzz && ctest --test-dir build/fuzz --output-on-failure -L fuzz -j $(JOBS)
 
 bench: ## the table of bench/RESULTS.md: this program beside its peers
 	@scripts/setup --bench && $(MAKE) --no-print-directory build && cmake --build $(BUILD) --target bench-programs -j $(JOBS) -- --no-print-directory --quiet && bench/run $(BUILD) $(ROWS)

@@ -1,68 +1,25 @@
 /* What scripts get: mtev.pcre, which compiles a regular expression and returns the function that matches it.
  *
- * A matcher is a closure over its expression (a userdata) and the subject it is in the middle of. Searching goes on
- * behind the last match while the same string is given, in the whole subject, so that anchors and look-behind see what
- * is really there. One block for results and one stack for compiled expressions serve all matchers of a Lua state.
- *
- * Matching is bounded: by default after ten million steps it ends with "match limit exceeded". */
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
+ * A matcher is a closure over its expression (a userdata) and the subject it is in the middle of: while the same string
+ * is given, searching goes on behind the last match. One workspace serves all matchers of a Lua state. */
+#include "data/regex.h"
 
 #include "mtev/api.h"
 #include "runtime/errors.h"
 
 #define PCRE "mtev.pcre"
-#define WORKSPACE_KEY "mtev.pcre.workspace"
+#define WORKSPACE "mtev.pcre.workspace"
 
-enum { EXPRESSION = 1, SUBJECT = 2, WORKSPACE = 3 }; /* upvalues of a matcher */
-enum { STACK_FIRST_BYTES = 32 * 1024, STACK_MAX_BYTES = 4 * 1024 * 1024 };
+enum { EXPRESSION = 1, SUBJECT = 2, USED_WORKSPACE = 3 }; /* upvalues of a matcher */
 
+/* Userdata; NULL = collected. */
 typedef struct expression {
-    pcre2_code *code; /* NULL = collected */
-    uint32_t capture_count;
-    size_t next;       /* where the search in the subject goes on */
-    bool was_empty;    /* the last match was: the next one at the same place must not be */
-    bool is_exhausted; /* no match was left in the subject */
+    lh_regex *regex;
 } expression;
 
-/* What matching needs besides: one per Lua state, a userdata that every matcher refers to. */
 typedef struct workspace {
-    pcre2_match_context *context; /* NULL = not made yet, as the rest */
-    pcre2_jit_stack *stack;
-    pcre2_match_data *results;
-    uint32_t pair_count; /* that `results` has room for */
+    lh_regex_workspace *space;
 } workspace;
-
-static bool prepare(workspace *w, uint32_t pair_count) {
-    if (!w->context) w->context = pcre2_match_context_create(NULL);
-    if (!w->stack) w->stack = pcre2_jit_stack_create(STACK_FIRST_BYTES, STACK_MAX_BYTES, NULL);
-    if (!w->context || !w->stack) return false;
-    pcre2_jit_stack_assign(w->context, NULL, w->stack);
-    if (w->pair_count < pair_count) {
-        pcre2_match_data_free(w->results);
-        w->results = pcre2_match_data_create(pair_count, NULL);
-        w->pair_count = w->results ? pair_count : 0;
-    }
-    return w->results != NULL;
-}
-
-static int workspace_gc(lua_State *L) {
-    workspace *w = lua_touserdata(L, 1);
-    pcre2_match_data_free(w->results);
-    pcre2_jit_stack_free(w->stack);
-    pcre2_match_context_free(w->context);
-    *w = (workspace){.context = NULL};
-    return 0;
-}
-
-static void push_workspace(lua_State *L) {
-    workspace *w = lua_newuserdata(L, sizeof(*w));
-    *w = (workspace){.context = NULL};
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, workspace_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_setmetatable(L, -2);
-}
 
 /* -- Options ------------------------------------------------------------------------------------------------------- */
 
@@ -99,37 +56,28 @@ static options get_options(lua_State *L, int index) {
     return o;
 }
 
-static void set_limits(const workspace *w, const options *o) {
-    uint32_t match, depth;
-    pcre2_config(PCRE2_CONFIG_MATCHLIMIT, &match);
-    pcre2_config(PCRE2_CONFIG_DEPTHLIMIT, &depth);
-    pcre2_set_match_limit(w->context, o->limit ? o->limit : match);
-    pcre2_set_depth_limit(w->context, o->limit_recurse ? o->limit_recurse : depth);
-}
-
 /* -- Matching ------------------------------------------------------------------------------------------------------ */
 
-static int push_offsets(lua_State *L, const size_t *pairs, uint32_t count) {
-    lua_createtable(L, (int)count * 2, 0);
-    for (uint32_t i = 0; i < count * 2; i++) {
-        lua_pushinteger(L, pairs[i] == PCRE2_UNSET ? -1 : (lua_Integer)pairs[i]);
+static void push_offsets(lua_State *L, const lh_regex_match *match) {
+    lua_createtable(L, (int)match->count * 2, 0);
+    for (size_t i = 0; i < match->count * 2; i++) {
+        const size_t offset = match->pairs[i];
+        lua_pushnumber(L, offset == LH_REGEX_UNSET ? -1 : (double)offset);
         lua_rawseti(L, -2, (int)i + 1);
     }
-    return 1;
 }
 
-static int push_match(lua_State *L, const expression *e, const size_t *pairs, const char *subject, const options *o,
-                      int found_count) {
-    const int count = (int)e->capture_count + 1;
-    luaL_checkstack(L, count + 2, "too many captures");
+static int push_match(lua_State *L, const lh_regex_match *match, size_t capture_count, const char *subject,
+                      const options *o) {
+    luaL_checkstack(L, (int)capture_count + 3, "too many captures");
     if (o->has_offsets) {
-        push_offsets(L, pairs, (uint32_t)found_count);
+        push_offsets(L, match);
     } else {
         lua_pushboolean(L, 1);
     }
-    for (int i = 0; i < count; i++) {
-        const size_t start = pairs[2 * i], end = pairs[2 * i + 1];
-        if (i < found_count && start != PCRE2_UNSET && start <= end) {
+    for (size_t i = 0; i <= capture_count; i++) {
+        const size_t start = match->pairs[2 * i], end = match->pairs[2 * i + 1];
+        if (i < match->count && start != LH_REGEX_UNSET && start <= end) {
             lua_pushlstring(L, subject + start, end - start);
         } else if (o->unmatched) {
             lua_pushvalue(L, o->unmatched);
@@ -137,93 +85,93 @@ static int push_match(lua_State *L, const expression *e, const size_t *pairs, co
             lua_pushnil(L);
         }
     }
-    return 1 + count;
+    return (int)capture_count + 2;
 }
 
-static int push_failure(lua_State *L, expression *e, int rv) {
+static int push_failure(lua_State *L, const char *message) {
     lua_pushboolean(L, 0);
-    if (rv == PCRE2_ERROR_NOMATCH) {
-        e->is_exhausted = true;
-        return 1;
-    }
-    if (rv == PCRE2_ERROR_MATCHLIMIT || rv == PCRE2_ERROR_DEPTHLIMIT || rv == PCRE2_ERROR_HEAPLIMIT ||
-        rv == PCRE2_ERROR_JIT_STACKLIMIT) {
-        lua_pushliteral(L, "match limit exceeded");
-    } else {
-        char message[128];
-        pcre2_get_error_message(rv, (PCRE2_UCHAR *)message, sizeof(message));
-        lua_pushstring(L, message);
-    }
+    lua_pushstring(L, message);
     return 2;
 }
 
-static void begin(lua_State *L, expression *e) {
-    e->next = 0;
-    e->was_empty = e->is_exhausted = false;
+static void begin(lua_State *L, lh_regex *regex) {
+    lh_regex_rewind(regex);
     lua_pushvalue(L, 1);
     lua_replace(L, lua_upvalueindex(SUBJECT));
 }
 
-static int match(lua_State *L) {
-    expression *e = lua_touserdata(L, lua_upvalueindex(EXPRESSION));
+static int search(lua_State *L) {
+    size_t length;
+    lh_regex_match match;
+    const expression *e = lua_touserdata(L, lua_upvalueindex(EXPRESSION));
+    const workspace *w = lua_touserdata(L, lua_upvalueindex(USED_WORKSPACE));
+    if (!e->regex || !w->space) lh_raise(L, "the state is closing");
     lua_settop(L, 2);
     if (lua_isnil(L, 1)) {
-        begin(L, e);
+        begin(L, e->regex);
         lua_pushboolean(L, 0);
         return 1;
     }
-    size_t length;
     const char *subject = lh_check_string(L, 1, &length);
     const options o = get_options(L, 2);
-    if (!lua_rawequal(L, 1, lua_upvalueindex(SUBJECT))) begin(L, e);
-    if (e->is_exhausted) {
-        lua_pushboolean(L, 0);
-        return 1;
+    if (!lua_rawequal(L, 1, lua_upvalueindex(SUBJECT))) begin(L, e->regex);
+    switch (lh_regex_next(e->regex, w->space, subject, length, o.limit, o.limit_recurse, &match)) {
+    case LH_REGEX_MATCH: return push_match(L, &match, lh_regex_capture_count(e->regex), subject, &o);
+    case LH_REGEX_NO_MATCH: lua_pushboolean(L, 0); return 1;
+    case LH_REGEX_LIMIT: return push_failure(L, "match limit exceeded");
+    case LH_REGEX_MEMORY: lh_raise(L, "not enough memory");
+    default: return push_failure(L, match.message);
     }
-    workspace *w = lua_touserdata(L, lua_upvalueindex(WORKSPACE));
-    if (!prepare(w, e->capture_count + 1)) lh_raise(L, "not enough memory");
-    set_limits(w, &o);
-    const int count = pcre2_match(e->code, (PCRE2_SPTR)subject, length, e->next,
-                                  e->was_empty ? PCRE2_NOTEMPTY_ATSTART : 0, w->results, w->context);
-    if (count < 0) return push_failure(L, e, count);
-    const size_t *pairs = pcre2_get_ovector_pointer(w->results);
-    e->was_empty = pairs[0] >= pairs[1];
-    e->next = pairs[1];
-    return push_match(L, e, pairs, subject, &o, count);
 }
 
 /* -- Compiling ----------------------------------------------------------------------------------------------------- */
 
 static int mtev_pcre(lua_State *L) {
     size_t length, offset;
-    int error;
+    char message[LH_REGEX_MESSAGE_BYTES];
     const char *pattern = lh_check_string(L, 1, &length);
+    lua_getfield(L, LUA_REGISTRYINDEX, WORKSPACE);
+    workspace *w = lua_touserdata(L, -1);
+    if (!w->space) w->space = lh_regex_workspace_new();
+    if (!w->space) lh_raise(L, "not enough memory");
     expression *e = lua_newuserdata(L, sizeof(*e));
-    *e = (expression){.code = NULL};
+    *e = (expression){.regex = NULL};
     luaL_getmetatable(L, PCRE);
     lua_setmetatable(L, -2);
-    e->code = pcre2_compile((PCRE2_SPTR)pattern, length, 0, &error, &offset, NULL);
-    if (!e->code) {
-        char message[160];
-        pcre2_get_error_message(error, (PCRE2_UCHAR *)message, sizeof(message));
+    e->regex = lh_regex_compile(pattern, length, message, &offset);
+    if (!e->regex) {
         lua_pushnil(L);
         lua_pushstring(L, message);
         lua_pushnumber(L, (double)offset);
         return 3;
     }
-    pcre2_jit_compile(e->code, PCRE2_JIT_COMPLETE); /* without it, the interpreter does */
-    pcre2_pattern_info(e->code, PCRE2_INFO_CAPTURECOUNT, &e->capture_count);
     lua_pushnil(L);
-    lua_getfield(L, LUA_REGISTRYINDEX, WORKSPACE_KEY);
-    lua_pushcclosure(L, match, 3);
+    lua_pushvalue(L, -3);
+    lua_pushcclosure(L, search, 3);
     return 1;
 }
 
 static int pcre_gc(lua_State *L) {
     expression *e = lua_touserdata(L, 1);
-    pcre2_code_free(e->code);
-    e->code = NULL;
+    lh_regex_free(e->regex);
+    e->regex = NULL;
     return 0;
+}
+
+static int workspace_gc(lua_State *L) {
+    workspace *w = lua_touserdata(L, 1);
+    lh_regex_workspace_free(w->space);
+    w->space = NULL;
+    return 0;
+}
+
+static void push_workspace(lua_State *L) {
+    workspace *w = lua_newuserdata(L, sizeof(*w));
+    *w = (workspace){.space = NULL};
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, workspace_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
 }
 
 static const luaL_Reg functions[] = {{"pcre", mtev_pcre}, {NULL, NULL}};
@@ -234,5 +182,5 @@ void lh_open_pcre(lua_State *L) {
     lua_pushcfunction(L, pcre_gc);
     lua_setfield(L, -2, "__gc");
     push_workspace(L);
-    lua_setfield(L, LUA_REGISTRYINDEX, WORKSPACE_KEY);
+    lua_setfield(L, LUA_REGISTRYINDEX, WORKSPACE);
 }
