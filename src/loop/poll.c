@@ -31,8 +31,15 @@ int lh_poll_add(lh_poll *poll, lh_watch *watch) {
     return 0;
 }
 
+static void drop_events(const lh_poll *poll, const lh_watch *watch) {
+    for (int i = 0; i < poll->batch_count; i++) {
+        if (poll->batch[i].data.ptr == watch) poll->batch[i].data.ptr = NULL;
+    }
+}
+
 void lh_poll_remove(lh_poll *poll, lh_watch *watch) {
     if (!watch->is_registered) return;
+    drop_events(poll, watch);
     struct epoll_event unused = {0};
     epoll_ctl(poll->epoll_fd, EPOLL_CTL_DEL, watch->fd, &unused);
     watch->is_registered = false;
@@ -74,7 +81,9 @@ void lh_poll_wait(lh_poll *poll, lh_ns timeout, void (*on_awake)(void *context),
     on_awake(context);
     for (int i = 0; i < count; i++) {
         lh_watch *watch = events[i].data.ptr;
-        if (watch->fd >= 0) watch->on_ready(watch, translate(events[i].events));
+        poll->batch = &events[i + 1];
+        poll->batch_count = count - i - 1;
+        if (watch) watch->on_ready(watch, translate(events[i].events));
     }
 }
 

@@ -4,8 +4,8 @@
  * is ready and forgets it on EAGAIN. Registering reports at once what is ready already, so it may happen late: a
  * descriptor that never has to wait never meets the poller. Only this file's .c knows epoll.
  *
- * Owner: a watch is embedded in the caller's object, which must not be unmapped before the turn ends: a late event of
- * the same batch may still look at it (it finds `fd` -1, or a reused watch, to which a spurious wake-up is harmless).
+ * Owner: a watch is embedded in the caller's object, which may be freed once the watch was removed: events of it that
+ * wait in the same batch are dropped.
  * Thread: the loop's own.
  * Errors: negative errno. */
 #pragma once
@@ -33,6 +33,8 @@ typedef struct lh_poll {
     int epoll_fd;
     size_t watch_count; /* registered watches */
     bool has_no_pwait2; /* an old kernel: timeouts are rounded up to milliseconds */
+    struct epoll_event *batch; /* what lh_poll_wait has still to serve */
+    int batch_count;
 } lh_poll;
 
 int lh_poll_open(lh_poll *poll) __attribute__((warn_unused_result));

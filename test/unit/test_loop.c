@@ -242,6 +242,42 @@ static void watches_report_what_is_ready_and_may_ask_again(void **state) {
     lh_loop_close(&loop);
 }
 
+static lh_watch *pair[2];
+static int served_count;
+
+/* Frees the other, whose event waits in the same batch. */
+static void on_ready_free_other(lh_watch *watch, unsigned events) {
+    (void)events;
+    lh_watch **other = pair[0] == watch ? &pair[1] : &pair[0];
+    lh_poll_remove(&loop.poll, *other);
+    free(*other);
+    *other = NULL;
+    served_count++;
+    lh_loop_stop(&loop);
+}
+
+static void a_watch_may_be_freed_while_its_event_waits(void **state) {
+    (void)state;
+    open_loop();
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    for (int i = 0; i < 2; i++) { /* both ends are ready: one reads, one writes */
+        pair[i] = malloc(sizeof(*pair[i]));
+        assert_non_null(pair[i]);
+        lh_watch_init(pair[i], fds[i], on_ready_free_other);
+        assert_int_equal(lh_poll_add(&loop.poll, pair[i]), 0);
+    }
+    lh_loop_run(&loop);
+    assert_int_equal(served_count, 1);
+    for (int i = 0; i < 2; i++) {
+        if (pair[i]) lh_poll_remove(&loop.poll, pair[i]);
+        free(pair[i]);
+        close(fds[i]);
+    }
+    lh_loop_close(&loop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_once_in_order_and_never_early),
@@ -251,6 +287,7 @@ int main(void) {
         cmocka_unit_test(mails_of_many_threads_arrive_in_order),
         cmocka_unit_test(stop_wakes_a_sleeping_loop),
         cmocka_unit_test(watches_report_what_is_ready_and_may_ask_again),
+        cmocka_unit_test(a_watch_may_be_freed_while_its_event_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
