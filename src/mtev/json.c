@@ -23,6 +23,7 @@ enum {
     STRING_STEP = 1024,
     STRING_STEP_ROOM = 6 * STRING_STEP + 16,
     LEVEL_SLOTS = 12,
+    LEVELS_AT_ONCE = 16,
     PATH_LEVELS = 16
 };
 enum { KNOWN_KEYS_LOG2 = 7, KNOWN_KEYS = 1 << KNOWN_KEYS_LOG2, KNOWN_KEY_MAX_BYTES = 64, KNOWN_KEYS_MIN_TEXT = 1024 };
@@ -119,14 +120,16 @@ static int mtev_parsejson(lua_State *L) {
 /* Keys that were met already. In records the same few come again and again, and finding one here costs a quarter of
  * making it known to Lua once more. The strings lie on the Lua stack. */
 typedef struct known_key {
-    const char *bytes; /* NULL = none */
-    size_t length;
+    const char *bytes;
+    uint64_t ends; /* its first and last four bytes */
+    size_t length; /* 0 = none */
 } known_key;
 
 typedef struct walk {
     const uint64_t *tape;
     const char *strings;
     size_t at;       /* the next word */
+    int depth;       /* of arrays and objects */
     int null_index;  /* stack index of what stands for null; 0 = nothing does */
     int int64_index; /* stack index of the function that makes 64-bit integers; 0 = they become strings */
     int keys_index;  /* stack index of the first known key; 0 = they are not kept */
@@ -147,13 +150,21 @@ static void push_string(lua_State *L, walk *w) {
     lua_pushlstring(L, bytes, length);
 }
 
-/* A NUL and more lie behind every string, so four bytes can be read of any. */
-static unsigned slot_of(const char *bytes, size_t length) {
+/* The first and last four bytes: up to eight say all. A NUL and more lie behind every string, so four can be read. */
+static uint64_t ends_of(const char *bytes, size_t length) {
     uint32_t first, last;
     memcpy(&first, bytes, sizeof(first));
     memcpy(&last, length > sizeof(last) ? bytes + length - sizeof(last) : bytes, sizeof(last));
     if (length < sizeof(first)) first = last = first & (UINT32_MAX >> (8 * (sizeof(first) - length)) % 32);
-    return ((first ^ (uint32_t)length) * 0x9e3779b1u + last * 0x85ebca6bu) >> (32 - KNOWN_KEYS_LOG2);
+    return (uint64_t)last << 32 | first;
+}
+
+static unsigned slot_of(uint64_t ends, size_t length) {
+    return (unsigned)((ends ^ length) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - KNOWN_KEYS_LOG2));
+}
+
+static bool is_known(const known_key *known, uint64_t ends, const char *bytes, size_t length) {
+    return known->length == length && known->ends == ends && (length <= 8 || memcmp(known->bytes, bytes, length) == 0);
 }
 
 static void push_key(lua_State *L, walk *w) {
@@ -163,14 +174,15 @@ static void push_key(lua_State *L, walk *w) {
         lua_pushlstring(L, bytes, length);
         return;
     }
-    const unsigned slot = slot_of(bytes, length);
+    const uint64_t ends = ends_of(bytes, length);
+    const unsigned slot = slot_of(ends, length);
     known_key *known = &w->keys[slot];
-    if (known->length == length && memcmp(known->bytes, bytes, length) == 0) {
+    if (is_known(known, ends, bytes, length)) {
         lua_pushvalue(L, w->keys_index + (int)slot);
         return;
     }
     lua_pushlstring(L, bytes, length);
-    *known = (known_key){.bytes = lua_tostring(L, -1), .length = length};
+    *known = (known_key){.bytes = lua_tostring(L, -1), .ends = ends, .length = length};
     lua_pushvalue(L, -1);
     lua_replace(L, w->keys_index + (int)slot);
 }
@@ -252,16 +264,22 @@ static void push_object(lua_State *L, walk *w) {
     w->at++;
 }
 
+static void begin_level(lua_State *L, walk *w) {
+    if (w->depth++ % LEVELS_AT_ONCE == 0) luaL_checkstack(L, LEVELS_AT_ONCE * LEVEL_SLOTS, "nested too deeply");
+}
+
 /* At most LH_JSON_DEPTH_MAX levels deep, which the parser has seen to. */
 static void push_value(lua_State *L, walk *w) {
     switch (lh_json_type_of(w->tape[w->at])) {
     case LH_JSON_ARRAY:
-        luaL_checkstack(L, LEVEL_SLOTS, "nested too deeply");
+        begin_level(L, w);
         push_array(L, w);
+        w->depth--;
         return;
     case LH_JSON_OBJECT:
-        luaL_checkstack(L, LEVEL_SLOTS, "nested too deeply");
+        begin_level(L, w);
         push_object(L, w);
+        w->depth--;
         return;
     case LH_JSON_STRING: push_string(L, w); return;
     case LH_JSON_INT64: push_int64(L, w); return;
@@ -360,8 +378,8 @@ static int json_tostring(lua_State *L) {
 /* A table under way, for the paths in errors. */
 typedef struct level {
     const struct level *up;
-    const void *table;
-    int key_index; /* stack index of the key at hand; 0 = `position` */
+    int table_index; /* stack index */
+    int key_index;   /* stack index of the key at hand; 0 = `position` */
     int position;
 } level;
 
@@ -440,41 +458,64 @@ static bool has_escape(uint64_t word) {
     return (((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | control) & high;
 }
 
-/* The bytes of a string, escaped; `to` has room for six times as many. Returns the end. */
-static char *escape(char *to, const char *from, size_t length, uint64_t *seen) {
-    const char *const end = from + length;
-    while (from < end) {
-        uint64_t word;
-        while (end - from >= 8) {
-            memcpy(&word, from, 8);
-            if (has_escape(word)) break;
-            *seen |= word;
-            memcpy(to, &word, 8);
-            from += 8;
-            to += 8;
-        }
-        for (int i = 0; i < 8 && from < end; i++, from++) {
-            const unsigned char c = (unsigned char)*from;
-            const char as = escape_of(c);
-            *seen |= c;
-            if (!as) {
-                *to++ = (char)c;
-            } else if (as == 'u') {
-                static const char hex[] = "0123456789abcdef";
-                memcpy(to, "\\u00", 4);
-                to[4] = hex[c >> 4];
-                to[5] = hex[c & 15];
-                to += 6;
-            } else {
-                *to++ = '\\';
-                *to++ = as;
-            }
+/* One to seven bytes as a word, filled up with spaces. */
+static uint64_t load_short(const char *from, size_t length) {
+    const uint64_t spaces = UINT64_C(0x2020202020202020) << (8 * length);
+    if (length >= 4) {
+        uint32_t first, last;
+        memcpy(&first, from, 4);
+        memcpy(&last, from + length - 4, 4);
+        return spaces | first | (uint64_t)last << (8 * (length - 4));
+    }
+    const uint64_t first = (unsigned char)from[0], middle = (unsigned char)from[length / 2],
+                   last = (unsigned char)from[length - 1];
+    return spaces | first | middle << (8 * (length / 2)) | last << (8 * (length - 1));
+}
+
+/* Up to eight bytes, one by one. */
+static char *escape_slowly(char *to, const char *from, size_t length) {
+    static const char hex[] = "0123456789abcdef";
+    for (size_t i = 0; i < length; i++) {
+        const unsigned char c = (unsigned char)from[i];
+        const char as = escape_of(c);
+        if (!as) {
+            *to++ = (char)c;
+        } else if (as == 'u') {
+            memcpy(to, "\\u00", 4);
+            to[4] = hex[c >> 4];
+            to[5] = hex[c & 15];
+            to += 6;
+        } else {
+            *to++ = '\\';
+            *to++ = as;
         }
     }
     return to;
 }
 
-/* A string in quotes, with a byte before and one after it (0 = none). */
+/* The bytes of a string, escaped; `to` has room for six times as many and eight. Returns the end. */
+static char *escape(char *to, const char *from, size_t length, uint64_t *seen) {
+    while (length > 0) {
+        const size_t step = length < 8 ? length : 8;
+        uint64_t word;
+        if (length < 8) {
+            word = load_short(from, length);
+        } else {
+            memcpy(&word, from, 8);
+        }
+        *seen |= word;
+        if (has_escape(word)) {
+            to = escape_slowly(to, from, step);
+        } else {
+            memcpy(to, &word, 8);
+            to += step;
+        }
+        from += step;
+        length -= step;
+    }
+    return to;
+}
+
 static void put_string(encoder *e, const level *l, const char *bytes, size_t length, char before, char after) {
     uint64_t seen = 0;
     char *to = reserve(e, STRING_STEP_ROOM);
@@ -502,17 +543,17 @@ static void put_number(encoder *e, const level *l, double value) {
     lh_buffer_commit(e->out, lh_json_print_number(value, to));
 }
 
-static void put_value(encoder *e, const level *l, int type);
+static void put_value(encoder *e, const level *l, int index, int type);
 
 /* -- Arrays: tables all of whose keys are positive integers -- */
 
-/* The last of the keys behind the one on top of the stack (`position`) if they are its successors and nothing else; 0
- * if not. */
+/* The last of the keys behind the one at index + 1 (`position`) if they are its successors and nothing else; 0 if
+ * not. */
 static int end_of_sequence(lua_State *L, int index, int position) {
-    const int top = lua_gettop(L);
-    lua_pushvalue(L, -1);
+    const int top = index + 2; /* table, key, value */
+    lua_pushvalue(L, index + 1);
     while (lua_next(L, index)) {
-        if (lua_type(L, -2) != LUA_TNUMBER || lua_tonumber(L, -2) != ++position) {
+        if (lua_type(L, top + 1) != LUA_TNUMBER || lua_tonumber(L, top + 1) != ++position) {
             lua_settop(L, top);
             return 0;
         }
@@ -523,11 +564,12 @@ static int end_of_sequence(lua_State *L, int index, int position) {
 
 /* Writes the elements from `i` to `length`, with what separates them from the one before. */
 static void put_elements(encoder *e, level *l, int index, int i, int length) {
+    const int top = lua_gettop(e->L) + 1;
     for (; i <= length; i++) {
         if (i > 1) put_char(e, ',');
         l->position = i;
         lua_rawgeti(e->L, index, i);
-        put_value(e, l, lua_type(e->L, -1));
+        put_value(e, l, top, lua_type(e->L, top));
         lua_pop(e->L, 1);
     }
 }
@@ -539,20 +581,19 @@ static bool put_sequence(encoder *e, level *l, int index) {
     lua_State *L = e->L;
     put_char(e, '[');
     for (int i = 1; i == 1 || lua_next(L, index); i++) { /* stack: table, key, value */
-        if (lua_type(L, -2) != LUA_TNUMBER || lua_tonumber(L, -2) != i) return false;
-        const int type = lua_type(L, -1);
-        if (type == LUA_TTABLE) {
-            lua_pop(L, 1);
-            const int length = end_of_sequence(L, index, i);
-            if (length == 0) return false;
-            put_elements(e, l, index, i, length);
-            lua_pop(L, 1);
-            break;
-        }
+        if (i > 1 && (lua_type(L, index + 1) != LUA_TNUMBER || lua_tonumber(L, index + 1) != i)) return false;
+        const int type = lua_type(L, index + 2);
+        const int length = type == LUA_TTABLE ? end_of_sequence(L, index, i) : i;
+        if (length == 0) return false;
         if (i > 1) put_char(e, ',');
         l->position = i;
-        put_value(e, l, type);
-        lua_pop(L, 1);
+        put_value(e, l, index + 2, type);
+        if (type == LUA_TTABLE) {
+            put_elements(e, l, index, i + 1, length);
+            lua_settop(L, index);
+            break;
+        }
+        lua_settop(L, index + 1);
     }
     put_char(e, ']');
     return true;
@@ -594,20 +635,22 @@ static void put_key(encoder *e, const level *l, int index, int type, char before
     put_string(e, l, key, length, before, ':');
 }
 
-/* The first key and value lie on top. */
-static void put_object(encoder *e, level *l, int index) {
+/* The first key, of `key_type`, and its value lie on top. */
+static void put_object(encoder *e, level *l, int index, int key_type) {
     lua_State *L = e->L;
     char before = '{';
-    do { /* stack: table, key, value */
-        const int key_type = lua_type(L, index + 1), type = lua_type(L, index + 2);
+    for (;;) { /* stack: table, key, value */
+        const int type = lua_type(L, index + 2);
         if ((key_type == LUA_TSTRING || key_type == LUA_TNUMBER) && is_encodable(type)) {
             l->key_index = index + 1;
             put_key(e, l, index + 1, key_type, before);
             before = ',';
-            put_value(e, l, type);
+            put_value(e, l, index + 2, type);
         }
         lua_settop(L, index + 1);
-    } while (lua_next(L, index));
+        if (!lua_next(L, index)) break;
+        key_type = lua_type(L, index + 1);
+    }
     if (before == '{') put_char(e, '{');
     put_char(e, '}');
 }
@@ -623,7 +666,7 @@ static void put_scattered(encoder *e, level *l, int index) {
     } else {
         lua_pushnil(L);
         lua_next(L, index);
-        put_object(e, l, index);
+        put_object(e, l, index, lua_type(L, index + 1));
     }
 }
 
@@ -635,41 +678,41 @@ static void put_members(encoder *e, level *l, int index) {
         put(e, "[]", 2);
         return;
     }
-    if (lua_type(L, -2) == LUA_TSTRING) {
-        put_object(e, l, index);
+    const int key_type = lua_type(L, index + 1);
+    if (key_type == LUA_TSTRING) {
+        put_object(e, l, index, key_type);
         return;
     }
-    if (lua_type(L, -2) == LUA_TNUMBER && lua_tonumber(L, -2) == 1 && put_sequence(e, l, index)) return;
+    if (key_type == LUA_TNUMBER && lua_tonumber(L, index + 1) == 1 && put_sequence(e, l, index)) return;
     e->out->length = start;
     lua_settop(L, index);
     put_scattered(e, l, index);
 }
 
-static void raise_too_deep(const encoder *e, const level *l, const void *table) __attribute__((noreturn));
-static void raise_too_deep(const encoder *e, const level *l, const void *table) {
+static void raise_too_deep(const encoder *e, const level *l, int index) __attribute__((noreturn));
+static void raise_too_deep(const encoder *e, const level *l, int index) {
     for (const level *up = l; up; up = up->up) {
-        if (up->table == table) raise_at(e, l, "a table that contains itself");
+        if (lua_rawequal(e->L, up->table_index, index)) raise_at(e, l, "a table that contains itself");
     }
     raise_at(e, l, "tables nested deeper than 1024");
 }
 
-static void put_table(encoder *e, const level *up) {
-    lua_State *L = e->L;
-    const int index = lua_gettop(L);
-    level l = {.up = up, .table = lua_topointer(L, index)};
+static void put_table(encoder *e, const level *up, int index) {
+    level l = {.up = up, .table_index = index};
     if (e->depth_max >= 0 && e->depth >= e->depth_max) {
         put(e, "\"[depth elided]\"", strlen("\"[depth elided]\""));
         return;
     }
-    if (e->depth >= LH_JSON_DEPTH_MAX) raise_too_deep(e, up, l.table);
-    luaL_checkstack(L, LEVEL_SLOTS, "nested too deeply");
+    if (e->depth >= LH_JSON_DEPTH_MAX) raise_too_deep(e, up, index);
+    if (e->depth % LEVELS_AT_ONCE == 0) luaL_checkstack(e->L, LEVELS_AT_ONCE * LEVEL_SLOTS, "nested too deeply");
     e->depth++;
     put_members(e, &l, index);
     e->depth--;
 }
 
 /* The value on top of the stack, which it leaves there. */
-static void put_value(encoder *e, const level *l, int type) {
+/* The value at the top of the stack, which is `index`. */
+static void put_value(encoder *e, const level *l, int index, int type) {
     lua_State *L = e->L;
     size_t length;
     switch (type) {
@@ -686,7 +729,7 @@ static void put_value(encoder *e, const level *l, int type) {
             put(e, "false", 5);
         }
         return;
-    case LUA_TTABLE: put_table(e, l); return;
+    case LUA_TTABLE: put_table(e, l, index); return;
     default: put(e, "null", 4);
     }
 }
@@ -698,7 +741,7 @@ static int mtev_tojson(lua_State *L) {
     encoder e = {.L = L, .out = &w->out, .depth_max = (int)depth_max};
     w->out.length = w->out.start = 0;
     lua_settop(L, 1);
-    put_value(&e, NULL, lua_type(L, 1));
+    put_value(&e, NULL, 1, lua_type(L, 1));
     if (w->out.length > LH_STRING_MAX) lh_raise(L, "cannot encode as JSON: text of 2 GiB or more");
     lua_pushlstring(L, lh_buffer_bytes(&w->out), w->out.length);
     if (w->out.capacity > KEPT_BYTES) lh_buffer_reset(&w->out);
