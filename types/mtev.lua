@@ -738,7 +738,7 @@ local xmlnode = {}
 ---not read. Entities that it declares as text are replaced. Does not yield.
 ---
 ---Not accepted: external and parameter entities; entities that blow up; elements nested deeper than 256; names of more than
----50,000 bytes, attributes of more than 10 MB, documents from 2 GiB on. The tree takes about ten times the memory of the text.
+---50,000 bytes, attributes of more than 10 MB, documents from 2 GiB on. The tree takes ten to fifteen times the memory of the text.
 ---@param text string in UTF-8, or in the encoding that it declares
 ---@return mtev.xmldoc? doc nil when the text is not well-formed
 ---@return string message `"line 3: Opening and ending tag mismatch: b line 2 and a"`

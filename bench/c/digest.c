@@ -48,7 +48,7 @@ static double measure_sha256(void) {
 
 static double measure_base64(int decodes) {
     unsigned char *bytes = calloc(1, MIB + 4), *text = malloc(TEXT + 1);
-    for (int i = 0; i < MIB; i++) bytes[i] = (unsigned char)(i * 2654435761u >> 13);
+    for (int i = 0; i < MIB; i++) bytes[i] = (unsigned char)((unsigned)i * 2654435761u >> 13);
     const int length = EVP_EncodeBlock(text, bytes, MIB);
     const double began = cpu();
     double count = 0;

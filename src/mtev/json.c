@@ -421,8 +421,13 @@ static void raise_at(const encoder *e, const level *l, const char *what) {
     lh_raise(L, "cannot encode as JSON: %s at %s", what, path);
 }
 
-static char *reserve(encoder *e, size_t length) {
-    if (lh_buffer_room(e->out) < length && lh_buffer_reserve(e->out, length) < 0) lh_raise(e->L, "not enough memory");
+static void grow(const encoder *e, size_t length) __attribute__((noinline, cold));
+static void grow(const encoder *e, size_t length) {
+    if (lh_buffer_reserve(e->out, length) < 0) lh_raise(e->L, "not enough memory");
+}
+
+static inline char *reserve(const encoder *e, size_t length) {
+    if (lh_buffer_room(e->out) < length) grow(e, length);
     return lh_buffer_end(e->out);
 }
 
@@ -562,9 +567,9 @@ static int end_of_sequence(lua_State *L, int index, int position) {
     return position;
 }
 
-/* Writes the elements from `i` to `length`, with what separates them from the one before. */
-static void put_elements(encoder *e, level *l, int index, int i, int length) {
-    const int top = lua_gettop(e->L) + 1;
+/* Writes the elements from `i` to `length`, with what separates them from the one before. `top`: the first free stack
+ * index. */
+static void put_elements(encoder *e, level *l, int index, int top, int i, int length) {
     for (; i <= length; i++) {
         if (i > 1) put_char(e, ',');
         l->position = i;
@@ -589,7 +594,7 @@ static bool put_sequence(encoder *e, level *l, int index) {
         l->position = i;
         put_value(e, l, index + 2, type);
         if (type == LUA_TTABLE) {
-            put_elements(e, l, index, i + 1, length);
+            put_elements(e, l, index, index + 3, i + 1, length);
             lua_settop(L, index);
             break;
         }
@@ -661,7 +666,7 @@ static void put_scattered(encoder *e, level *l, int index) {
     int length;
     if (is_array(e, l->up, index, &length)) {
         put_char(e, '[');
-        put_elements(e, l, index, 1, length);
+        put_elements(e, l, index, index + 1, 1, length);
         put_char(e, ']');
     } else {
         lua_pushnil(L);

@@ -77,6 +77,11 @@ static void name_standard_library(lua_State *L) {
     lua_pop(L, 1);
 }
 
+/* Work of the collector per allocated KiB, in percent of that; LuaJIT's default is 200. A cycle then takes a fifth of
+ * the time, so that less is allocated during it and more of what it looks at is still in the processor's caches; a
+ * single step takes some ten microseconds. */
+enum { COLLECTOR_STEP = 1000 };
+
 static int open_lua(lua_State *L) {
     lh_state *state = lua_touserdata(L, 1);
     void (*const *open_api)(lua_State *) = lua_touserdata(L, 2);
@@ -117,6 +122,7 @@ bool lh_state_open(lh_state *state, struct lh_program *program, int index, void 
         lh_log_print("error", "lhotse: cannot create a Lua state: out of memory\n");
         return false;
     }
+    lua_gc(state->L, LUA_GCSETSTEPMUL, COLLECTOR_STEP);
     lua_pushcfunction(state->L, open_lua);
     lua_pushlightuserdata(state->L, state);
     lua_pushlightuserdata(state->L, &open_api);
