@@ -1,5 +1,5 @@
--- mtev.timezone, in FFI: a compiled loop asks C for a local time and reads its fields. A zone is cdata; those of one name
--- are one object for as long as somebody holds it.
+-- mtev.timezone, in FFI: a compiled loop asks C for a local time and reads its fields. A zone is cdata, one for
+-- each name.
 
 local mtev, core = ...
 local ffi = require("ffi")
@@ -34,9 +34,9 @@ local fields = {
 }
 
 local zone -- the constructor of the cdata
-local now = ffi.new("lh_local_time")
+local local_time = ffi.typeof("lh_local_time")
 
-local function get(field, index)
+local function get(now, field, index)
   local f = fields[field]
   if not f then
     error(("bad argument #%d to 'extract' (unknown field '%s')"):format(index, tostring(field)), 3)
@@ -45,9 +45,9 @@ local function get(field, index)
 end
 
 -- So many fields at once are rare: what is here is not compiled.
-local function get_many(...)
+local function get_many(now, ...)
   local values, n = { ... }, select("#", ...)
-  for i = 1, n do values[i] = get(values[i], i + 1) end
+  for i = 1, n do values[i] = get(now, values[i], i + 1) end
   return unpack(values, 1, n)
 end
 
@@ -66,16 +66,16 @@ function methods:extract(time, ...)
   if not ffi.istype(zone, self) then
     error("calling 'extract' on bad self (mtev.timezone expected, got " .. type(self) .. ")", 2)
   end
+  local now = local_time()
   C.lh_ffi_timezone_at(self.zone, check_time(time), now)
   local n = select("#", ...)
-  local a, b, c, d, e, f = ...
-  if n <= 1 then return get(a, 2) end
-  if n == 2 then return get(a, 2), get(b, 3) end
-  if n == 3 then return get(a, 2), get(b, 3), get(c, 4) end
-  if n == 4 then return get(a, 2), get(b, 3), get(c, 4), get(d, 5) end
-  if n == 5 then return get(a, 2), get(b, 3), get(c, 4), get(d, 5), get(e, 6) end
-  if n == 6 then return get(a, 2), get(b, 3), get(c, 4), get(d, 5), get(e, 6), get(f, 7) end
-  return get_many(...)
+  local a, b, c, d, e = ...
+  if n <= 1 then return get(now, a, 2) end
+  if n == 2 then return get(now, a, 2), get(now, b, 3) end
+  if n == 3 then return get(now, a, 2), get(now, b, 3), get(now, c, 4) end
+  if n == 4 then return get(now, a, 2), get(now, b, 3), get(now, c, 4), get(now, d, 5) end
+  if n == 5 then return get(now, a, 2), get(now, b, 3), get(now, c, 4), get(now, d, 5), get(now, e, 6) end
+  return get_many(now, ...)
 end
 
 zone = ffi.metatype("lh_zone", {
@@ -84,7 +84,7 @@ zone = ffi.metatype("lh_zone", {
   __tostring = function() return "mtev.timezone" end,
 })
 
-local opened = setmetatable({}, { __mode = "v" }) -- name -> zone
+local opened = {} -- name -> zone: few, and small, and they do not change
 
 function mtev.timezone(name)
   name = check.string(name, 1, "timezone")

@@ -12,7 +12,7 @@
 
 /* Run when the state opens, in this order; every other file of the library waits for its `require`. */
 static const char *const boot_files[] = {"check",   "coroutine", "message", "eventer", "log",   "time",    "files",
-                                         "process", "LogWatch",  "Proc",    "json",    "codec", "timezone"};
+                                         "process", "LogWatch",  "Proc",    "json",    "codec", "timezone", "finalizer"};
 
 static void (*const topics[])(lua_State *L) = {
     lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared,    lh_open_eventer, lh_open_socket,
@@ -112,6 +112,32 @@ static void open_library(lua_State *L) {
     lua_pop(L, 2);
 }
 
+/* -- Names of functions -------------------------------------------------------------------------------------------- */
+
+/* Tables of methods, by which error messages and tracebacks name them. */
+static const struct {
+    int index; /* LH_MTEV or LH_CORE */
+    const char *key, *prefix;
+} classes[] = {
+    {LH_CORE, "eventer_methods", "eventer:"},
+    {LH_CORE, "eventer_tails", "eventer:"}, /* what methods tail-call goes by their names */
+    {LH_CORE, "semaphore_methods", "semaphore:"},
+    {LH_CORE, "process_methods", "process:"},
+    {LH_CORE, "json_methods", "json:"},
+    {LH_CORE, "xmldoc_methods", "xmldoc:"},
+    {LH_CORE, "xmlnode_methods", "xmlnode:"},
+    {LH_MTEV, "Proc", "Proc:"},
+    {LH_MTEV, "LogWatch", "LogWatch:"},
+    {LH_CORE, "files", NULL}, /* NULL = part of the library itself, not named */
+};
+
+static void name_classes(lua_State *L) {
+    for (size_t i = 0; i < COUNT(classes); i++) {
+        lua_getfield(L, classes[i].index, classes[i].key);
+        lh_state_name_methods(L, classes[i].prefix);
+    }
+}
+
 void lh_open_api(lua_State *L) {
     lua_settop(L, 1); /* stack: mtev */
     lua_newtable(L);  /* stack: mtev, core */
@@ -121,26 +147,7 @@ void lh_open_api(lua_State *L) {
         lua_settop(L, LH_CORE);
     }
     open_library(L);
-    lua_getfield(L, LH_CORE, "eventer_methods");
-    lh_state_name_methods(L, "eventer:");
-    lua_getfield(L, LH_CORE, "eventer_tails"); /* what methods tail-call goes by their names */
-    lh_state_name_methods(L, "eventer:");
-    lua_getfield(L, LH_CORE, "semaphore_methods");
-    lh_state_name_methods(L, "semaphore:");
-    lua_getfield(L, LH_CORE, "process_methods");
-    lh_state_name_methods(L, "process:");
-    lua_getfield(L, LH_CORE, "json_methods");
-    lh_state_name_methods(L, "json:");
-    lua_getfield(L, LH_CORE, "xmldoc_methods");
-    lh_state_name_methods(L, "xmldoc:");
-    lua_getfield(L, LH_CORE, "xmlnode_methods");
-    lh_state_name_methods(L, "xmlnode:");
-    lua_getfield(L, LH_MTEV, "Proc");
-    lh_state_name_methods(L, "Proc:");
-    lua_getfield(L, LH_MTEV, "LogWatch");
-    lh_state_name_methods(L, "LogWatch:");
-    lua_getfield(L, LH_CORE, "files");
-    lh_state_name_methods(L, NULL);
+    name_classes(L);
     lua_pushvalue(L, LH_CORE);
     lh_state_name_methods(L, NULL);
     lua_settop(L, 0);

@@ -140,6 +140,13 @@ static int core_traceback(lua_State *L) {
     return 1;
 }
 
+/* The message handler of what nobody could catch an error of. */
+static int core_report_error(lua_State *L) {
+    lua_settop(L, 1);
+    lh_program_report_error(L);
+    return 1;
+}
+
 /* counts() -> tasks, armed timers, open sockets, children, pool jobs: what leak checks compare */
 static int core_counts(lua_State *L) {
     const lh_state *state = lh_state_here();
@@ -165,6 +172,7 @@ static const luaL_Reg core_functions[] = {
     {"is_innermost", core_is_innermost},
     {"interrupt", core_interrupt},
     {"traceback", core_traceback},
+    {"report_error", core_report_error},
     {"counts", core_counts},
     {NULL, NULL},
 };

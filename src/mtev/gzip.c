@@ -11,7 +11,8 @@ enum { DEFAULT_LIMIT = 1024 * 1024, DEFAULT_LEVEL = 6 };
 
 typedef struct gunzip {
     lh_inflate *inflate;
-    lh_buffer out; /* of the call under way; empty between calls unless one raised */
+    lh_buffer out; /* of the call under way; empty between calls */
+    bool is_busy;  /* its result is on its way to a Lua string: a finalizer may run now and call here too */
 } gunzip;
 
 static size_t get_limit(lua_State *L, int index) {
@@ -22,13 +23,15 @@ static size_t get_limit(lua_State *L, int index) {
 }
 
 /* Pushes what the buffer holds, and empties it. */
-static int push_and_reset(lua_State *L, lh_buffer *out) {
-    if (out->length > 0) {
-        lua_pushlstring(L, lh_buffer_bytes(out), out->length);
+static int push_and_reset(lua_State *L, gunzip *g) {
+    if (g->out.length > 0) {
+        g->is_busy = true;
+        lua_pushlstring(L, lh_buffer_bytes(&g->out), g->out.length);
+        g->is_busy = false;
     } else {
         lua_pushliteral(L, "");
     }
-    lh_buffer_reset(out);
+    lh_buffer_reset(&g->out);
     return 1;
 }
 
@@ -37,10 +40,11 @@ static int feed(lua_State *L) {
     gunzip *g = lua_touserdata(L, lua_upvalueindex(1));
     const char *bytes = lh_check_string(L, 1, &length);
     const size_t limit = get_limit(L, 2);
-    lh_buffer_reset(&g->out); /* of a call that had no memory for its result */
+    if (g->is_busy) lh_raise(L, "gunzip is busy");
+    lh_buffer_reset(&g->out);
     if (!g->inflate) lh_raise(L, "the state is closing");
     switch (lh_inflate_feed(g->inflate, bytes, length, limit, &g->out)) {
-    case LH_INFLATE_OK: return push_and_reset(L, &g->out);
+    case LH_INFLATE_OK: return push_and_reset(L, g);
     case LH_INFLATE_LIMIT: lh_buffer_reset(&g->out); lh_raise(L, "zlib: more than %f bytes", (double)limit);
     case LH_INFLATE_MEMORY: lh_buffer_reset(&g->out); lh_raise(L, "not enough memory");
     default: lh_buffer_reset(&g->out); lh_raise(L, "zlib: data error");
@@ -78,7 +82,7 @@ static int mtev_gzip(lua_State *L) {
         lh_buffer_reset(&g->out);
         lh_raise(L, "not enough memory");
     }
-    return push_and_reset(L, &g->out);
+    return push_and_reset(L, g);
 }
 
 static const luaL_Reg functions[] = {{"gunzip", mtev_gunzip}, {"gzip", mtev_gzip}, {NULL, NULL}};

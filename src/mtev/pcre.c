@@ -4,12 +4,15 @@
  * is given, searching goes on behind the last match. One workspace serves all matchers of a Lua state. */
 #include "data/regex.h"
 
+#include <string.h>
+
 #include "mtev/api.h"
 #include "runtime/errors.h"
 
 #define PCRE "mtev.pcre"
 #define WORKSPACE "mtev.pcre.workspace"
 
+enum { FEW_CAPTURES = 31 };
 enum { EXPRESSION = 1, SUBJECT = 2, USED_WORKSPACE = 3 }; /* upvalues of a matcher */
 
 /* Userdata; NULL = collected. */
@@ -58,26 +61,28 @@ static options get_options(lua_State *L, int index) {
 
 /* -- Matching ------------------------------------------------------------------------------------------------------ */
 
-static void push_offsets(lua_State *L, const lh_regex_match *match) {
-    lua_createtable(L, (int)match->count * 2, 0);
-    for (size_t i = 0; i < match->count * 2; i++) {
-        const size_t offset = match->pairs[i];
-        lua_pushnumber(L, offset == LH_REGEX_UNSET ? -1 : (double)offset);
+static void push_offset(lua_State *L, size_t offset) {
+    lua_pushnumber(L, offset == LH_REGEX_UNSET ? -1 : (double)offset);
+}
+
+static void push_offsets(lua_State *L, const size_t *pairs, size_t count) {
+    lua_createtable(L, (int)count * 2, 0);
+    for (size_t i = 0; i < count * 2; i++) {
+        push_offset(L, pairs[i]);
         lua_rawseti(L, -2, (int)i + 1);
     }
 }
 
-static int push_match(lua_State *L, const lh_regex_match *match, size_t capture_count, const char *subject,
-                      const options *o) {
-    luaL_checkstack(L, (int)capture_count + 3, "too many captures");
+static int push_captures(lua_State *L, const size_t *pairs, size_t count, size_t capture_count, const char *subject,
+                         const options *o) {
     if (o->has_offsets) {
-        push_offsets(L, match);
+        push_offsets(L, pairs, count);
     } else {
         lua_pushboolean(L, 1);
     }
     for (size_t i = 0; i <= capture_count; i++) {
-        const size_t start = match->pairs[2 * i], end = match->pairs[2 * i + 1];
-        if (i < match->count && start != LH_REGEX_UNSET && start <= end) {
+        const size_t start = i < count ? pairs[2 * i] : LH_REGEX_UNSET, end = i < count ? pairs[2 * i + 1] : 0;
+        if (start != LH_REGEX_UNSET && start <= end) {
             lua_pushlstring(L, subject + start, end - start);
         } else if (o->unmatched) {
             lua_pushvalue(L, o->unmatched);
@@ -100,6 +105,8 @@ static void begin(lua_State *L, lh_regex *regex) {
     lua_replace(L, lua_upvalueindex(SUBJECT));
 }
 
+/* The pairs found are the workspace's, which a finalizer's search may use as soon as anything is allocated: so there is
+ * room for a copy before the search, and nothing is allocated between. */
 static int search(lua_State *L) {
     size_t length;
     lh_regex_match match;
@@ -114,9 +121,15 @@ static int search(lua_State *L) {
     }
     const char *subject = lh_check_string(L, 1, &length);
     const options o = get_options(L, 2);
+    const size_t capture_count = lh_regex_capture_count(e->regex);
+    size_t few[2 * (FEW_CAPTURES + 1)];
+    size_t *pairs = capture_count <= FEW_CAPTURES ? few : lua_newuserdata(L, 2 * (capture_count + 1) * sizeof(*pairs));
+    luaL_checkstack(L, (int)capture_count + 4, "too many captures");
     if (!lua_rawequal(L, 1, lua_upvalueindex(SUBJECT))) begin(L, e->regex);
     switch (lh_regex_next(e->regex, w->space, subject, length, o.limit, o.limit_recurse, &match)) {
-    case LH_REGEX_MATCH: return push_match(L, &match, lh_regex_capture_count(e->regex), subject, &o);
+    case LH_REGEX_MATCH:
+        memcpy(pairs, match.pairs, 2 * match.count * sizeof(*pairs));
+        return push_captures(L, pairs, match.count, capture_count, subject, &o);
     case LH_REGEX_NO_MATCH: lua_pushboolean(L, 0); return 1;
     case LH_REGEX_LIMIT: return push_failure(L, "match limit exceeded");
     case LH_REGEX_MEMORY: lh_raise(L, "not enough memory");

@@ -82,9 +82,9 @@ static int push_node(lua_State *L, lh_xml *xml, xmlNode *node) {
         lua_pushnil(L);
         return 1;
     }
+    lh_xml_hold_node(xml, node); /* before the allocation: a finalizer that removes the node would free it */
     xmlnode *handle = lua_newuserdata(L, sizeof(*handle));
     *handle = (xmlnode){.xml = xml, .node = node};
-    lh_xml_hold_node(xml, node);
     luaL_getmetatable(L, XMLNODE);
     lua_setmetatable(L, -2);
     return 1;

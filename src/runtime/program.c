@@ -115,11 +115,18 @@ static int to_string(lua_State *L) {
 
 /* The error value on top of T as text, on top of L. */
 static const char *error_text(lua_State *L, lua_State *T) {
-    lua_pushcfunction(L, to_string);
     lua_pushvalue(T, -1);
-    lua_xmove(T, L, 1);
+    if (T != L) lua_xmove(T, L, 1);
+    lua_pushcfunction(L, to_string);
+    lua_insert(L, -2);
     if (lua_pcall(L, 1, 1, 0) != 0 || !lua_tostring(L, -1)) return "(error object cannot be shown)";
     return lua_tostring(L, -1);
+}
+
+/* An uncaught error. */
+static void report(const char *text, const char *traceback) {
+    lh_log_print("error/lua", "%s: %s\n%s\n", program.options.program, text, traceback);
+    if (!program.options.is_keep_going) lh_program_exit(lh_program_failure_status());
 }
 
 static void on_error(lh_state *state, lh_task *task) {
@@ -127,9 +134,16 @@ static void on_error(lh_state *state, lh_task *task) {
     lua_settop(L, 0);
     const char *text = error_text(L, task->L);
     lh_traceback_push(L, state, task);
-    lh_log_print("error/lua", "%s: %s\n%s\n", program.options.program, text, lua_tostring(L, -1));
+    report(text, lua_tostring(L, -1));
     lua_settop(L, 0);
-    if (!program.options.is_keep_going) lh_program_exit(lh_program_failure_status());
+}
+
+void lh_program_report_error(lua_State *L) {
+    const int top = lua_gettop(L);
+    const char *text = error_text(L, L);
+    lh_traceback_push_here(L);
+    report(text, lua_tostring(L, -1));
+    lua_settop(L, top);
 }
 
 static void on_main_end(lh_state *state, lua_State *T) {

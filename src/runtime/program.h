@@ -48,6 +48,10 @@ const lh_options *lh_program_options(void);
 /* The exit status of a program that failed: 1, or 255 under libmtev's conventions. */
 int lh_program_failure_status(void);
 
+/* What an uncaught error does: the value on top of `L` is logged with the traceback of `L`, and the process ends unless
+ * errors are to end coroutines only. The value stays where it is. */
+void lh_program_report_error(lua_State *L);
+
 /* Flushes logs and stdio and ends the process at once. Any thread. */
 void lh_program_exit(int status) __attribute__((noreturn));
 

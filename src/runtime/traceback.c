@@ -130,6 +130,14 @@ void lh_traceback_push(lua_State *L, lh_state *state, const lh_task *task) {
     push_buffer(L, &out);
 }
 
+void lh_traceback_push_here(lua_State *L) {
+    luaL_checkstack(L, 8, "traceback");
+    lh_buffer out = {0};
+    lh_buffer_print(&out, "stack traceback:");
+    describe_stack(L, &out);
+    push_buffer(L, &out);
+}
+
 void lh_traceback_push_all(lua_State *L, lh_state *state) {
     luaL_checkstack(L, 8, "traceback");
     lh_buffer out = {0};

@@ -10,5 +10,8 @@
  * where it was spawned. */
 void lh_traceback_push(lua_State *L, lh_state *state, const lh_task *task);
 
+/* Pushes on `L` the traceback of what runs on it. */
+void lh_traceback_push_here(lua_State *L);
+
 /* Pushes "waiting in mtev.NAME" and the traceback for every parked task of the state, as one string. */
 void lh_traceback_push_all(lua_State *L, lh_state *state);

@@ -195,6 +195,28 @@ describe("errors", function()
     assert.equal(0, status)
   end)
 
+  it("uncaught in a finalizer: reported there, whatever was running", function()
+    local output, status = failing([[
+      getmetatable(newproxy(true)).__gc = function() error("in __gc") end
+      while true do mtev.sleep(0.00001) end]])
+    assert.matches("^lhotse: FILE:1: in __gc\nstack traceback:\n", output)
+    assert.equal(1, status)
+    output, status = failing([[
+      ffi.cdef "typedef struct { int number; } finalized"
+      ffi.metatype("finalized", { __gc = function(object) error("metatype " .. object.number) end })({ 5 })
+      ffi.gc(ffi.new("int[1]", 7), function(object) error("gc " .. object[0]) end)
+      local proxy = newproxy(true)
+      getmetatable(proxy).__index, getmetatable(proxy).__gc = { number = 6 }, function(p) mtev.sleep(p.number) end
+      proxy = nil
+      collectgarbage()
+      print("goes on")]], { options = "--keep-going" })
+    assert.matches("FILE:2: metatype 5\n", output, 1, true)
+    assert.matches("FILE:3: gc 7\n", output, 1, true)
+    assert.matches("FILE:5: attempt to yield across C-call boundary (mtev.sleep)\n", output, 1, true)
+    assert.matches("goes on\n", output, 1, true)
+    assert.equal(0, status)
+  end)
+
   it("name the functions of the API in tracebacks", function()
     local output = failing("mtev.coroutine_spawn(function() mtev.sleep({}) end)")
     assert.matches("bad argument #1 to 'sleep' %(number expected, got table%)", output)
