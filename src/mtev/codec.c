@@ -16,7 +16,7 @@
 #include "mtev/api.h"
 #include "runtime/errors.h"
 
-enum { UUID_LENGTH = 36, TEXT_BYTES = 64 * 1024, KEPT_BYTES = 4 * 1024 * 1024 };
+enum { TEXT_BYTES = 64 * 1024, KEPT_BYTES = 4 * 1024 * 1024 };
 
 typedef struct lh_codec {
     int32_t serial, length; /* of what is in `text`; codec.lua knows these first three members */
@@ -77,7 +77,7 @@ int lh_ffi_uuid(lh_codec *codec) {
     lh_digests *digests = digests_of(codec);
     if (!digests) return 0;
     lh_digest_uuid(digests, codec->text);
-    return publish(codec, UUID_LENGTH);
+    return publish(codec, LH_UUID_LENGTH);
 }
 
 /* -- Codecs, short ------------------------------------------------------------------------------------------------- */
