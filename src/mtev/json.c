@@ -9,67 +9,13 @@
 #include "runtime/errors.h"
 
 #define JSON "mtev.json"
-#define WORKSPACE "mtev.json.workspace"
-
-enum { KEPT_BYTES = 1024 * 1024 };
 
 typedef struct json {
     uint64_t generation; /* of the tape of its text; 0 = its text was never on one */
     bool is_compact;     /* the text has no white space between tokens */
 } json;                  /* its environment: {text} */
 
-/* -- The workspace ------------------------------------------------------------------------------------------------- */
-
-/* Its address is the registry's key of the state's workspace; nil there = taken, or none was needed yet. */
-static const char place;
-
-static void push_place(lua_State *L) { lua_pushlightuserdata(L, (void *)(uintptr_t)&place); }
-
-/* A finalizer that runs while the state closes may still want one: it makes its own then. */
-static int workspace_gc(lua_State *L) {
-    lh_json_workspace *w = lua_touserdata(L, 1);
-    lh_json_parser_free(w->parser);
-    lh_buffer_reset(&w->out);
-    *w = (lh_json_workspace){.parser = NULL};
-    push_place(L);
-    lua_rawget(L, LUA_REGISTRYINDEX);
-    if (!lua_rawequal(L, 1, -1)) return 0;
-    push_place(L);
-    lua_pushnil(L);
-    lua_rawset(L, LUA_REGISTRYINDEX);
-    return 0;
-}
-
-static lh_json_workspace *push_new_workspace(lua_State *L) {
-    lh_json_workspace *w = lua_newuserdata(L, sizeof(*w));
-    *w = (lh_json_workspace){.parser = NULL};
-    luaL_getmetatable(L, WORKSPACE);
-    lua_setmetatable(L, -2);
-    return w;
-}
-
-lh_json_workspace *lh_json_take(lua_State *L) {
-    push_place(L);
-    lua_rawget(L, LUA_REGISTRYINDEX);
-    lh_json_workspace *w = lua_touserdata(L, -1);
-    if (!w) {
-        lua_pop(L, 1);
-        return push_new_workspace(L);
-    }
-    push_place(L);
-    lua_pushnil(L);
-    lua_rawset(L, LUA_REGISTRYINDEX);
-    return w;
-}
-
-void lh_json_give(lua_State *L, int index) {
-    lh_json_workspace *w = lua_touserdata(L, index);
-    w->out.length = w->out.start = 0;
-    if (w->out.capacity > KEPT_BYTES) lh_buffer_reset(&w->out);
-    push_place(L);
-    lua_pushvalue(L, index);
-    lua_rawset(L, LUA_REGISTRYINDEX);
-}
+/* -- Parsing ------------------------------------------------------------------------------------------------------- */
 
 static bool parse(lua_State *L, lh_json_workspace *w, const char *text, size_t length, lh_json_error *error) {
     static _Thread_local uint64_t last;
@@ -81,9 +27,10 @@ static bool parse(lua_State *L, lh_json_workspace *w, const char *text, size_t l
     return true;
 }
 
-/* A large tape is not kept for a small text's sake. */
+/* The tape of a large text is not kept for the small ones that follow. */
 static void drop_large_tape(lh_json_workspace *w, size_t length) {
-    if (length <= KEPT_BYTES) return;
+    enum { KEPT_TEXT = 1024 * 1024 };
+    if (length <= KEPT_TEXT) return;
     lh_json_parser_free(w->parser);
     w->parser = NULL;
     w->generation = 0;
@@ -211,9 +158,7 @@ static const luaL_Reg methods[] = {{"document", json_document}, {"tostring", jso
 void lh_open_json(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
     lh_set_functions(L, LH_CORE, core_functions);
-    luaL_newmetatable(L, WORKSPACE);
-    lua_pushcfunction(L, workspace_gc);
-    lua_setfield(L, -2, "__gc");
+    lh_json_open_workspace(L);
     luaL_newmetatable(L, JSON);
     lua_newtable(L);
     lh_set_functions(L, lua_gettop(L), methods);

@@ -17,6 +17,11 @@ typedef struct lh_json_workspace {
     lh_buffer out;          /* what is written: empty when the workspace is taken */
 } lh_json_workspace;
 
+/* -- json_workspace.c ---------------------------------------------------------------------------------------------- */
+
+/* Once per state. */
+void lh_json_open_workspace(lua_State *L);
+
 /* Pushes a workspace and returns it. */
 lh_json_workspace *lh_json_take(lua_State *L);
 
@@ -42,7 +47,7 @@ void lh_json_push_value(lua_State *L, const lh_json_parser *parser, size_t lengt
 
 /* -- json_encode.c ------------------------------------------------------------------------------------------------- */
 
-/* Writes the value on top of the stack, which it leaves there, to the `out` of the workspace at `workspace_index`. Tables
- * deeper than `depth_max` are elided; negative = none. Raises with the path of what no JSON can say; the workspace is
- * given back then. */
+/* Writes the value on top of the stack, which it leaves there, to the `out` of the workspace at `workspace_index`.
+ * Tables deeper than `depth_max` are elided; negative = none. Raises with the path of what no JSON can say; the
+ * workspace is given back then. */
 void lh_json_encode(lua_State *L, int workspace_index, int depth_max);
