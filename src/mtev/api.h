@@ -27,7 +27,9 @@ void lh_open_semaphore(lua_State *L);
 void lh_open_shared(lua_State *L);
 void lh_open_socket(lua_State *L);
 void lh_open_sockopt(lua_State *L);
+void lh_open_ssl_ctx(lua_State *L);
 void lh_open_thread(lua_State *L);
+void lh_open_tls(lua_State *L);
 void lh_open_xml(lua_State *L);
 
 enum { LH_MTEV = 1, LH_CORE = 2 }; /* stack indexes while opening */

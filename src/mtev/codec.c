@@ -1,8 +1,8 @@
 /* What lualib/mtev/codec.lua calls through FFI, so that compiled Lua calls it like any C program: digests, base64, HTML
  * entities, UUIDs.
  *
- * One lh_codec per Lua state. A call leaves its result in `text`, and Lua makes a string of it. In between compiled code
- * may give way to the collector, and so to a finalizer of the script that calls here too: each result has a serial
+ * One lh_codec per Lua state. A call leaves its result in `text`, and Lua makes a string of it. In between compiled
+ * code may give way to the collector, and so to a finalizer of the script that calls here too: each result has a serial
  * number, by which Lua sees that the text is another one's. Results that do not fit are made by the core_ functions
  * below. */
 #include <limits.h>
@@ -21,10 +21,10 @@ enum { TEXT_BYTES = 64 * 1024, KEPT_BYTES = 4 * 1024 * 1024 };
 typedef struct lh_codec {
     int32_t serial, length; /* of what is in `text`; codec.lua knows these first three members */
     char text[TEXT_BYTES];
-    lh_digests *digests;   /* NULL = not used yet */
-    lh_buffer out;         /* for results that do not fit */
-    bool is_out_lent;      /* a call is at work on `out` */
-    bool is_closed;        /* the state closes: finalizers of scripts may still call */
+    lh_digests *digests; /* NULL = not used yet */
+    lh_buffer out;       /* for results that do not fit */
+    bool is_out_lent;    /* a call is at work on `out` */
+    bool is_closed;      /* the state closes: finalizers of scripts may still call */
 } lh_codec;
 
 /* Each returns the serial number of its result, above 0, or 0: for digests and UUIDs that OpenSSL will not, or that the

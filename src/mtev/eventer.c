@@ -32,13 +32,13 @@ static int fail_nil(lua_State *T, const char *message) { return lh_push_nil_erro
 static int fail_minus1(lua_State *T, const char *message) { return lh_push_minus1_error(T, message); }
 
 /* What lh_stream_read gave, as e:read's results. LH_STREAM_WAIT gives LH_TASK_STAY. */
-static int push_read(lua_State *L, int rv, const char *bytes, size_t length) {
+static int push_read(lua_State *L, const lh_socket *socket, int rv, const char *bytes, size_t length) {
     switch (rv) {
     case LH_STREAM_DONE: lua_pushlstring(L, bytes, length); return 1;
     case LH_STREAM_WAIT: return LH_TASK_STAY;
     case LH_STREAM_END: lua_pushnil(L); return 1;
     case -EMSGSIZE: return lh_push_nil_error(L, "limit");
-    default: return lh_push_nil_error(L, lh_error_text(-rv));
+    default: return lh_push_nil_error(L, lh_socket_error_text(socket, -rv));
     }
 }
 
@@ -47,7 +47,7 @@ static int attempt_read(lh_task *task, lua_State *T, lh_socket *socket) {
     const char *bytes;
     size_t length;
     const int rv = lh_stream_read(socket, &socket->stop, &bytes, &length);
-    return push_read(T, rv, bytes, length);
+    return push_read(T, socket, rv, bytes, length);
 }
 
 static const lh_io_wait read_wait = {
@@ -112,7 +112,7 @@ static int core_read(lua_State *L) {
     size_t length;
     socket->scanned_bytes = 0; /* another terminator may have been searched before */
     const int rv = lh_stream_read(socket, &stop, &bytes, &length);
-    if (rv != LH_STREAM_WAIT) return push_read(L, rv, bytes, length);
+    if (rv != LH_STREAM_WAIT) return push_read(L, socket, rv, bytes, length);
     if (timeout == 0) return lh_push_nil_error(L, "timeout");
     lh_task *task = lh_task_may_park(L, &read_wait.wait);
     keep_stop(task, L, socket, &stop);
@@ -127,9 +127,9 @@ static int push_write_failure(lua_State *L, const char *message, size_t written)
     return 3;
 }
 
-static int push_write(lua_State *L, int rv, size_t length, size_t written) {
+static int push_write(lua_State *L, const lh_socket *socket, int rv, size_t length, size_t written) {
     if (rv == LH_STREAM_WAIT) return LH_TASK_STAY;
-    if (rv < 0) return push_write_failure(L, lh_error_text(-rv), written);
+    if (rv < 0) return push_write_failure(L, lh_socket_error_text(socket, -rv), written);
     lua_pushnumber(L, (double)length);
     return 1;
 }
@@ -137,7 +137,7 @@ static int push_write(lua_State *L, int rv, size_t length, size_t written) {
 static int attempt_write(lh_task *task, lua_State *T, lh_socket *socket) {
     (void)task;
     const int rv = lh_stream_write(socket, socket->out.bytes, socket->out.length, &socket->out.written);
-    return push_write(T, rv, socket->out.length, socket->out.written);
+    return push_write(T, socket, rv, socket->out.length, socket->out.written);
 }
 
 static int fail_write(lua_State *T, const char *message) { return lh_push_minus1_error(T, message); }
@@ -198,7 +198,7 @@ static int write_pieces(lua_State *L, lh_socket *socket, lh_ns timeout) {
     }
     size_t written = 0;
     const int rv = total > 0 ? lh_stream_write_vector(socket, pieces, first_count, &written) : 0;
-    if (rv < 0) return push_write_failure(L, lh_error_text(-rv), written);
+    if (rv < 0) return push_write_failure(L, lh_socket_error_text(socket, -rv), written);
     lua_settop(L, 2);
     if (written < total) {
         lua_getglobal(L, "table");
@@ -209,7 +209,7 @@ static int write_pieces(lua_State *L, lh_socket *socket, lh_ns timeout) {
         const char *bytes = lua_tolstring(L, -1, &length);
         const int more = lh_stream_write(socket, bytes, length, &written);
         if (more == LH_STREAM_WAIT) return park_write(L, socket, lua_gettop(L), written, timeout);
-        return push_write(L, more, length, written);
+        return push_write(L, socket, more, length, written);
     }
     lua_pushnumber(L, (double)total);
     return 1;
@@ -229,7 +229,7 @@ static int core_write(lua_State *L) {
     size_t written = 0;
     const int rv = lh_stream_write(socket, bytes, length, &written);
     if (rv == LH_STREAM_WAIT) return park_write(L, socket, 2, written, timeout);
-    return push_write(L, rv, length, written);
+    return push_write(L, socket, rv, length, written);
 }
 
 /* -- send and sendto ----------------------------------------------------------------------------------------------- */
@@ -237,7 +237,8 @@ static int core_write(lua_State *L) {
 /* One send(2); -EAGAIN to wait. */
 static ssize_t send_once(lh_socket *socket, const char *bytes, size_t length, const lh_address *to) {
     if (socket->error) return -socket->error;
-    if (socket->family != LH_SOCKET_PIPE) return lh_datagram_send(socket, bytes, length, to);
+    if (socket->layer && to) return -EOPNOTSUPP;
+    if (socket->family != LH_SOCKET_PIPE && !socket->layer) return lh_datagram_send(socket, bytes, length, to);
     const struct iovec piece = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
     size_t written;
     const int rv = lh_stream_write_vector(socket, &piece, 1, &written);
@@ -245,9 +246,9 @@ static ssize_t send_once(lh_socket *socket, const char *bytes, size_t length, co
     return written == 0 && length > 0 ? -EAGAIN : (ssize_t)written;
 }
 
-static int push_sent(lua_State *L, ssize_t n) {
+static int push_sent(lua_State *L, const lh_socket *socket, ssize_t n) {
     if (n == -EAGAIN) return LH_TASK_STAY;
-    if (n < 0) return lh_push_minus1_error(L, lh_error_text((int)-n));
+    if (n < 0) return lh_push_minus1_error(L, lh_socket_error_text(socket, (int)-n));
     lua_pushnumber(L, (double)n);
     return 1;
 }
@@ -263,7 +264,7 @@ typedef struct sending {
 static int attempt_send(lh_task *task, lua_State *T, lh_socket *socket) {
     (void)task;
     const sending *s = (const void *)socket->out.bytes;
-    return push_sent(T, send_once(socket, s->bytes, s->length, s->has_address ? &s->to : NULL));
+    return push_sent(T, socket, send_once(socket, s->bytes, s->length, s->has_address ? &s->to : NULL));
 }
 
 static const lh_io_wait send_wait = {
@@ -277,7 +278,7 @@ static int send_or_park(lua_State *L, lh_socket *socket, const lh_address *to) {
     size_t length;
     const char *bytes = lh_check_string(L, 2, &length);
     lh_io_check_free(L, socket, true);
-    const int n = push_sent(L, send_once(socket, bytes, length, to));
+    const int n = push_sent(L, socket, send_once(socket, bytes, length, to));
     if (n != LH_TASK_STAY) return n;
     lh_task *task = lh_task_may_park(L, &send_wait.wait);
     /* A userdata keeps the address; its environment keeps the payload. */
@@ -333,7 +334,7 @@ static int receive_chunk(lua_State *L, lh_socket *socket, size_t count) {
     }
     const int rv = lh_stream_read_some(socket, count, &bytes, &length);
     if (rv == LH_STREAM_WAIT) return LH_TASK_STAY;
-    if (rv < 0) return lh_push_minus1_error(L, lh_error_text(-rv));
+    if (rv < 0) return lh_push_minus1_error(L, lh_socket_error_text(socket, -rv));
     if (rv == LH_STREAM_END) {
         lua_pushinteger(L, 0);
         lua_pushliteral(L, "");

@@ -16,6 +16,7 @@ int lh_net_open(lh_net *net) {
 void lh_net_close(lh_net *net) {
     lh_loop_close(&net->loop);
     lh_slab_fini(&net->sockets);
+    lh_free(net->tls_batch);
     lh_free(net->scratch);
 }
 

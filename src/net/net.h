@@ -16,8 +16,10 @@ typedef struct lh_net {
     lh_slab sockets;            /* every lh_socket of the thread */
     char *scratch;              /* where all sockets receive; LH_NET_SCRATCH_BYTES */
     struct lh_socket *borrower; /* the socket whose unread bytes still lie in `scratch`, or NULL */
-    lh_list held;               /* listeners that ran out of descriptors, waiting for one to close */
-    size_t open_count;          /* open sockets, for whoever counts leaks */
+    char *tls_batch;            /* encrypted bytes on their way to the kernel, within one call; NULL = no TLS yet */
+    struct lh_tls_contexts *tls_contexts; /* NULL = none yet */
+    lh_list held;                         /* listeners that ran out of descriptors, waiting for one to close */
+    size_t open_count;                    /* open sockets, for whoever counts leaks */
 } lh_net;
 
 int lh_net_open(lh_net *net) __attribute__((warn_unused_result));

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/descriptors.h"
@@ -17,6 +18,7 @@ static void on_ready(lh_watch *watch, unsigned events) {
     if (events & LH_POLL_HANGUP) socket->has_hangup = true;
     if (events & LH_POLL_IN) socket->is_readable = true;
     if (events & LH_POLL_OUT) socket->is_writable = true;
+    if (socket->layer && socket->is_writable) socket->layer->on_writable(socket);
     if (!socket->events) return;
     if (socket->reader && socket->is_readable) socket->events->on_readable(socket);
     /* The callback may have closed the socket: then there is no writer any more. */
@@ -75,6 +77,10 @@ static void release_held(lh_net *net) {
 void lh_socket_close(lh_socket *socket) {
     if (!socket || !lh_socket_is_open(socket)) return;
     lh_net *net = socket->net;
+    if (socket->layer) {
+        socket->layer->end(socket);
+        socket->layer->leave(socket);
+    }
     drop_input(socket);
     lh_poll_remove(&net->loop.poll, &socket->watch);
     lh_list_remove(&socket->watch.again_node);
@@ -90,6 +96,12 @@ void lh_socket_close(lh_socket *socket) {
 
 void lh_socket_fail(lh_socket *socket, int error) {
     if (!socket->error) socket->error = error;
+}
+
+const char *lh_socket_error_text(const lh_socket *socket, int error) {
+    const char *text = error == EPROTO && socket->layer ? socket->layer->error_text(socket) : NULL;
+    static _Thread_local char buffer[128];
+    return text ? text : strerror_r(error, buffer, sizeof(buffer));
 }
 
 int lh_socket_expect(lh_socket *socket) { return lh_poll_add(&socket->net->loop.poll, &socket->watch); }
@@ -235,5 +247,6 @@ int lh_socket_peer_address(const lh_socket *socket, lh_address *address) {
 }
 
 void lh_socket_shutdown(lh_socket *socket, int how) {
+    if (socket->layer && how != SHUT_RD) socket->layer->end(socket);
     if (socket->family != LH_SOCKET_PIPE) shutdown(socket->watch.fd, how);
 }

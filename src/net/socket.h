@@ -33,6 +33,16 @@ typedef struct lh_stop {
     size_t limit_bytes;      /* -EMSGSIZE when a terminator is not within so many bytes; SIZE_MAX = no limit */
 } lh_stop;
 
+/* What stands between the stream and the kernel: TLS. */
+typedef struct lh_layer {
+    size_t (*receive)(lh_socket *socket, char *to, size_t room); /* as recv: bytes, or 0 and the flags say why */
+    int (*write)(lh_socket *socket, const char *bytes, size_t length, size_t *written); /* as lh_stream_write */
+    void (*on_writable)(lh_socket *socket); /* the kernel takes bytes again */
+    void (*end)(lh_socket *socket);         /* nothing more will be written: tell the peer if that needs no waiting */
+    void (*leave)(lh_socket *socket);       /* the socket closes */
+    const char *(*error_text)(const lh_socket *socket); /* what EPROTO means, NULL = nothing more is known */
+} lh_layer;
+
 struct lh_socket {
     lh_watch watch; /* holds the descriptor */
     lh_net *net;
@@ -54,6 +64,8 @@ struct lh_socket {
         const char *bytes;
         size_t length, written;
     } out;
+    const lh_layer *layer;         /* NULL: bytes go to the kernel as they are */
+    void *layered;                 /* the layer's own */
     int error;                     /* errno that ended the socket, 0 = none */
     int16_t family;                /* AF_* or LH_SOCKET_PIPE */
     int16_t type;                  /* SOCK_STREAM, SOCK_DGRAM */
@@ -94,6 +106,9 @@ int lh_socket_connect_result(lh_socket *socket);
 
 /* The socket's end: `error` (errno) is what every later operation reports. */
 void lh_socket_fail(lh_socket *socket, int error);
+
+/* An error of this socket's in words: `error` is an errno, EPROTO is its layer's own. */
+const char *lh_socket_error_text(const lh_socket *socket, int error);
 
 /* Arms both directions. 0 or a negative errno (the poll is out of memory or watches). */
 int lh_socket_expect(lh_socket *socket) __attribute__((warn_unused_result));

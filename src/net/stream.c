@@ -41,6 +41,7 @@ static void relax(lh_socket *socket) {
 
 /* One system call into `to`; returns bytes, or 0 with the socket's flags telling why nothing came. */
 static size_t receive(lh_socket *socket, char *to, size_t room) {
+    if (socket->layer) return socket->layer->receive(socket, to, room);
     const int fd = socket->watch.fd;
     ssize_t n;
     do {
@@ -186,6 +187,7 @@ static int send_failure(lh_socket *socket, int error) {
 
 int lh_stream_write(lh_socket *socket, const char *bytes, size_t length, size_t *written) {
     if (socket->error) return -socket->error;
+    if (socket->layer) return socket->layer->write(socket, bytes, length, written);
     size_t budget = BUDGET;
     while (*written < length) {
         if (!socket->is_writable) return LH_STREAM_WAIT;
@@ -205,6 +207,10 @@ int lh_stream_write(lh_socket *socket, const char *bytes, size_t length, size_t 
 int lh_stream_write_vector(lh_socket *socket, const struct iovec *pieces, int count, size_t *written) {
     *written = 0;
     if (socket->error) return -socket->error;
+    if (socket->layer) {
+        const int rv = socket->layer->write(socket, pieces[0].iov_base, pieces[0].iov_len, written);
+        return rv < 0 ? rv : 0;
+    }
     if (!socket->is_writable) return 0;
     ssize_t n;
     do { /* SIGPIPE is ignored process-wide, so writev needs no MSG_NOSIGNAL */

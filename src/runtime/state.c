@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "net/tls_context.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
 #include "runtime/lualib.h"
@@ -137,6 +138,7 @@ void lh_state_close(lh_state *state) {
     lh__state_here = state; /* the thread that closes need not be the one that ran */
     state->is_closing = true;
     lua_close(state->L);
+    lh_tls_contexts_close(&state->net);
     lh_net_close(&state->net);
     lh_slab_fini(&state->tasks);
     lh_ptrmap_fini(&state->task_of);

@@ -41,4 +41,34 @@ function net.reset(e)
   e:close()
 end
 
+local function pump(from, to)
+  while true do
+    local n, data = from:recv(65536)
+    if n <= 0 or to:write(data) ~= #data then break end
+  end
+  to:close()
+end
+
+-- Copies bytes between two connections, both ways. `cut()` ends it at once; `inject(bytes)` adds bytes on the way to `a`.
+function net.link(a, b)
+  local link, back, to_a = {}, nil, nil
+  local forth = mtev.coroutine_spawn(function()
+    local reader_a, writer_a = a:own():split()
+    local reader_b, writer_b = b:own():split()
+    back = mtev.coroutine_spawn(function()
+      to_a = writer_a:own()
+      pump(reader_b:own(), to_a)
+    end)
+    pump(reader_a, writer_b)
+  end)
+  function link.cut()
+    mtev.cancel_coro(forth)
+    mtev.cancel_coro(back)
+  end
+  function link.inject(bytes)
+    return to_a:send(bytes)
+  end
+  return link
+end
+
 return net

@@ -25,7 +25,8 @@ function server.redis(dir, port)
   }
 end
 
-function server.nginx(dir, port)
+-- `servers`: server blocks instead of the one that says hello.
+function server.nginx(dir, port, servers)
   files.write(dir .. "/nginx.conf", ([[
     daemon off;
     master_process on;
@@ -37,8 +38,9 @@ function server.nginx(dir, port)
       access_log off;
       client_body_temp_path %s/body; proxy_temp_path %s/proxy; fastcgi_temp_path %s/fastcgi;
       uwsgi_temp_path %s/uwsgi; scgi_temp_path %s/scgi;
-      server { listen 127.0.0.1:%d; location / { return 200 "hello\n"; } }
-    }]]):format(dir, dir, dir, dir, dir, dir, port))
+      %s
+    }]]):format(dir, dir, dir, dir, dir, dir, servers or
+    ('server { listen 127.0.0.1:%d; location / { return 200 "hello\n"; } }'):format(port)))
   return mtev.Proc:new {
     path = "/usr/sbin/nginx",
     argv = { "nginx", "-p", dir, "-c", dir .. "/nginx.conf", "-e", "stderr" },

@@ -1,0 +1,141 @@
+/* What scripts get: e:ssl_upgrade_socket (finished in lualib/mtev/tls.lua, which reads its many forms). e:ssl_ctx is in
+ * ssl_ctx.c. */
+#include <errno.h>
+#include <string.h>
+
+#include "mtev/api.h"
+#include "net/stream.h"
+#include "net/tls.h"
+#include "runtime/errors.h"
+#include "runtime/eventer.h"
+#include "runtime/program.h"
+
+/* -- Settings: the table that tls.lua makes ------------------------------------------------------------------------ */
+
+/* The table stays on the stack as long as the pointers are used. */
+static const char *get_text(lua_State *L, int table, const char *key, size_t *length) {
+    lua_getfield(L, table, key);
+    const char *text = lua_isstring(L, -1) ? lua_tolstring(L, -1, length) : NULL;
+    lua_pop(L, 1);
+    return text;
+}
+
+static bool get_boolean(lua_State *L, int table, const char *key) {
+    lua_getfield(L, table, key);
+    const bool value = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+static unsigned get_number(lua_State *L, int table, const char *key) {
+    lua_getfield(L, table, key);
+    const unsigned value = (unsigned)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+static lh_tls_identity get_identity(lua_State *L, int table) {
+    return (lh_tls_identity){.name = get_text(L, table, "name", NULL),
+                             .certificate = get_text(L, table, "certificate", NULL),
+                             .key = get_text(L, table, "key", NULL)};
+}
+
+/* The array `hosts`, in memory of Lua's that stays on the stack. */
+static void get_hosts(lua_State *L, int table, lh_tls_config *config) {
+    lua_getfield(L, table, "hosts");
+    config->host_count = lua_istable(L, -1) ? lua_objlen(L, -1) : 0;
+    lh_tls_identity *hosts = lua_newuserdata(L, (config->host_count + 1) * sizeof(*hosts));
+    for (size_t i = 0; i < config->host_count; i++) {
+        lua_rawgeti(L, -2, (int)i + 1);
+        hosts[i] = get_identity(L, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+    config->hosts = hosts;
+}
+
+static lh_tls_config get_config(lua_State *L, int table) {
+    lh_tls_config config = {.is_server = get_boolean(L, table, "is_server"),
+                            .identity = get_identity(L, table),
+                            .ca = get_text(L, table, "ca", NULL),
+                            .crl = get_text(L, table, "crl", NULL),
+                            .ciphers = get_text(L, table, "ciphers", NULL),
+                            .versions = get_number(L, table, "versions"),
+                            .prefers_own_ciphers = get_boolean(L, table, "prefers_own_ciphers"),
+                            .is_verifying = get_boolean(L, table, "is_verifying"),
+                            .accepts_unknown_issuer = get_boolean(L, table, "accepts_unknown_issuer"),
+                            .ignores_dates = get_boolean(L, table, "ignores_dates"),
+                            .requests_certificate = get_boolean(L, table, "requests_certificate"),
+                            .requires_certificate = get_boolean(L, table, "requires_certificate")};
+    config.alpn = get_text(L, table, "alpn", &config.alpn_length);
+    get_hosts(L, table, &config);
+    return config;
+}
+
+/* -- The handshake ------------------------------------------------------------------------------------------------- */
+
+static int fail(lua_State *T, const char *message) { return lh_push_minus1_error(T, message); }
+
+static int push_handshake(lua_State *L, const lh_socket *socket, int rv) {
+    if (rv == LH_STREAM_WAIT) return LH_TASK_STAY;
+    if (rv < 0) return fail(L, lh_socket_error_text(socket, -rv));
+    lua_pushinteger(L, 0);
+    return 1;
+}
+
+static int attempt(lh_task *task, lua_State *T, lh_socket *socket) {
+    (void)task;
+    return push_handshake(T, socket, lh_tls_handshake(socket));
+}
+
+/* Half a handshake is of no use to anybody. */
+static int on_deadline(lh_task *task, lua_State *T) {
+    lh_socket_fail(task->object, ETIMEDOUT);
+    return lh_io_on_deadline(task, T);
+}
+
+static void withdraw(lh_task *task) {
+    lh_socket_fail(task->object, ECANCELED);
+    lh_io_withdraw(task);
+}
+
+static const lh_io_wait handshake_wait = {
+    .wait = {.name = "eventer:ssl_upgrade_socket", .is_world = true, .on_deadline = on_deadline, .withdraw = withdraw},
+    .attempt = attempt,
+    .fail = fail};
+
+/* tls_upgrade(e, settings, name, timeout) -> 0, or -1, message */
+static int core_tls_upgrade(lua_State *L) {
+    lh_eventer *e = lh_check_own_eventer(L, 1, LH_EVENTER_READS | LH_EVENTER_WRITES);
+    lh_socket *socket = e->socket;
+    lh_io_check_free(L, socket, false);
+    lh_io_check_free(L, socket, true);
+    const lh_tls_config config = get_config(L, 2);
+    const char *name = lua_isnil(L, 3) ? NULL : lua_tostring(L, 3);
+    const lh_ns timeout = lh_check_timeout(L, 4);
+    char error[LH_TLS_ERROR_MAX];
+    lh_tls_context *context = lh_tls_context_get(socket->net, &config, error);
+    if (!context) {
+        lh_socket_fail(socket, EPROTO); /* a script that does not look shall not go on in plain text */
+        lua_pushinteger(L, -1);
+        lua_pushfstring(L, "%s context creation failed: %s", config.is_server ? "ssl_server" : "ssl_client", error);
+        return 2;
+    }
+    const int rv = lh_tls_start(socket, context, name);
+    if (rv < 0) return fail(L, rv == -EALREADY ? "this socket speaks TLS already" : lh_socket_error_text(socket, -rv));
+    const int n = push_handshake(L, socket, lh_tls_handshake(socket));
+    if (n != LH_TASK_STAY) return n;
+    if (timeout == 0) {
+        lh_socket_fail(socket, ETIMEDOUT);
+        return fail(L, "timeout");
+    }
+    lh_task *task = lh_task_may_park(L, &handshake_wait.wait);
+    return lh_io_park(task, L, socket, &handshake_wait, lh_loop_deadline(timeout));
+}
+
+static const luaL_Reg core_functions[] = {{"tls_upgrade", core_tls_upgrade}, {NULL, NULL}};
+
+void lh_open_tls(lua_State *L) {
+    lh_set_functions(L, LH_CORE, core_functions);
+    lua_pushboolean(L, lh_program_options()->is_luamtev);
+    lua_setfield(L, LH_CORE, "is_luamtev");
+}
