@@ -4,6 +4,9 @@
  *
  * KIND  echo   servers of lines: CPU time per line, after the first as 1
  *       http   servers of a fixed response: CPU time per request, after the first as 1
+ *       shake  TLS servers: CPU time per full handshake, CONNECTIONS at a time, after the first as 1
+ *       tls    TLS servers of 64 KiB messages: CPU time per message, after the first as 1
+ *       tlsidle  the same: resident bytes per idle connection
  *       idle   servers of lines: resident bytes per idle connection
  *       start  programs that print a line: time from fork to that line
  *       run    programs that print "RESULT <number>"
@@ -29,11 +32,12 @@
 #include <unistd.h>
 
 #include "load.h"
+#include "tls_load.h"
 
 enum { SUBJECTS_MAX = 16, ROUNDS_MAX = 101 };
 
-typedef enum kind { ECHO, HTTP, IDLE, START, RUN, CALLS, HTTP_CALLS, KINDS } kind;
-static const char *const kind_names[KINDS] = {"echo", "http", "idle", "start", "run", "calls", "httpcalls"};
+typedef enum kind { ECHO, HTTP, SHAKE, TLS, TLS_IDLE, IDLE, START, RUN, CALLS, HTTP_CALLS, KINDS } kind;
+static const char *const kind_names[KINDS] = {"echo", "http", "shake", "tls", "tlsidle", "idle", "start", "run", "calls", "httpcalls"};
 
 typedef struct subject {
     const char *name, *command;
@@ -42,6 +46,7 @@ typedef struct subject {
     pid_t pid;
     int port;
     load *load;
+    tls_load *tls;
     double figures[ROUNDS_MAX]; /* per round, in the kind's unit */
     double ratios[ROUNDS_MAX];  /* to the first subject's of the same round */
     double rates[ROUNDS_MAX];   /* operations per second of wall time */
@@ -152,7 +157,13 @@ static bool start_server(subject *s) {
     return false;
 }
 
+static bool is_tls(void) { return row == SHAKE || row == TLS || row == TLS_IDLE; }
+
 static bool open_load(subject *s, int how_many) {
+    if (is_tls()) {
+        s->tls = tls_load_open(s->port, row == SHAKE ? 0 : how_many, s->is_upgraded);
+        return s->tls != NULL;
+    }
     const load_plan plan = {.port = s->port,
                             .connections = how_many,
                             .is_http = row == HTTP || row == HTTP_CALLS,
@@ -161,9 +172,22 @@ static bool open_load(subject *s, int how_many) {
     return s->load != NULL;
 }
 
+static bool run_load(subject *s, long how_many) {
+    if (row == SHAKE) return tls_load_handshakes(s->tls, how_many, connections);
+    if (row == TLS) return tls_load_echo(s->tls, how_many);
+    return load_run(s->load, how_many);
+}
+
+static void close_load(subject *s) {
+    if (s->load) load_close(s->load);
+    if (s->tls) tls_load_close(s->tls);
+    s->load = NULL;
+    s->tls = NULL;
+}
+
 static bool measure_server(subject *s, int round) {
     const double cpu = cpu_ns(s->pid), time = now();
-    if (!load_run(s->load, count)) return false;
+    if (!run_load(s, count)) return false;
     s->figures[round] = (cpu_ns(s->pid) - cpu) / 1e3 / (double)count;
     s->rates[round] = (double)count / (now() - time);
     return true;
@@ -218,14 +242,13 @@ static void print_calls(void) {
 /* A server is fresh each round. The first connections make it load what it needs. */
 static bool measure_idle(subject *s, int round) {
     if (!start_server(s) || !open_load(s, 64)) return false;
-    load_close(s->load);
+    close_load(s);
     for (int i = 0; i < 10; i++) nap();
     const double before = resident_bytes(s->pid);
     if (!open_load(s, connections)) return false;
     for (int i = 0; i < 10; i++) nap();
     s->figures[round] = (resident_bytes(s->pid) - before) / connections;
-    load_close(s->load);
-    s->load = NULL;
+    close_load(s);
     stop(s);
     return true;
 }
@@ -261,20 +284,23 @@ static bool measure_program(subject *s, int round) {
 /* -- The row ------------------------------------------------------------------------------------------------------- */
 
 static bool prepare(subject *s) {
-    if (row == IDLE || row == START || row == RUN) return true;
+    if (row == IDLE || row == TLS_IDLE || row == START || row == RUN) return true;
     if (row == CALLS || row == HTTP_CALLS) {
         setenv("COUNT_CALLS", counts_file, 1);
         setenv("SERVER_PRELOAD", counter, 1);
     }
-    return start_server(s) && open_load(s, connections) && load_run(s->load, count / 4);
+    return start_server(s) && open_load(s, connections) && run_load(s, count / 4);
 }
 
 static bool measure(subject *s, int round) {
     switch (row) {
     case ECHO:
+    case SHAKE:
+    case TLS:
     case HTTP: return measure_server(s, round);
     case CALLS:
     case HTTP_CALLS: return measure_calls(s);
+    case TLS_IDLE:
     case IDLE: return measure_idle(s, round);
     default: return measure_program(s, round);
     }
@@ -306,23 +332,26 @@ static double median_of(const double *values) {
 static void print_row(void) {
     static const char *const units[KINDS] = {"CPU us per line",
                                              "CPU us per request",
+                                             "CPU us per handshake",
+                                             "CPU us per message",
+                                             "resident bytes per connection",
                                              "resident bytes per connection",
                                              "ms to the first line",
                                              "result",
                                              "",
                                              ""};
     printf("\n### %s\n\n| program | %s | to %s |%s\n|---|---|---|%s\n", title, units[row], subjects[0].name,
-           row <= HTTP ? " per second of wall time |" : "", row <= HTTP ? "---|" : "");
+           row <= TLS ? " per second of wall time |" : "", row <= TLS ? "---|" : "");
     for (int i = 0; i < subject_count; i++) {
         const subject *s = &subjects[i];
         char figure[96], ratio[96];
         if (s->has_failed) {
-            printf("| %s | did not run | | %s\n", s->name, row <= HTTP ? "|" : "");
+            printf("| %s | did not run | | %s\n", s->name, row <= TLS ? "|" : "");
             continue;
         }
         printf("| %s | %s | %s |", s->name, spread(s->figures, figure, sizeof(figure)),
                spread(s->ratios, ratio, sizeof(ratio)));
-        if (row <= HTTP) printf(" %.0f |", median_of(s->rates));
+        if (row <= TLS) printf(" %.0f |", median_of(s->rates));
         printf("\n");
     }
     fflush(stdout);
@@ -330,7 +359,7 @@ static void print_row(void) {
 
 static void stop_all(void) {
     for (int i = 0; i < subject_count; i++) {
-        if (subjects[i].load) load_close(subjects[i].load);
+        close_load(&subjects[i]);
         stop(&subjects[i]);
     }
 }

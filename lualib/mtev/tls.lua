@@ -2,7 +2,8 @@
 
 local mtev, core = ...
 local bit = require("bit")
-local methods, upgrade, INTERRUPTED = core.eventer_methods, core.tls_upgrade, core.INTERRUPTED
+local methods, INTERRUPTED = core.eventer_methods, core.INTERRUPTED
+local make_context, is_current, upgrade, refuse = core.tls_context, core.tls_is_current, core.tls_upgrade, core.tls_refuse
 local is_luamtev, check = core.is_luamtev, core.check
 local type, tostring, tonumber = type, tostring, tonumber
 
@@ -11,11 +12,8 @@ local type, tostring, tonumber = type, tostring, tonumber
 local TRUE = { ["true"] = true, on = true, yes = true, ["1"] = true }
 
 local function is_true(value)
+  if not value then return false end
   return value == true or TRUE[tostring(value):lower()] or false
-end
-
-local function is_false(value)
-  return value ~= nil and not is_true(value)
 end
 
 local function text(value)
@@ -73,6 +71,15 @@ local function parse_layer(layer)
   return versions, prefers_own
 end
 
+-- A program has few layers, and every handshake asks for one.
+local known_versions, known_orders = {}, {}
+
+local function layer_of(layer)
+  if not layer then return DEFAULT, false end
+  if not known_versions[layer] then known_versions[layer], known_orders[layer] = parse_layer(layer) end
+  return known_versions[layer], known_orders[layer]
+end
+
 -- -- alpn -------------------------------------------------------------------------------------------------------------
 
 -- "h2,http/1.1" as on the wire.
@@ -106,7 +113,7 @@ end
 -- The settings, or nil and what is wrong.
 local function settings_of(config, layer)
   local is_server = is_true(config.server)
-  local versions, prefers_own_ciphers = parse_layer(text(config.layer_openssl_11) or text(layer) or text(config.layer) or "")
+  local versions, prefers_own_ciphers = layer_of(text(config.layer_openssl_11) or text(layer) or text(config.layer))
   if versions == 0 then return nil, "the layer leaves no version of TLS" end
   local alpn, bad_alpn = parse_alpn(text(config.alpn) or text(config.npn))
   local hosts, bad_hosts = parse_hosts(config.certificates)
@@ -132,6 +139,42 @@ local function settings_of(config, layer)
   }
 end
 
+-- -- Contexts ---------------------------------------------------------------------------------------------------------
+
+-- What settings are made of. A script that hands in the same table again, unchanged, gets the same context at once.
+local KEYS = {
+  "server", "certificate", "certificates", "certificate_file", "key", "key_file", "ca_chain", "ca_file", "ca_accept", "crl", "ciphers", "layer",
+  "layer_openssl_11", "alpn", "npn", "verify", "optional_no_ca", "ignore_dates", "request_client_cert", "require_client_cert",
+}
+local KEY_COUNT = #KEYS
+
+local known = setmetatable({}, { __mode = "k" }) -- config -> {context, settings, layer, copy of what KEYS were}
+
+local function is_unchanged(config, copy)
+  for i = 1, KEY_COUNT do
+    if config[KEYS[i]] ~= copy[i] then return false end
+  end
+  return true
+end
+
+local function remember(config, entry)
+  for i = 1, KEY_COUNT do entry.copy[i] = config[KEYS[i]] end
+  known[config] = entry
+end
+
+-- {context =, settings =}, or nil and what is wrong.
+local function context_of(config, layer)
+  local entry = known[config]
+  if entry and entry.layer == layer and is_unchanged(config, entry.copy) and is_current(entry.context) then return entry end
+  local settings, message = settings_of(config, layer)
+  if not settings then return nil, message end
+  local context, reason = make_context(settings)
+  if not context then return nil, reason end
+  entry = { context = context, settings = settings, layer = layer, copy = {} }
+  if not config.certificates then remember(config, entry) end -- a table in it may change unseen
+  return entry
+end
+
 -- -- The method -------------------------------------------------------------------------------------------------------
 
 local has_warned = false
@@ -143,12 +186,17 @@ local function warn_of_no_name()
 end
 
 local function start(self, config, snihost, layer)
-  local settings, message = settings_of(config, layer)
-  local kind = is_true(config.server) and "ssl_server" or "ssl_client"
-  if not settings then return -1, kind .. " context creation failed: " .. message end
-  local name = snihost
-  if not settings.is_server and not name and settings.is_verifying then warn_of_no_name() end
-  return upgrade(self, settings, not settings.is_server and name or nil, tonumber(config.timeout))
+  local entry, message = context_of(config, layer)
+  if not entry then
+    refuse(self)
+    return -1, (is_true(config.server) and "ssl_server" or "ssl_client") .. " context creation failed: " .. message
+  end
+  local name
+  if not entry.settings.is_server then
+    name = snihost
+    if not name and entry.settings.is_verifying then warn_of_no_name() end
+  end
+  return upgrade(self, entry.context, name, tonumber(config.timeout))
 end
 
 local function finish(rv, err, message)

@@ -10,6 +10,8 @@
 #include "runtime/eventer.h"
 #include "runtime/program.h"
 
+#define CONTEXT "mtev.tls_context"
+
 /* -- Settings: the table that tls.lua makes ------------------------------------------------------------------------ */
 
 /* The table stays on the stack as long as the pointers are used. */
@@ -71,6 +73,38 @@ static lh_tls_config get_config(lua_State *L, int table) {
     return config;
 }
 
+/* -- Contexts: objects that hold one ------------------------------------------------------------------------------ */
+
+/* tls_context(settings) -> context, or nil, message */
+static int core_tls_context(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lh_tls_context **object = lua_newuserdata(L, sizeof(*object));
+    *object = NULL;
+    luaL_getmetatable(L, CONTEXT);
+    lua_setmetatable(L, -2);
+    const lh_tls_config config = get_config(L, 1);
+    char error[LH_TLS_ERROR_MAX];
+    lh_tls_context *context = lh_tls_context_get(&lh_state_here()->net, &config, error);
+    if (!context) return lh_push_nil_error(L, error);
+    lh_tls_context_hold(context);
+    *object = context;
+    lua_settop(L, 2);
+    return 1;
+}
+
+static int core_tls_is_current(lua_State *L) {
+    lh_tls_context **object = luaL_checkudata(L, 1, CONTEXT);
+    lua_pushboolean(L, lh_tls_context_is_current(*object));
+    return 1;
+}
+
+static int context_gc(lua_State *L) {
+    lh_tls_context **object = lua_touserdata(L, 1);
+    if (*object) lh_tls_context_release(*object);
+    *object = NULL;
+    return 0;
+}
+
 /* -- The handshake ------------------------------------------------------------------------------------------------- */
 
 static int fail(lua_State *T, const char *message) { return lh_push_minus1_error(T, message); }
@@ -103,24 +137,16 @@ static const lh_io_wait handshake_wait = {
     .attempt = attempt,
     .fail = fail};
 
-/* tls_upgrade(e, settings, name, timeout) -> 0, or -1, message */
+/* tls_upgrade(e, context, name, timeout) -> 0, or -1, message */
 static int core_tls_upgrade(lua_State *L) {
     lh_eventer *e = lh_check_own_eventer(L, 1, LH_EVENTER_READS | LH_EVENTER_WRITES);
     lh_socket *socket = e->socket;
     lh_io_check_free(L, socket, false);
     lh_io_check_free(L, socket, true);
-    const lh_tls_config config = get_config(L, 2);
+    lh_tls_context **context = luaL_checkudata(L, 2, CONTEXT);
     const char *name = lua_isnil(L, 3) ? NULL : lua_tostring(L, 3);
     const lh_ns timeout = lh_check_timeout(L, 4);
-    char error[LH_TLS_ERROR_MAX];
-    lh_tls_context *context = lh_tls_context_get(socket->net, &config, error);
-    if (!context) {
-        lh_socket_fail(socket, EPROTO); /* a script that does not look shall not go on in plain text */
-        lua_pushinteger(L, -1);
-        lua_pushfstring(L, "%s context creation failed: %s", config.is_server ? "ssl_server" : "ssl_client", error);
-        return 2;
-    }
-    const int rv = lh_tls_start(socket, context, name);
+    const int rv = lh_tls_start(socket, *context, name);
     if (rv < 0) return fail(L, rv == -EALREADY ? "this socket speaks TLS already" : lh_socket_error_text(socket, -rv));
     const int n = push_handshake(L, socket, lh_tls_handshake(socket));
     if (n != LH_TASK_STAY) return n;
@@ -132,10 +158,23 @@ static int core_tls_upgrade(lua_State *L) {
     return lh_io_park(task, L, socket, &handshake_wait, lh_loop_deadline(timeout));
 }
 
-static const luaL_Reg core_functions[] = {{"tls_upgrade", core_tls_upgrade}, {NULL, NULL}};
+/* tls_refuse(e): there is no context for it. A script that does not look shall not go on in plain text. */
+static int core_tls_refuse(lua_State *L) {
+    lh_socket_fail(lh_check_own_eventer(L, 1, 0)->socket, EPROTO);
+    return 0;
+}
+
+static const luaL_Reg core_functions[] = {{"tls_context", core_tls_context},
+                                          {"tls_is_current", core_tls_is_current},
+                                          {"tls_upgrade", core_tls_upgrade},
+                                          {"tls_refuse", core_tls_refuse},
+                                          {NULL, NULL}};
 
 void lh_open_tls(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
+    luaL_newmetatable(L, CONTEXT);
+    lua_pushcfunction(L, context_gc);
+    lua_setfield(L, -2, "__gc");
     lua_pushboolean(L, lh_program_options()->is_luamtev);
     lua_setfield(L, LH_CORE, "is_luamtev");
 }

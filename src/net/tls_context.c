@@ -93,7 +93,7 @@ static bool is_same(const struct stat *a, const struct stat *b) {
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static bool is_current(const lh_tls_context *context) {
+bool lh_tls_context_is_current(const lh_tls_context *context) {
     for (const source *s = context->sources; s; s = s->next) {
         struct stat now;
         if (stat(s->path, &now) < 0 || !is_same(&now, &s->status)) return false;
@@ -483,6 +483,8 @@ static void free_context(lh_tls_context *context) {
     lh_free(context);
 }
 
+void lh_tls_context_hold(lh_tls_context *context) { context->holds++; }
+
 void lh_tls_context_release(lh_tls_context *context) {
     if (--context->holds == 0) free_context(context);
 }
@@ -558,7 +560,7 @@ static lh_tls_context *get(struct lh_tls_contexts *contexts, const lh_tls_config
                            char error[LH_TLS_ERROR_MAX]) {
     const char *bytes = lh_buffer_bytes(key);
     lh_tls_context *found = lh_strmap_get(&contexts->by_config, bytes, key->length);
-    if (found && is_current(found)) return found;
+    if (found && lh_tls_context_is_current(found)) return found;
     if (found) lh_tls_context_release(lh_strmap_remove(&contexts->by_config, bytes, key->length));
     lh_tls_context *made = make(config, key, error);
     if (!made) return NULL;
@@ -593,7 +595,7 @@ SSL *lh_tls_context_connect(lh_tls_context *context, lh_tls_link *link) {
         SSL_free(ssl);
         return NULL;
     }
-    context->holds++;
+    lh_tls_context_hold(context);
     if (context->is_server) {
         SSL_set_accept_state(ssl);
         return ssl;

@@ -48,6 +48,13 @@ typedef struct lh_tls_config {
 /* The context of that configuration, or NULL with the reason in `error`. */
 lh_tls_context *lh_tls_context_get(lh_net *net, const lh_tls_config *config, char error[LH_TLS_ERROR_MAX]);
 
+/* The files that went into it are still what they were. */
+bool lh_tls_context_is_current(const lh_tls_context *context);
+
+/* Keeps a context beyond the cache. */
+void lh_tls_context_hold(lh_tls_context *context);
+void lh_tls_context_release(lh_tls_context *context);
+
 /* Closes the net's cache. */
 void lh_tls_contexts_close(lh_net *net);
 
@@ -63,6 +70,5 @@ typedef struct lh_tls_link {
 /* OpenSSL's object for a connection of the context, which it holds until lh_tls_context_release. NULL = out of memory.
  * A client's begins with the session of `link->peer`, if there is one. */
 struct ssl_st *lh_tls_context_connect(lh_tls_context *context, lh_tls_link *link);
-void lh_tls_context_release(lh_tls_context *context);
 
 bool lh_tls_context_is_server(const lh_tls_context *context);
