@@ -48,6 +48,8 @@ function programs.sleepers()
   return (measure.resident() - before) / count
 end
 
+if program == "dns" then programs.dns = dofile("bench/nginx/dns.lua") end
+
 ngx.timer.at(0, function()
   local ok, result = pcall(programs[program])
   if ok then io.stdout:write(("RESULT %.1f\n"):format(result)) else io.stderr:write(tostring(result), "\n") end

@@ -11,15 +11,15 @@
 #include "runtime/state.h"
 
 /* Run when the state opens, in this order; every other file of the library waits for its `require`. */
-static const char *const boot_files[] = {"check", "coroutine", "message",  "eventer",  "log",
-                                         "time",  "files",     "process",  "LogWatch", "Proc",
-                                         "json",  "codec",     "timezone", "tls",      "finalizer"};
+static const char *const boot_files[] = {"check",    "coroutine", "message",  "eventer",  "log",  "time",
+                                         "files",    "process",   "LogWatch", "Proc",     "json", "codec",
+                                         "timezone", "tls",       "dns",      "finalizer"};
 
 static void (*const topics[])(lua_State *L) = {
-    lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared, lh_open_eventer,
-    lh_open_socket,    lh_open_sockopt, lh_open_log,       lh_open_thread, lh_open_condition,
-    lh_open_files,     lh_open_process, lh_open_exec,      lh_open_pcre,   lh_open_json,
-    lh_open_codec,     lh_open_gzip,    lh_open_xml,       lh_open_tls,    lh_open_ssl_ctx,
+    lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared,    lh_open_eventer, lh_open_socket,
+    lh_open_sockopt,   lh_open_log,     lh_open_thread,    lh_open_condition, lh_open_files,   lh_open_process,
+    lh_open_exec,      lh_open_pcre,    lh_open_json,      lh_open_codec,     lh_open_gzip,    lh_open_xml,
+    lh_open_tls,       lh_open_ssl_ctx, lh_open_dns,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -125,6 +125,7 @@ static const struct {
     {LH_CORE, "eventer_tails", "eventer:"}, /* what methods tail-call goes by their names */
     {LH_CORE, "semaphore_methods", "semaphore:"},
     {LH_CORE, "process_methods", "process:"},
+    {LH_CORE, "dns_methods", "dns:"},
     {LH_CORE, "json_methods", "json:"},
     {LH_CORE, "xmldoc_methods", "xmldoc:"},
     {LH_CORE, "xmlnode_methods", "xmlnode:"},

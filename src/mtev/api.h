@@ -14,6 +14,7 @@ void lh_open_api(lua_State *L);
 void lh_open_codec(lua_State *L);
 void lh_open_condition(lua_State *L);
 void lh_open_coroutine(lua_State *L);
+void lh_open_dns(lua_State *L);
 void lh_open_eventer(lua_State *L);
 void lh_open_exec(lua_State *L);
 void lh_open_files(lua_State *L);

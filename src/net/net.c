@@ -9,6 +9,7 @@ int lh_net_open(lh_net *net) {
     if (rv < 0) return rv;
     lh_slab_init(&net->sockets, sizeof(lh_socket));
     lh_list_init(&net->held);
+    lh_list_init(&net->resolvers);
     net->scratch = lh_alloc(LH_NET_SCRATCH_BYTES);
     return 0;
 }

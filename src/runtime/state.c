@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "net/resolver.h"
 #include "net/tls_context.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
@@ -139,6 +140,7 @@ void lh_state_close(lh_state *state) {
     state->is_closing = true;
     lua_close(state->L);
     lh_tls_contexts_close(&state->net);
+    lh_resolvers_close(&state->net);
     lh_net_close(&state->net);
     lh_slab_fini(&state->tasks);
     lh_ptrmap_fini(&state->task_of);

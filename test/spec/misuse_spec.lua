@@ -238,6 +238,23 @@ describe("every method of XML, given anything,", function()
   each(doc:root(), "xmlnode", function() return mtev.parsexml("<a b='1'>x<c/></a>"):root() end)
 end)
 
+describe("every method of a dns, given anything,", function()
+  local d = mtev.dns("127.0.0.1:" .. require("test.support.server").port()) -- where nobody answers
+  for name, method in pairs(getmetatable(d).__index) do
+    it("survives: " .. name, function()
+      local before = alive()
+      abuse(name, function()
+        return function(...) return method(d, ...) end
+      end)
+      expect_nothing_left(before)
+    end)
+  end
+  it("names the type it wants", function()
+    assert.error_matches(function() d.lookup({}, "x") end, "mtev.dns expected, got table", 1, true)
+    assert.error_matches(function() d.lookup(newproxy(true), "x") end, "mtev.dns expected, got userdata", 1, true)
+  end)
+end)
+
 describe("gunzip's function and a timezone, given anything,", function()
   it("survive", function()
     abuse("gunzip()", mtev.gunzip)

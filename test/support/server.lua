@@ -50,6 +50,19 @@ function server.nginx(dir, port, servers)
   }
 end
 
+-- A name server that knows only what its options say.
+function server.dnsmasq(port, options)
+  local command = { "exec", "/usr/sbin/dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+    "--listen-address=127.0.0.1", "--bind-interfaces", "--user=", "--pid-file=", "--dns-forward-max=10000", "--port=" .. port }
+  for _, option in ipairs(options) do command[#command + 1] = "'" .. option .. "'" end
+  return mtev.Proc:new {
+    path = "/bin/sh",
+    argv = { "sh", "-c", table.concat(command, " ") },
+    boot_match = "started, version",
+    boot_timeout = 60,
+  }
+end
+
 -- One request on a new connection; the first `pattern` in what comes back.
 function server.ask(port, request, pattern)
   local e = assert(mtev.socket("inet"))

@@ -1,0 +1,28 @@
+-- mtev.dns's methods, mtev.getaddrinfo.
+
+local mtev, core = ...
+local lookup, getaddrinfo, ip_family, INTERRUPTED = core.dns_lookup, core.getaddrinfo, core.ip_family, core.INTERRUPTED
+local methods, type = core.dns_methods, type
+
+local function finish(...)
+  local _, err, message = ...
+  if err == INTERRUPTED then error(message, 0) end
+  return ...
+end
+
+function methods.lookup(self, name, rtype, ctype)
+  return finish(lookup(self, name, rtype, ctype))
+end
+
+-- d:is_valid_ip(text) or d.is_valid_ip(text)
+function methods.is_valid_ip(self, text)
+  if type(self) ~= "userdata" then text = self end
+  local family = type(text) == "string" and ip_family(text)
+  if family then return true, family end
+  return false, nil
+end
+
+function mtev.getaddrinfo(...)
+  if select("#", ...) ~= 1 then error("bad argument #2 to 'getaddrinfo' (exactly one name expected)", 2) end
+  return finish(getaddrinfo((...)))
+end
