@@ -218,10 +218,16 @@ function eventer:listen(backlog) end
 ---@return string? err `closed` when another coroutine closes the listener meanwhile
 function eventer:accept() end
 
----Connects. Yields while that is under way (UDP: never). After a failure the eventer can only be closed.
----@param target string an IP literal (IPv6 with a zone if need be), or a path with `/` for unix. Host names are not resolved yet. `"reverse:NAME"` finds no connection: `-1, "Reverse connection unavailable"`
+---Connects. Yields while that is under way (UDP with an address: never). After a failure the eventer can only be closed.
+---
+---A host name is looked up as getaddrinfo(3) does (/etc/hosts, nsswitch.conf, DNS), on the pool of threads, and its addresses race
+---(RFC 8305): they are tried in turn, families alternating, the socket's own first; the next one begins when one fails, or after a
+---quarter of a second without an answer. The first that is connected becomes the socket, with the options that were set on it. So a
+---socket of "inet" may end up with an IPv6 address. A datagram socket, and one that was bound, connect to the first address of their
+---family instead.
+---@param target string an IP literal (IPv6 with a zone if need be), a host name, or a path with `/` for unix. `"reverse:NAME"` finds no connection: `-1, "Reverse connection unavailable"`
 ---@param port? integer
----@param timeout? number seconds; nil: the system's; 0: only an immediate success counts. The third argument, also for paths
+---@param timeout? number seconds, for everything; nil: the system's; 0: only an immediate success counts. The third argument, also for paths
 ---@return integer rv 0; or -1
 ---@return string? err `timeout`, `Cannot translate 'X' to IP`, or the system's text
 function eventer:connect(target, port, timeout) end

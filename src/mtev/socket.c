@@ -1,5 +1,5 @@
-/* What scripts get: mtev.socket and the methods of mtev.eventer that make connections and tell names: bind, listen,
- * accept, connect, peer_name, sock_name. accept and connect are finished in lualib/mtev/eventer.lua. */
+/* What scripts get: mtev.socket and the methods of mtev.eventer that make servers and tell names: bind, listen, accept,
+ * peer_name, sock_name. accept is finished in lualib/mtev/eventer.lua; connect is in connect.c. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -139,62 +139,9 @@ static int core_accept(lua_State *L) {
     return lh_io_park(task, L, e->socket, &accept_wait, lh_socket_hold_time(e->socket));
 }
 
-/* -- connect ------------------------------------------------------------------------------------------------------- */
-
-static int fail_connect(lua_State *T, const char *message) { return lh_push_minus1_error(T, message); }
-
-static int push_connected(lua_State *L, int rv) {
-    return rv == -EINPROGRESS ? LH_TASK_STAY : push_zero_or_error(L, rv);
-}
-
-static int attempt_connect(lh_task *task, lua_State *T, lh_socket *socket) {
-    (void)task;
-    return push_connected(T, lh_socket_connect_result(socket));
-}
-
-/* The kernel goes on trying: the socket is of no use any more. */
-static int on_connect_deadline(lh_task *task, lua_State *T) {
-    lh_socket_fail(task->object, ETIMEDOUT);
-    return lh_io_on_deadline(task, T);
-}
-
-static void withdraw_connect(lh_task *task) {
-    lh_socket_fail(task->object, ECANCELED);
-    lh_io_withdraw(task);
-}
-
-static const lh_io_wait connect_wait = {.wait = {.name = "eventer:connect",
-                                                 .is_world = true,
-                                                 .on_deadline = on_connect_deadline,
-                                                 .withdraw = withdraw_connect},
-                                        .is_writing = true,
-                                        .attempt = attempt_connect,
-                                        .fail = fail_connect};
-
-static int core_connect(lua_State *L) {
-    lh_eventer *e = lh_check_own_eventer(L, 1, 0);
-    lh_socket *socket = e->socket;
-    const lh_ns timeout = lh_check_timeout(L, 4);
-    lh_address address;
-    if (is_prefixed(lh_check_string(L, 2, NULL), "reverse:")) {
-        return lh_push_minus1_error(L, "Reverse connection unavailable");
-    }
-    const char *message = lh_check_target(L, socket, 2, 3, &address);
-    if (message) return lh_push_minus1_error(L, message);
-    lh_io_check_free(L, socket, true);
-    const int n = push_connected(L, lh_socket_connect(socket, &address));
-    if (n != LH_TASK_STAY) return n;
-    if (timeout == 0) {
-        lh_socket_fail(socket, ETIMEDOUT);
-        return lh_push_minus1_error(L, "timeout");
-    }
-    lh_task *task = lh_task_may_park(L, &connect_wait.wait);
-    return lh_io_park(task, L, socket, &connect_wait, lh_loop_deadline(timeout));
-}
-
 static const luaL_Reg functions[] = {{"socket", mtev_socket}, {NULL, NULL}};
 
-static const luaL_Reg core_functions[] = {{"accept", core_accept}, {"connect", core_connect}, {NULL, NULL}};
+static const luaL_Reg core_functions[] = {{"accept", core_accept}, {NULL, NULL}};
 
 static const luaL_Reg methods[] = {
     {"bind", eventer_bind},

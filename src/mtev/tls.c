@@ -121,21 +121,13 @@ static int attempt(lh_task *task, lua_State *T, lh_socket *socket) {
     return push_handshake(T, socket, lh_tls_handshake(socket));
 }
 
-/* Half a handshake is of no use to anybody. */
-static int on_deadline(lh_task *task, lua_State *T) {
-    lh_socket_fail(task->object, ETIMEDOUT);
-    return lh_io_on_deadline(task, T);
-}
-
-static void withdraw(lh_task *task) {
-    lh_socket_fail(task->object, ECANCELED);
-    lh_io_withdraw(task);
-}
-
-static const lh_io_wait handshake_wait = {
-    .wait = {.name = "eventer:ssl_upgrade_socket", .is_world = true, .on_deadline = on_deadline, .withdraw = withdraw},
-    .attempt = attempt,
-    .fail = fail};
+static const lh_io_wait handshake_wait = {.wait = {.name = "eventer:ssl_upgrade_socket",
+                                                   .is_world = true,
+                                                   .on_deadline = lh_io_on_deadline,
+                                                   .withdraw = lh_io_withdraw},
+                                          .attempt = attempt,
+                                          .fail = fail,
+                                          .give_up = lh_socket_fail}; /* half a handshake is of no use to anybody */
 
 /* tls_upgrade(e, context, name, timeout) -> 0, or -1, message */
 static int core_tls_upgrade(lua_State *L) {

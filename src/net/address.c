@@ -114,6 +114,14 @@ size_t lh_address_host(const lh_address *address, char text[LH_ADDRESS_TEXT_MAX]
     return strlen(text);
 }
 
+void lh_address_set_port(lh_address *address, unsigned port) {
+    switch (address->storage.ss_family) {
+    case AF_INET: ((struct sockaddr_in *)&address->storage)->sin_port = htons((uint16_t)port); break;
+    case AF_INET6: ((struct sockaddr_in6 *)&address->storage)->sin6_port = htons((uint16_t)port); break;
+    default: break;
+    }
+}
+
 unsigned lh_address_port(const lh_address *address) {
     switch (address->storage.ss_family) {
     case AF_INET: return ntohs(((const struct sockaddr_in *)&address->storage)->sin_port);

@@ -25,6 +25,8 @@ int lh_address_unix(lh_address *address, const char *path, size_t length) __attr
 /* Writes the host part (or the unix path) as text, NUL-terminated; returns its length in bytes. */
 size_t lh_address_host(const lh_address *address, char text[LH_ADDRESS_TEXT_MAX]);
 
+void lh_address_set_port(lh_address *address, unsigned port);
+
 /* The port in host order; 0 for unix. */
 unsigned lh_address_port(const lh_address *address);
 

@@ -94,6 +94,28 @@ void lh_socket_close(lh_socket *socket) {
     lh_slab_give(&net->sockets, socket);
 }
 
+void lh_socket_replace(lh_socket *socket, lh_socket *take_other) {
+    lh_net *net = socket->net;
+    drop_input(socket);
+    lh_poll_remove(&net->loop.poll, &socket->watch);
+    lh_poll_remove(&net->loop.poll, &take_other->watch);
+    lh_list_remove(&socket->watch.again_node);
+    lh_list_remove(&take_other->watch.again_node);
+    lh_descriptor_close(socket->watch.fd);
+    lh_watch_init(&socket->watch, take_other->watch.fd, on_ready);
+    socket->family = take_other->family;
+    socket->type = take_other->type;
+    socket->error = take_other->error;
+    socket->is_readable = socket->is_writable = true;
+    socket->has_hangup = false;
+    socket->is_at_end = take_other->is_at_end;
+    socket->is_connecting = take_other->is_connecting;
+    socket->is_connected = take_other->is_connected;
+    net->open_count--;
+    release_held(net);
+    lh_slab_give(&net->sockets, take_other);
+}
+
 void lh_socket_fail(lh_socket *socket, int error) {
     if (!socket->error) socket->error = error;
 }

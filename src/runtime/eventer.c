@@ -28,10 +28,19 @@ static void leave(lh_socket *socket, bool is_writing) {
     if (socket->is_orphan && !socket->reader && !socket->writer) lh_socket_close(socket);
 }
 
-void lh_io_withdraw(lh_task *task) { leave(task->object, io_wait_of(task)->is_writing); }
+static void give_up(lh_task *task, int error) {
+    const lh_io_wait *wait = io_wait_of(task);
+    if (wait->give_up) wait->give_up(task->object, error);
+}
+
+void lh_io_withdraw(lh_task *task) {
+    give_up(task, ECANCELED);
+    leave(task->object, io_wait_of(task)->is_writing);
+}
 
 int lh_io_on_deadline(lh_task *task, lua_State *T) {
-    lh_io_withdraw(task);
+    give_up(task, ETIMEDOUT);
+    leave(task->object, io_wait_of(task)->is_writing);
     return io_wait_of(task)->fail(T, "timeout");
 }
 
@@ -45,6 +54,8 @@ static void attempt(lh_socket *socket, lh_task *task) {
 
 static void on_readable(lh_socket *socket) { attempt(socket, socket->reader); }
 static void on_writable(lh_socket *socket) { attempt(socket, socket->writer); }
+
+void lh_io_retry(lh_socket *socket, bool is_writing) { attempt(socket, *waiter_slot(socket, is_writing)); }
 
 static const lh_socket_events events = {.on_readable = on_readable, .on_writable = on_writable};
 
@@ -102,7 +113,9 @@ lh_eventer *lh_eventer_push(lua_State *L, lh_socket *take_socket) {
 }
 
 static void wake_closed(lh_task *task) {
-    if (task) lh_task_wake(task, io_wait_of(task)->fail(task->L, "closed"));
+    if (!task) return;
+    give_up(task, ECANCELED);
+    lh_task_wake(task, io_wait_of(task)->fail(task->L, "closed"));
 }
 
 /* Ends the directions that only this handle may use, waking who is parked there; the handle keeps nothing. */

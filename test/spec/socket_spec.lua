@@ -203,6 +203,86 @@ describe("connect", function()
     mtev.sleep(0.5)
   end)
 
+  it("looks a host name up", function()
+    local _, port = net.listen()
+    local e = mtev.socket("inet")
+    assert(e:setsockopt("TCP_KEEPCNT", 7) == 0)
+    assert.same({ 0 }, { e:connect("localhost", port) })
+    assert.same({ "127.0.0.1", port }, { e:peer_name() })
+    assert.equal(7, e:getsockopt("TCP_KEEPCNT")) -- what was set before holds
+    assert.same({ -1, "Transport endpoint is already connected" }, { e:connect("localhost", port) })
+    assert.same({ -1, "timeout" }, { mtev.socket("inet"):connect("localhost", port, 0) })
+  end)
+
+  -- Which addresses "localhost" has is the machine's affair.
+  local _, _, addresses = mtev.getaddrinfo("localhost")
+  if addresses and addresses[2] == "::1" then
+    it("goes on to the name's other family when the socket's own refuses", function()
+      local listener, port = net.listen("inet6")
+      local e = mtev.socket("inet")
+      assert.same({ 0 }, { e:connect("localhost", port) })
+      assert.same({ "::1", port }, { e:peer_name() })
+      e:write("over IPv6\n")
+      assert.equal("over IPv6\n", listener:accept():read("\n"))
+    end)
+  else
+    print("# not tried: localhost has no IPv6 address here")
+  end
+
+  it("says so when all addresses of a name refuse, or there is no such name", function()
+    local listener, port = net.listen()
+    listener:close()
+    local e = mtev.socket("inet")
+    assert.same({ -1, "Connection refused" }, { e:connect("localhost", port) })
+    assert.same({ nil, "Connection refused" }, { e:read(1) })
+    assert.same({ -1, "Cannot translate 'no.such.host.invalid' to IP" }, { mtev.socket("inet"):connect("no.such.host.invalid", 1) })
+    for _, word in ipairs { "", "1.2.3", "127.1", "2130706433" } do
+      assert.same({ -1, ("Cannot translate '%s' to IP"):format(word) }, { mtev.socket("inet"):connect(word, 1) })
+    end
+    assert.same({ -1, "Cannot translate '...' to IP" }, { mtev.socket("inet"):connect(("x"):rep(300), 1) })
+  end)
+
+  it("keeps to the address that a socket was bound to, and to the one family of a datagram socket", function()
+    local listener, port = net.listen()
+    local e = mtev.socket("inet")
+    assert(e:bind("127.0.0.2", 0) == 0)
+    assert.same({ 0 }, { e:connect("localhost", port) })
+    assert.same("127.0.0.2", (listener:accept():peer_name()))
+    local server, client = mtev.socket("inet", "udp"), mtev.socket("inet", "udp")
+    server:bind("127.0.0.1", 0)
+    assert.same({ 0 }, { client:connect("localhost", select(2, server:sock_name())) })
+    client:send("hello")
+    assert.equal("hello", select(2, server:recv(10)))
+  end)
+
+  it("can be cancelled and closed while a name is looked up and its addresses race", function()
+    local _, full = net.listen("inet", 0)
+    net.connect(full)
+    local settle = require("test.support.process").settle
+    local before = settle()
+    for _, pause in ipairs { 0, 0.02 } do
+      local e
+      local co = mtev.coroutine_spawn(function()
+        e = mtev.socket("inet")
+        mtev.notify("connected", e:connect("localhost", full))
+      end)
+      mtev.sleep(pause)
+      mtev.cancel_coro(co)
+      mtev.coroutine_spawn(function()
+        e = mtev.socket("inet")
+        mtev.notify("connected", e:connect("localhost", full))
+      end)
+      mtev.sleep(pause)
+      e:close()
+      assert.same({ "connected", -1, "closed" }, { mtev.waitfor("connected", 10) })
+      assert.same({ -1, "timeout" }, { mtev.socket("inet"):connect("localhost", full, 0.05) })
+    end
+    assert.is_nil(mtev.waitfor("connected", 0))
+    collectgarbage()
+    collectgarbage()
+    assert.same(before, (settle()))
+  end)
+
   it("reports what is unreachable or no address", function()
     assert.same({ -1, "Cannot translate 'no such host' to IP" }, { mtev.socket("inet"):connect("no such host", 80) })
     assert.same({ -1, "Address family not supported by protocol" }, { mtev.socket("inet"):connect("::1", 80) })

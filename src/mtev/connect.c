@@ -1,0 +1,225 @@
+/* What scripts get: e:connect (finished in lualib/mtev/eventer.lua): to an address, at once; to a host's name, which is
+ * looked up first and whose addresses race. */
+#include <errno.h>
+#include <string.h>
+
+#include "mtev/api.h"
+#include "net/names.h"
+#include "net/race.h"
+#include "runtime/errors.h"
+#include "runtime/eventer.h"
+
+#define CONNECTING "mtev.connecting"
+
+static int fail(lua_State *T, const char *message) { return lh_push_minus1_error(T, message); }
+
+static int push_connected(lua_State *L, int rv) {
+    if (rv == -EINPROGRESS) return LH_TASK_STAY;
+    if (rv < 0) return fail(L, lh_error_text(-rv));
+    lua_pushinteger(L, 0);
+    return 1;
+}
+
+/* -- To an address ------------------------------------------------------------------------------------------------- */
+
+static int attempt(lh_task *task, lua_State *T, lh_socket *socket) {
+    (void)task;
+    return push_connected(T, lh_socket_connect_result(socket));
+}
+
+/* The kernel goes on trying: a socket whose connect was given up is of no use any more. */
+static const lh_io_wait address_wait = {.wait = {.name = "eventer:connect",
+                                                 .is_world = true,
+                                                 .on_deadline = lh_io_on_deadline,
+                                                 .withdraw = lh_io_withdraw},
+                                        .is_writing = true,
+                                        .attempt = attempt,
+                                        .fail = fail,
+                                        .give_up = lh_socket_fail};
+
+static int connect_to_address(lua_State *L, lh_socket *socket, const lh_address *address, lh_ns timeout) {
+    const int n = push_connected(L, lh_socket_connect(socket, address));
+    if (n != LH_TASK_STAY) return n;
+    if (timeout == 0) {
+        lh_socket_fail(socket, ETIMEDOUT);
+        return fail(L, "timeout");
+    }
+    lh_task *task = lh_task_may_park(L, &address_wait.wait);
+    return lh_io_park(task, L, socket, &address_wait, lh_loop_deadline(timeout));
+}
+
+/* -- To a name ----------------------------------------------------------------------------------------------------- */
+
+enum { NAME_MAX_BYTES = 255 };
+
+/* A connect that takes more than its socket: userdata that the waiting task holds; `socket->connecting`. */
+typedef struct connecting {
+    lh_socket *socket;
+    lh_names *names; /* being looked up, NULL = no more */
+    lh_race *race;   /* under way, NULL = none */
+    unsigned port;
+    bool is_over;
+    bool is_unknown; /* there is no such name */
+    int result;      /* of what is over: 0, -EINPROGRESS (the socket itself connects) or a negative errno */
+    char name[NAME_MAX_BYTES + 1];
+} connecting;
+
+static void abandon(connecting *c) {
+    if (c->names) c->names->owner = NULL;
+    c->names = NULL;
+    lh_race_stop(c->race);
+    c->race = NULL;
+}
+
+static int connecting_gc(lua_State *L) {
+    abandon(lua_touserdata(L, 1));
+    return 0;
+}
+
+static int push_cannot_translate(lua_State *L, const char *name) {
+    lua_pushinteger(L, -1);
+    lua_pushfstring(L, "Cannot translate '%s' to IP", name);
+    return 2;
+}
+
+static int attempt_name(lh_task *task, lua_State *T, lh_socket *socket) {
+    (void)task;
+    const connecting *c = socket->connecting;
+    if (!c->is_over) return LH_TASK_STAY;
+    if (c->is_unknown) return push_cannot_translate(T, c->name);
+    return push_connected(T, c->result == -EINPROGRESS ? lh_socket_connect_result(socket) : c->result);
+}
+
+static void give_up_name(lh_socket *socket, int error) {
+    abandon(socket->connecting);
+    lh_socket_fail(socket, error);
+}
+
+static const lh_io_wait name_wait = {.wait = {.name = "eventer:connect",
+                                              .is_world = true,
+                                              .on_deadline = lh_io_on_deadline,
+                                              .withdraw = lh_io_withdraw},
+                                     .is_writing = true,
+                                     .attempt = attempt_name,
+                                     .fail = fail,
+                                     .give_up = give_up_name};
+
+static void finish(connecting *c, int result) {
+    c->is_over = true;
+    c->result = result;
+    lh_io_retry(c->socket, true);
+}
+
+static void on_race(void *owner, lh_socket *take_winner, int error) {
+    connecting *c = owner;
+    c->race = NULL;
+    if (take_winner) {
+        lh_socket_replace(c->socket, take_winner);
+        finish(c, 0);
+    } else {
+        lh_socket_fail(c->socket, error);
+        finish(c, -error);
+    }
+}
+
+static bool is_bound(const lh_socket *socket) {
+    lh_address address;
+    return lh_socket_local_address(socket, &address) == 0 && lh_address_port(&address) != 0;
+}
+
+static void set_ports(lh_names *names, unsigned port) {
+    for (size_t i = 0; i < names->count; i++) lh_address_set_port(&names->addresses[i], port);
+}
+
+/* A datagram socket, and one that the script has bound, stand for themselves: the first address of their family. */
+static void connect_alone(connecting *c, const lh_names *names) {
+    const int family = c->socket->family;
+    for (size_t i = 0; i < names->count; i++) {
+        if (lh_address_family(&names->addresses[i]) != family) continue;
+        finish(c, lh_socket_connect(c->socket, &names->addresses[i]));
+        return;
+    }
+    c->is_unknown = true;
+    finish(c, 0);
+}
+
+static void connect_to_names(connecting *c, lh_names *names) {
+    set_ports(names, c->port);
+    if (names->error) {
+        c->is_unknown = true;
+        finish(c, 0);
+    } else if (c->socket->type == SOCK_DGRAM || is_bound(c->socket)) {
+        connect_alone(c, names);
+    } else {
+        c->race = lh_race_start(c->socket, names->addresses, names->count, on_race, c);
+    }
+}
+
+static void on_names(lh_names *names, bool is_closing) {
+    connecting *c = names->owner;
+    if (c && !is_closing) {
+        c->names = NULL;
+        connect_to_names(c, names);
+    }
+    lh_names_free(names);
+}
+
+/* "1.2.3" is no name (RFC 1123, 2.1: the last label of one has letters), though getaddrinfo(3) takes it for 1.2.0.3. */
+static bool may_be_name(const char *name) {
+    const char *dot = strrchr(name, '.');
+    const char *last = dot ? dot + 1 : name;
+    return *name && strlen(name) <= NAME_MAX_BYTES && !(*last && strspn(last, "0123456789") == strlen(last));
+}
+
+static int connect_to_name(lua_State *L, lh_socket *socket, const char *name, unsigned port, lh_ns timeout) {
+    if (!may_be_name(name)) return push_cannot_translate(L, strlen(name) <= NAME_MAX_BYTES ? name : "...");
+    if (socket->error) return fail(L, lh_socket_error_text(socket, socket->error));
+    if (socket->type == SOCK_STREAM && (socket->is_connected || socket->is_listening)) {
+        return fail(L, lh_error_text(EISCONN));
+    }
+    if (timeout == 0) { /* no name is known at once */
+        lh_socket_fail(socket, ETIMEDOUT);
+        return fail(L, "timeout");
+    }
+    lh_task *task = lh_task_may_park(L, &name_wait.wait);
+    connecting *c = lua_newuserdata(L, sizeof(*c));
+    *c = (connecting){.socket = socket, .port = port};
+    memcpy(c->name, name, strlen(name) + 1);
+    luaL_getmetatable(L, CONNECTING);
+    lua_setmetatable(L, -2);
+    lh_task_hold(task, L, lua_gettop(L));
+    socket->connecting = c;
+    c->names = lh_names_ask(&socket->net->loop, name, AF_UNSPEC, on_names, c);
+    const int n = lh_io_park(task, L, socket, &name_wait, lh_loop_deadline(timeout));
+    if (socket->writer != task) abandon(c); /* it could not be watched */
+    return n;
+}
+
+/* -- connect ------------------------------------------------------------------------------------------------------- */
+
+static int core_connect(lua_State *L) {
+    lh_eventer *e = lh_check_own_eventer(L, 1, 0);
+    lh_socket *socket = e->socket;
+    const lh_ns timeout = lh_check_timeout(L, 4);
+    lh_address address;
+    const char *target = lh_check_string(L, 2, NULL);
+    if (strncmp(target, "reverse:", 8) == 0) return fail(L, "Reverse connection unavailable");
+    lh_io_check_free(L, socket, true);
+    if (socket->family == AF_INET || socket->family == AF_INET6) {
+        const char *name = lh_check_name(L, 2);
+        const unsigned port = lh_check_port(L, 3);
+        if (lh_address_parse_ip(&address, name, port) < 0) return connect_to_name(L, socket, name, port, timeout);
+    }
+    const char *message = lh_check_target(L, socket, 2, 3, &address);
+    if (message) return fail(L, message);
+    return connect_to_address(L, socket, &address, timeout);
+}
+
+static const luaL_Reg core_functions[] = {{"connect", core_connect}, {NULL, NULL}};
+
+void lh_open_connect(lua_State *L) {
+    lh_set_functions(L, LH_CORE, core_functions);
+    luaL_newmetatable(L, CONNECTING);
+    lua_pushcfunction(L, connecting_gc);
+    lua_setfield(L, -2, "__gc");
+}
