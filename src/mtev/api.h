@@ -25,6 +25,7 @@ void lh_open_log(lua_State *L);
 void lh_open_message(lua_State *L);
 void lh_open_pcre(lua_State *L);
 void lh_open_process(lua_State *L);
+void lh_open_reverse(lua_State *L);
 void lh_open_semaphore(lua_State *L);
 void lh_open_shared(lua_State *L);
 void lh_open_socket(lua_State *L);

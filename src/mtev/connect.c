@@ -1,11 +1,13 @@
 /* What scripts get: e:connect (finished in lualib/mtev/eventer.lua): to an address, at once; to a host's name, which is
- * looked up first and whose addresses race. */
+ * looked up first and whose addresses race; to "reverse:NAME", through a tunnel. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "mtev/api.h"
 #include "net/names.h"
 #include "net/race.h"
+#include "net/reverse.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 
@@ -28,14 +30,12 @@ static int attempt(lh_task *task, lua_State *T, lh_socket *socket) {
 }
 
 /* The kernel goes on trying: a socket whose connect was given up is of no use any more. */
-static const lh_io_wait address_wait = {.wait = {.name = "eventer:connect",
-                                                 .is_world = true,
-                                                 .on_deadline = lh_io_on_deadline,
-                                                 .withdraw = lh_io_withdraw},
-                                        .is_writing = true,
-                                        .attempt = attempt,
-                                        .fail = fail,
-                                        .give_up = lh_socket_fail};
+static const lh_io_wait address_wait = {
+    .wait = {.name = "eventer:connect", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw},
+    .is_writing = true,
+    .attempt = attempt,
+    .fail = fail,
+    .give_up = lh_socket_fail};
 
 static int connect_to_address(lua_State *L, lh_socket *socket, const lh_address *address, lh_ns timeout) {
     const int n = push_connected(L, lh_socket_connect(socket, address));
@@ -48,19 +48,20 @@ static int connect_to_address(lua_State *L, lh_socket *socket, const lh_address 
     return lh_io_park(task, L, socket, &address_wait, lh_loop_deadline(timeout));
 }
 
-/* -- To a name ----------------------------------------------------------------------------------------------------- */
+/* -- Connects that take more than their socket --------------------------------------------------------------------- */
 
 enum { NAME_MAX_BYTES = 255 };
 
-/* A connect that takes more than its socket: userdata that the waiting task holds; `socket->connecting`. */
+/* Userdata that the waiting task holds; `socket->connecting`. */
 typedef struct connecting {
     lh_socket *socket;
     lh_names *names; /* being looked up, NULL = no more */
     lh_race *race;   /* under way, NULL = none */
+    lh_dial *dial;   /* likewise */
     unsigned port;
     bool is_over;
-    bool is_unknown; /* there is no such name */
-    int result;      /* of what is over: 0, -EINPROGRESS (the socket itself connects) or a negative errno */
+    int result;                        /* of what is over: 0, -EINPROGRESS (the socket connects) or a negative errno */
+    char message[NAME_MAX_BYTES + 64]; /* why it failed, where no errno says it; "" = none */
     char name[NAME_MAX_BYTES + 1];
 } connecting;
 
@@ -69,6 +70,8 @@ static void abandon(connecting *c) {
     c->names = NULL;
     lh_race_stop(c->race);
     c->race = NULL;
+    lh_dial_give_up(c->dial);
+    c->dial = NULL;
 }
 
 static int connecting_gc(lua_State *L) {
@@ -76,38 +79,68 @@ static int connecting_gc(lua_State *L) {
     return 0;
 }
 
-static int push_cannot_translate(lua_State *L, const char *name) {
-    lua_pushinteger(L, -1);
-    lua_pushfstring(L, "Cannot translate '%s' to IP", name);
-    return 2;
-}
-
-static int attempt_name(lh_task *task, lua_State *T, lh_socket *socket) {
+static int attempt_more(lh_task *task, lua_State *T, lh_socket *socket) {
     (void)task;
     const connecting *c = socket->connecting;
     if (!c->is_over) return LH_TASK_STAY;
-    if (c->is_unknown) return push_cannot_translate(T, c->name);
+    if (c->message[0]) return fail(T, c->message);
     return push_connected(T, c->result == -EINPROGRESS ? lh_socket_connect_result(socket) : c->result);
 }
 
-static void give_up_name(lh_socket *socket, int error) {
+static void give_up_more(lh_socket *socket, int error) {
     abandon(socket->connecting);
     lh_socket_fail(socket, error);
 }
 
-static const lh_io_wait name_wait = {.wait = {.name = "eventer:connect",
-                                              .is_world = true,
-                                              .on_deadline = lh_io_on_deadline,
-                                              .withdraw = lh_io_withdraw},
-                                     .is_writing = true,
-                                     .attempt = attempt_name,
-                                     .fail = fail,
-                                     .give_up = give_up_name};
+static const lh_io_wait more_wait = {
+    .wait = {.name = "eventer:connect", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw},
+    .is_writing = true,
+    .attempt = attempt_more,
+    .fail = fail,
+    .give_up = give_up_more};
+
+/* Pushes a `connecting` for the running task, which is to park on it. */
+static connecting *push_connecting(lua_State *L, lh_task *task, lh_socket *socket, const char *name) {
+    connecting *c = lua_newuserdata(L, sizeof(*c));
+    *c = (connecting){.socket = socket};
+    memcpy(c->name, name, strlen(name) + 1);
+    luaL_getmetatable(L, CONNECTING);
+    lua_setmetatable(L, -2);
+    lh_task_hold(task, L, lua_gettop(L));
+    socket->connecting = c;
+    return c;
+}
+
+/* To be returned. */
+static int park(lua_State *L, lh_task *task, connecting *c, lh_ns timeout) {
+    lh_socket *socket = c->socket;
+    const int n = lh_io_park(task, L, socket, &more_wait, lh_loop_deadline(timeout));
+    if (socket->writer != task) abandon(c); /* it could not be watched */
+    return n;
+}
 
 static void finish(connecting *c, int result) {
     c->is_over = true;
     c->result = result;
     lh_io_retry(c->socket, true);
+}
+
+/* Why `socket` cannot be connected, NULL = it can. */
+static const char *obstacle(const lh_socket *socket) {
+    if (socket->error) return lh_socket_error_text(socket, socket->error);
+    if (socket->type != SOCK_STREAM) return NULL;
+    return socket->is_connected || socket->is_listening ? lh_error_text(EISCONN) : NULL;
+}
+
+/* -- To a name ----------------------------------------------------------------------------------------------------- */
+
+static void cannot_translate(const char *name, char *message, size_t size) {
+    snprintf(message, size, "Cannot translate '%s' to IP", name);
+}
+
+static void finish_unknown(connecting *c) {
+    cannot_translate(c->name, c->message, sizeof(c->message));
+    finish(c, 0);
 }
 
 static void on_race(void *owner, lh_socket *take_winner, int error) {
@@ -139,15 +172,13 @@ static void connect_alone(connecting *c, const lh_names *names) {
         finish(c, lh_socket_connect(c->socket, &names->addresses[i]));
         return;
     }
-    c->is_unknown = true;
-    finish(c, 0);
+    finish_unknown(c);
 }
 
 static void connect_to_names(connecting *c, lh_names *names) {
     set_ports(names, c->port);
     if (names->error) {
-        c->is_unknown = true;
-        finish(c, 0);
+        finish_unknown(c);
     } else if (c->socket->type == SOCK_DGRAM || is_bound(c->socket)) {
         connect_alone(c, names);
     } else {
@@ -172,27 +203,53 @@ static bool may_be_name(const char *name) {
 }
 
 static int connect_to_name(lua_State *L, lh_socket *socket, const char *name, unsigned port, lh_ns timeout) {
-    if (!may_be_name(name)) return push_cannot_translate(L, strlen(name) <= NAME_MAX_BYTES ? name : "...");
-    if (socket->error) return fail(L, lh_socket_error_text(socket, socket->error));
-    if (socket->type == SOCK_STREAM && (socket->is_connected || socket->is_listening)) {
-        return fail(L, lh_error_text(EISCONN));
+    if (!may_be_name(name)) {
+        char message[NAME_MAX_BYTES + 64];
+        cannot_translate(strlen(name) <= NAME_MAX_BYTES ? name : "...", message, sizeof(message));
+        return fail(L, message);
     }
+    const char *message = obstacle(socket);
+    if (message) return fail(L, message);
     if (timeout == 0) { /* no name is known at once */
         lh_socket_fail(socket, ETIMEDOUT);
         return fail(L, "timeout");
     }
-    lh_task *task = lh_task_may_park(L, &name_wait.wait);
-    connecting *c = lua_newuserdata(L, sizeof(*c));
-    *c = (connecting){.socket = socket, .port = port};
-    memcpy(c->name, name, strlen(name) + 1);
-    luaL_getmetatable(L, CONNECTING);
-    lua_setmetatable(L, -2);
-    lh_task_hold(task, L, lua_gettop(L));
-    socket->connecting = c;
+    lh_task *task = lh_task_may_park(L, &more_wait.wait);
+    connecting *c = push_connecting(L, task, socket, name);
+    c->port = port;
     c->names = lh_names_ask(&socket->net->loop, name, AF_UNSPEC, on_names, c);
-    const int n = lh_io_park(task, L, socket, &name_wait, lh_loop_deadline(timeout));
-    if (socket->writer != task) abandon(c); /* it could not be watched */
-    return n;
+    return park(L, task, c, timeout);
+}
+
+/* -- Through a tunnel ---------------------------------------------------------------------------------------------- */
+
+static void on_dialled(void *owner, lh_socket *take_socket, const char *reason) {
+    connecting *c = owner;
+    c->dial = NULL;
+    if (take_socket) {
+        lh_socket_replace(c->socket, take_socket);
+    } else {
+        snprintf(c->message, sizeof(c->message), "%s", reason);
+        lh_socket_fail(c->socket, EHOSTUNREACH);
+    }
+    finish(c, 0);
+}
+
+static int connect_to_reverse(lua_State *L, lh_socket *socket, const char *name, lh_ns timeout) {
+    int error = EHOSTUNREACH;
+    const char *message = socket->type == SOCK_STREAM ? obstacle(socket) : lh_error_text(EOPNOTSUPP);
+    if (message) return fail(L, message);
+    if (strlen(name) > NAME_MAX_BYTES) return fail(L, "Reverse connection unavailable");
+    lh_task *task = lh_task_may_park(L, &more_wait.wait);
+    connecting *c = push_connecting(L, task, socket, name);
+    c->dial = lh_reverse_dial(socket->net, name, on_dialled, c, &error);
+    if (!c->dial) return fail(L, error == EHOSTUNREACH ? "Reverse connection unavailable" : lh_error_text(error));
+    if (timeout == 0) {
+        abandon(c);
+        lh_socket_fail(socket, ETIMEDOUT);
+        return fail(L, "timeout");
+    }
+    return park(L, task, c, timeout);
 }
 
 /* -- connect ------------------------------------------------------------------------------------------------------- */
@@ -202,9 +259,10 @@ static int core_connect(lua_State *L) {
     lh_socket *socket = e->socket;
     const lh_ns timeout = lh_check_timeout(L, 4);
     lh_address address;
-    const char *target = lh_check_string(L, 2, NULL);
-    if (strncmp(target, "reverse:", 8) == 0) return fail(L, "Reverse connection unavailable");
+    static const char reverse[] = "reverse:";
+    const bool is_reverse = strncmp(lh_check_string(L, 2, NULL), reverse, sizeof(reverse) - 1) == 0;
     lh_io_check_free(L, socket, true);
+    if (is_reverse) return connect_to_reverse(L, socket, lh_check_name(L, 2) + sizeof(reverse) - 1, timeout);
     if (socket->family == AF_INET || socket->family == AF_INET6) {
         const char *name = lh_check_name(L, 2);
         const unsigned port = lh_check_port(L, 3);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/descriptors.h"
+#include "net/cut.h"
 
 static const lh_ns HOLD_TIME = 100 * LH_MILLISECOND;
 
@@ -87,6 +88,8 @@ void lh_socket_close(lh_socket *socket) {
     if (socket->is_listening) lh_list_remove(&socket->held_node);
     lh_descriptor_close(socket->watch.fd);
     socket->watch.fd = -1;
+    lh_cut_release(socket->cut);
+    socket->cut = NULL;
     socket->reader = socket->writer = NULL;
     socket->events = NULL;
     net->open_count--;
@@ -103,6 +106,8 @@ void lh_socket_replace(lh_socket *socket, lh_socket *take_other) {
     lh_list_remove(&take_other->watch.again_node);
     lh_descriptor_close(socket->watch.fd);
     lh_watch_init(&socket->watch, take_other->watch.fd, on_ready);
+    lh_cut_release(socket->cut);
+    socket->cut = take_other->cut;
     socket->family = take_other->family;
     socket->type = take_other->type;
     socket->error = take_other->error;

@@ -67,6 +67,7 @@ struct lh_socket {
         } out;
         void *connecting; /* ... or the connect that takes more than this socket */
     };
+    struct lh_cut *cut;            /* held; tells at an end of file whether it is one; NULL = it is */
     const lh_layer *layer;         /* NULL: bytes go to the kernel as they are */
     void *layered;                 /* the layer's own */
     int error;                     /* errno that ended the socket, 0 = none */
@@ -107,8 +108,8 @@ int lh_socket_connect(lh_socket *socket, const lh_address *address) __attribute_
 /* How a pending connect ended: 0, -EINPROGRESS (not yet) or its error. */
 int lh_socket_connect_result(lh_socket *socket);
 
-/* The socket becomes what `take_other` is, which is gone then: its descriptor, its state. Who waits on the socket stays;
- * what was buffered is dropped. Neither has a layer. */
+/* The socket becomes what `take_other` is, which is gone then: its descriptor, its state. Who waits on the socket
+ * stays; what was buffered is dropped. Neither has a layer. */
 void lh_socket_replace(lh_socket *socket, lh_socket *take_other);
 
 /* The socket's end: `error` (errno) is what every later operation reports. */

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/cut.h"
+
 enum { BUDGET = 256 * 1024, DIRECT_MIN = 16 * 1024 };
 
 /* -- The input buffer ---------------------------------------------------------------------------------------------- */
@@ -52,6 +54,8 @@ static size_t receive(lh_socket *socket, char *to, size_t room) {
         return (size_t)n;
     }
     if (n == 0) {
+        const int error = socket->cut ? atomic_load(&socket->cut->error) : 0;
+        if (error) lh_socket_fail(socket, error);
         socket->is_at_end = true;
     } else if (errno == EAGAIN) {
         socket->is_readable = false;
@@ -154,6 +158,20 @@ int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, siz
     }
     hand_out(socket, count < socket->in.length ? count : socket->in.length, bytes, length);
     return LH_STREAM_DONE;
+}
+
+int lh_stream_read_into(lh_socket *socket, char *to, size_t room, size_t *length) {
+    relax(socket);
+    if (socket->in.length > 0) {
+        const char *bytes;
+        hand_out(socket, room < socket->in.length ? room : socket->in.length, &bytes, length);
+        memcpy(to, bytes, *length);
+        return LH_STREAM_DONE;
+    }
+    if (is_over(socket)) return end_of_stream(socket);
+    *length = socket->is_readable ? receive(socket, to, room) : 0;
+    if (*length > 0) return LH_STREAM_DONE;
+    return is_over(socket) ? end_of_stream(socket) : LH_STREAM_WAIT;
 }
 
 int lh_stream_gather(lh_socket *socket) {

@@ -26,6 +26,9 @@ int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, s
 /* Whatever there is, at most `count` bytes. LH_STREAM_END at the end. */
 int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, size_t *length);
 
+/* The same, straight into `to`. */
+int lh_stream_read_into(lh_socket *socket, char *to, size_t room, size_t *length);
+
 /* Receives behind what is in `socket->in`, which the caller then reads itself; at most a few hundred KiB per call.
  * Returns LH_STREAM_WAIT, LH_STREAM_END (everything is there) or a negative errno. Not to be mixed with the reads
  * above. */

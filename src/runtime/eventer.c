@@ -181,6 +181,15 @@ static void check_not_busy(lua_State *L, const lh_eventer *eventer) {
     }
 }
 
+lh_socket *lh_eventer_take_socket(lua_State *L, lh_eventer *eventer) {
+    if (eventer->sibling) lh_raise(L, "mtev.eventer is split");
+    check_not_busy(L, eventer);
+    lh_socket *socket = eventer->socket;
+    detach(eventer, LH_EVENTER_CLOSED);
+    socket->events = NULL;
+    return socket;
+}
+
 static int eventer_own(lua_State *L) {
     lh_eventer *old = lh_check_any_eventer(L, 1);
     lh_task *task = lh_task_current(L, "eventer:own");

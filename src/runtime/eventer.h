@@ -48,6 +48,10 @@ lh_eventer *lh_check_any_eventer(lua_State *L, int index);
 /* Closes; idempotent. Tasks parked on it wake with their call's failure and "closed". */
 void lh_eventer_close(lh_eventer *eventer);
 
+/* Takes the socket out of a handle that has both directions, which is closed from then on; raises when somebody waits
+ * on it. */
+lh_socket *lh_eventer_take_socket(lua_State *L, lh_eventer *eventer);
+
 /* -- Waiting for a socket -- */
 
 /* How a parked task goes on when its socket is ready. */

@@ -10,6 +10,7 @@
 #include "loop/child.h"
 #include "loop/pool.h"
 #include "loop/signals.h"
+#include "net/reverse.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
 #include "runtime/script.h"
@@ -227,6 +228,7 @@ int lh_program_run(const lh_options *options, void (*open_api)(lua_State *L)) {
     program.states = lh_alloc((size_t)options->thread_count * sizeof(*program.states));
     run_all();
     lh_pool_close();
+    lh_reverse_end();
     for (int i = 0; i < options->thread_count; i++) close_state(program.states[i]);
     lh_free(program.states);
     lh_shared_fini();

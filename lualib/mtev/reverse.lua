@@ -1,0 +1,414 @@
+-- mtev.reverse_listen and mtev.reverse_connect: a process that nobody can connect to dials out to a hub and offers a name; the
+-- hub's scripts reach it with e:connect("reverse:NAME").
+--
+-- The dialling side asks, in HTTP/1.1, to turn the connection round: POST /NAME with Upgrade: PTTH/2.0 (the idea of
+-- draft-lentczner-rhttp). After the hub's 101 it speaks HTTP/2 (src/net/tunnel.c) with the hub as its client.
+
+local mtev, core = ...
+local tunnel_open, tunnel_next, tunnel_close, tunnel_count =
+  core.tunnel_open, core.tunnel_next, core.tunnel_close, core.tunnel_count
+local channel_accept, channel_refuse = core.channel_accept, core.channel_refuse
+local await, broadcast, condition, INTERRUPTED = core.await, core.broadcast, core.condition, core.INTERRUPTED
+local spawn, cancel, sleep = mtev.coroutine_spawn, mtev.cancel_coro, mtev.sleep
+
+local HEAD_MAX = 8192     -- bytes of a request or an answer
+local NAME_MAX = 255      -- bytes
+local PROTOCOL = "PTTH/2.0"
+
+-- -- Options ----------------------------------------------------------------------------------------------------------
+
+local SHARED = {
+  sslconfig = "table", insecure = "boolean", timeout = "number", keepalive = "number", window = "number",
+}
+local LISTEN = { address = "string", port = "port", authorize = "function", backlog = "number" }
+local CONNECT = {
+  host = "string", port = "port", name = "string", accept = "function", target = "table", channels = "number",
+  retry_min = "number", retry_max = "number",
+}
+local NUMBERS = { -- default, least
+  timeout = { 10, 0.001 }, keepalive = { 10, 0.01 }, window = { 256 * 1024, 1 }, channels = { 10000, 1 },
+  retry_min = { 0.1, 0.001 }, retry_max = { 30, 0.001 },
+}
+
+local function is_port(value)
+  local number = tonumber(value)
+  return number and number >= 0 and number <= 65535 and number % 1 == 0
+end
+
+-- A copy of `options` with its defaults; raises at the script's line.
+local function check_options(options, known, name, required)
+  if type(options) ~= "table" then
+    error(("bad argument #1 to '%s' (table expected, got %s)"):format(name, options == nil and "nil" or type(options)), 3)
+  end
+  local copy = {}
+  for key, value in pairs(options) do
+    local expected = known[key] or SHARED[key]
+    if not expected then error(("unknown option '%s' to '%s'"):format(tostring(key), name), 3) end
+    if expected == "port" and not is_port(value) or expected ~= "port" and type(value) ~= expected then
+      error(("bad option '%s' to '%s' (%s expected, got %s)"):format(key, name, expected, type(value)), 3)
+    end
+    copy[key] = value
+  end
+  for _, key in ipairs(required) do
+    if copy[key] == nil then error(("option '%s' to '%s' is missing"):format(key, name), 3) end
+  end
+  for key, limits in pairs(NUMBERS) do
+    copy[key] = copy[key] or limits[1]
+    if not (copy[key] >= limits[2] and copy[key] < 2 ^ 31) then
+      error(("bad option '%s' to '%s' (out of range)"):format(key, name), 3)
+    end
+  end
+  return copy
+end
+
+local function copy_of(config)
+  local copy = {}
+  for key, value in pairs(config) do copy[key] = value end
+  return copy
+end
+
+-- -- HTTP -------------------------------------------------------------------------------------------------------------
+
+local function escape(name)
+  return (name:gsub("[^%w._~-]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+local function unescape(path)
+  return (path:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
+end
+
+-- The name that is offered, or nil.
+local function parse_request(head)
+  local path, headers = head:match("^POST /(%S+) HTTP/1%.1\r\n(.*)$")
+  if not path or not ("\r\n" .. headers):lower():find("\r\nupgrade:%s*ptth/2%.0%s*\r\n") then return nil end
+  local name = unescape(path)
+  if #name > NAME_MAX or name:find("%z") then return nil end
+  return name
+end
+
+local function answer(status, text)
+  return ("HTTP/1.1 %s\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s"):format(status, #text, text)
+end
+
+local SWITCHING = ("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n"):format(PROTOCOL)
+
+-- -- The hub's side ---------------------------------------------------------------------------------------------------
+
+local Listener = {}
+Listener.__index = Listener
+Listener.__name = "mtev.reverse_listener"
+
+local function debug_log(format, ...)
+  mtev.log("debug/reverse", "lhotse: reverse: " .. format .. "\n", ...)
+end
+
+local function certificate_has(ctx, name)
+  if not ctx or not ctx.verified then return false end
+  name = name:lower()
+  if (ctx.subject or ""):match("/CN=([^/]*)"):lower() == name then return true end
+  for other in (ctx.san_list or ""):gmatch("[^, ]+") do
+    if other:lower() == name then return true end
+  end
+  return false
+end
+
+-- True, or false and why the name is refused.
+local function is_authorized(options, name, ctx)
+  if options.authorize then
+    local ok, allowed, reason = pcall(options.authorize, name, ctx)
+    if not ok then
+      if allowed == "coroutine cancelled" then error(allowed, 0) end
+      mtev.log("error/reverse", "lhotse: reverse_listen: authorize failed, '%s' is refused: %s\n", name, tostring(allowed))
+      return false, "refused"
+    end
+    return allowed and true or false, type(reason) == "string" and reason or "refused"
+  end
+  if options.has_certificates then return certificate_has(ctx, name), "the certificate is not this name's" end
+  return true -- insecure
+end
+
+-- The name that the peer offers and may offer, or nil.
+local function greet(options, e)
+  if options.sslconfig then
+    local rv, err = e:ssl_upgrade_socket(options.sslconfig)
+    if rv ~= 0 then return nil, err end
+  end
+  local head, err = e:read("\r\n\r\n", { timeout = options.timeout, limit = HEAD_MAX })
+  local name = head and parse_request(head)
+  if not name then
+    if head then e:write(answer("400 Bad Request", "POST /NAME with Upgrade: " .. PROTOCOL .. " expected"), { timeout = options.timeout }) end
+    return nil, err or "a request that makes no sense"
+  end
+  local ok, reason = is_authorized(options, name, e:ssl_ctx())
+  if not ok then
+    e:write(answer("403 Forbidden", reason), { timeout = options.timeout })
+    return nil, ("'%s' is not authorized"):format(name)
+  end
+  if e:write(SWITCHING, { timeout = options.timeout }) ~= #SWITCHING then return nil, "gone" end
+  return name
+end
+
+local function refuse_all(tunnel)
+  while true do
+    local channel, reason, message = tunnel_next(tunnel)
+    if reason == INTERRUPTED then error(message, 0) end
+    if not channel then return reason end
+    channel_refuse(channel, "this side opens channels")
+  end
+end
+
+local function serve(listener, e)
+  local options = listener.options
+  local address, port = e:peer_name()
+  local name, why = greet(options, e)
+  if not name then
+    debug_log("%s:%s: %s", tostring(address), tostring(port), tostring(why))
+    return
+  end
+  local tunnel = tunnel_open(e, name, options.keepalive, options.window, 1)
+  if not tunnel then return end
+  listener.tunnels[tunnel] = { name = name, address = address, port = port, since = mtev.time() }
+  debug_log("'%s' is here, from %s:%s", name, tostring(address), tostring(port))
+  why = refuse_all(tunnel)
+  listener.tunnels[tunnel] = nil
+  debug_log("'%s' has gone: %s", name, why)
+end
+
+local function accept_all(listener, e)
+  while true do
+    local connection, err = e:accept()
+    if connection then
+      local co
+      co = spawn(function()
+        connection = connection:own()
+        sleep(0) -- so that `co` is known
+        serve(listener, connection)
+        listener.coroutines[co] = nil
+      end)
+      listener.coroutines[co] = true
+    elseif err == "closed" then
+      return
+    end
+  end
+end
+
+local function has_client_certificates(config)
+  return config and config.require_client_cert and true or false
+end
+
+-- The listener, or nil and what is wrong.
+function mtev.reverse_listen(options)
+  options = check_options(options, LISTEN, "reverse_listen", { "port" })
+  local config = options.sslconfig and copy_of(options.sslconfig)
+  options.has_certificates = has_client_certificates(config)
+  if not options.authorize and not options.has_certificates and not options.insecure then
+    error("reverse_listen: anybody could offer any name: give it `authorize`, or client certificates (sslconfig.require_client_cert), or say insecure = true", 2)
+  end
+  if config then
+    config.server, config.timeout = true, config.timeout or options.timeout
+    if options.has_certificates then config.verify = true end
+    options.sslconfig = config
+  end
+  local address = options.address or "*"
+  local e, _, err = mtev.socket(address:find(":", 1, true) and "inet6" or "inet")
+  if not e then return nil, err end
+  e:setsockopt("SO_REUSEADDR", 1)
+  local rv
+  rv, err = e:bind(address, options.port)
+  if rv == 0 then
+    local _
+    rv, _, err = e:listen(options.backlog)
+  end
+  if rv ~= 0 then
+    e:close()
+    return nil, err
+  end
+  local listener = setmetatable({ options = options, coroutines = {}, tunnels = {} }, Listener)
+  listener.bound = { e:sock_name() }
+  listener.acceptor = spawn(function() accept_all(listener, e:own()) end)
+  return listener
+end
+
+local function check_self(self, class, name)
+  if getmetatable(self) ~= class then
+    error(("calling '%s' on bad self (%s expected, got %s)"):format(name, class.__name, type(self)), 3)
+  end
+end
+
+function Listener:sock_name()
+  check_self(self, Listener, "sock_name")
+  return self.bound[1], self.bound[2]
+end
+
+function Listener:names()
+  check_self(self, Listener, "names")
+  local names = {}
+  for tunnel, entry in pairs(self.tunnels) do
+    local known = names[entry.name]
+    if not known or known.since < entry.since then
+      names[entry.name] = { address = entry.address, port = entry.port, since = entry.since, channels = tunnel_count(tunnel) }
+    end
+  end
+  return names
+end
+
+function Listener:close()
+  check_self(self, Listener, "close")
+  cancel(self.acceptor)
+  for tunnel in pairs(self.tunnels) do tunnel_close(tunnel) end
+  for co in pairs(self.coroutines) do cancel(co) end
+  self.coroutines, self.tunnels = {}, {}
+end
+
+function Listener:__tostring()
+  return ("%s: %s:%s"):format(Listener.__name, self.bound[1], self.bound[2])
+end
+
+-- -- The dialling side ------------------------------------------------------------------------------------------------
+
+local Dialler = {}
+Dialler.__index = Dialler
+Dialler.__name = "mtev.reverse_dialler"
+
+-- A connection that the hub has turned round, or nil and why not.
+local function dial(options)
+  local e, _, err = mtev.socket(options.host:find(":", 1, true) and "inet6" or "inet")
+  if not e then return nil, err end
+  local rv
+  rv, err = e:connect(options.host, options.port, options.timeout)
+  if rv == 0 and options.sslconfig then
+    rv, err = e:ssl_upgrade_socket(options.sslconfig, options.sslconfig.snihost or options.host)
+  end
+  if rv ~= 0 then
+    e:close()
+    return nil, err
+  end
+  e:write(("POST /%s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\nContent-Length: 0\r\n\r\n")
+    :format(escape(options.name), options.host, PROTOCOL), { timeout = options.timeout })
+  local head
+  head, err = e:read("\r\n\r\n", { timeout = options.timeout, limit = HEAD_MAX })
+  local status = head and head:match("^HTTP/1%.1 (%d%d%d) ")
+  if status == "101" then return e end
+  local length = status and tonumber(head:lower():match("\r\ncontent%-length:%s*(%d+)\r\n"))
+  local reason = length and length <= HEAD_MAX and e:read(length, { timeout = options.timeout })
+  e:close()
+  return nil, status and ("%s %s"):format(status, reason or "") or err or "the hub closed the connection"
+end
+
+local function connect_target(options, channel)
+  local target = options.target
+  local address = target.address or target[1]
+  local e, _, err = mtev.socket(address:find("/", 1, true) and "unix" or address:find(":", 1, true) and "inet6" or "inet")
+  if not e then return channel_refuse(channel, err) end
+  local rv
+  rv, err = e:connect(address, target.port or target[2], options.timeout)
+  if rv ~= 0 then return channel_refuse(channel, err) end
+  channel_accept(channel, e)
+end
+
+local function accept_channel(options, channel)
+  if options.target then return connect_target(options, channel) end
+  local e = channel_accept(channel)
+  if e then options.accept(e) end
+end
+
+-- Serves the hub's channels until the tunnel ends; why it ended.
+local function serve_channels(self, tunnel)
+  while true do
+    local channel, reason, message = tunnel_next(tunnel)
+    if reason == INTERRUPTED then error(message, 0) end
+    if not channel then return reason end
+    spawn(accept_channel, self.options, channel)
+  end
+end
+
+-- One connection, to its end.
+local function run_once(self)
+  local options = self.options
+  local e, err = dial(options)
+  if not e then return err end
+  self.tunnel, err = tunnel_open(e, nil, options.keepalive, options.window, options.channels)
+  if not self.tunnel then return err end
+  self.error = nil
+  self.has_connected = true
+  broadcast(self.changed)
+  err = serve_channels(self, self.tunnel)
+  self.tunnel = nil
+  return err
+end
+
+-- A little more or less, lest all diallers come back to a restarted hub at once.
+local function jitter(seconds)
+  return seconds * (0.75 + 0.5 * (select(2, mtev.gettimeofday()) % 1000) / 1000)
+end
+
+local function run(self)
+  local options = self.options
+  local pause = options.retry_min
+  while true do
+    self.has_connected = false
+    self.error = run_once(self)
+    if self.has_connected then pause = options.retry_min end
+    debug_log("%s:%s: %s; again in %.1f s", options.host, tostring(options.port), tostring(self.error), pause)
+    sleep(jitter(pause))
+    pause = math.min(pause * 2, options.retry_max)
+  end
+end
+
+local function check_target(target)
+  local address, port = target.address or target[1], target.port or target[2]
+  if type(address) ~= "string" or not (address:find("/", 1, true) or port ~= nil and is_port(port)) then
+    error("bad option 'target' to 'reverse_connect' ({address, port} expected)", 3)
+  end
+end
+
+function mtev.reverse_connect(options)
+  options = check_options(options, CONNECT, "reverse_connect", { "host", "port", "name" })
+  if (options.accept ~= nil) == (options.target ~= nil) then
+    error("reverse_connect: either `accept` or `target` is expected", 2)
+  end
+  if options.target then check_target(options.target) end
+  if options.name == "" or #options.name > NAME_MAX or options.name:find("%z") then
+    error("bad option 'name' to 'reverse_connect' (1 to 255 bytes without NUL expected)", 2)
+  end
+  if options.sslconfig then
+    options.sslconfig = copy_of(options.sslconfig)
+    options.sslconfig.timeout = options.sslconfig.timeout or options.timeout
+  end
+  local self = setmetatable({ options = options, changed = condition("reverse_connect:ready") }, Dialler)
+  self.coroutine = spawn(run, self)
+  return self
+end
+
+function Dialler:is_connected()
+  check_self(self, Dialler, "is_connected")
+  return self.tunnel ~= nil
+end
+
+-- Waits until it is connected; false when `timeout` passes first, or it is closed.
+function Dialler:ready(timeout)
+  check_self(self, Dialler, "ready")
+  timeout = core.check.opt_number(timeout, 1, "ready")
+  if self.tunnel or self.is_closed then return self.tunnel ~= nil end
+  local ok, err, message = await(self.changed, timeout)
+  if err == INTERRUPTED then error(message, 0) end
+  return ok and not self.is_closed
+end
+
+function Dialler:close()
+  check_self(self, Dialler, "close")
+  if self.is_closed then return end
+  self.is_closed = true
+  if self.tunnel then tunnel_close(self.tunnel) end
+  self.tunnel = nil
+  cancel(self.coroutine)
+  broadcast(self.changed)
+end
+
+function Dialler:__tostring()
+  local options = self.options
+  return ("%s: '%s' to %s:%s, %s"):format(Dialler.__name, options.name, options.host, options.port,
+    self.is_closed and "closed" or self.tunnel and "connected" or "not connected")
+end
+
+core.reverse_listener, core.reverse_dialler = Listener, Dialler

@@ -1,0 +1,656 @@
+/* nghttp2 is a machine without I/O: bytes go in (nghttp2_session_mem_recv) and come out (nghttp2_session_mem_send), and
+ * it calls back in between. None of those callbacks runs anybody else's code: what concerns others is noted on the
+ * channel, which joins `news`, and told when the machine is at rest (tell_news). So others may do what they like, also
+ * close the tunnel; its memory goes when the last call of ours into it has returned (`depth`).
+ *
+ * Flow control is ours: the connection's window is given back as bytes come, because the streams' windows bound what is
+ * held; a stream's window is given back as the local socket takes its bytes. */
+#include "net/tunnel.h"
+
+#include <errno.h>
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "net/stream.h"
+
+enum {
+    BUDGET = 256 * 1024,     /* bytes each way a turn, so that others are served */
+    BATCH_BYTES = 64 * 1024, /* frames gathered for one write */
+    CONNECTION_WINDOW = 8 * 1024 * 1024,
+};
+
+struct lh_channel {
+    lh_list node;      /* in lh_tunnel.channels */
+    lh_list news_node; /* in lh_tunnel.news, or in lh_tunnel.offered */
+    lh_tunnel *tunnel; /* NULL = the channel is over */
+    lh_socket *local;  /* NULL = not accepted yet, or closed */
+    lh_cut *cut;
+    lh_buffer to_local; /* received, not yet taken by `local`; at most a window */
+    int32_t stream;     /* 0 = the stream is over; what is in `to_local` is still to be delivered */
+    unsigned holds;     /* the tunnel's, and takers' */
+    bool is_open;       /* accepted: bytes may flow */
+    bool is_deferred;   /* nghttp2 waits for bytes of `local` */
+    bool is_finished;   /* the peer has sent its last byte */
+    bool is_connect;    /* the request is a CONNECT */
+    bool is_told;       /* on_answer has been called */
+    bool has_answer;
+    int status;                        /* of the answer */
+    char reason[LH_TUNNEL_REASON_MAX]; /* the peer's, for a refusal; "" = it gave none */
+    lh_channel_answer_fn on_answer;
+    void *owner;
+};
+
+struct lh_tunnel {
+    lh_socket *socket; /* NULL = over */
+    lh_net *net;
+    nghttp2_session *session;
+    lh_tunnel_options options;
+    lh_list channels; /* all that are not over */
+    lh_list news;     /* channels with something to tell */
+    lh_list offered;  /* that the peer wants to open, not yet taken */
+    size_t channel_count;
+    bool has_offers; /* since on_channel was called */
+    lh_buffer out;
+    lh_timer timer;
+    lh_ns last_received_ns;
+    unsigned depth; /* calls of ours at work */
+    bool is_closed; /* by its owner: to be freed when depth is 0 */
+    bool is_over;
+    bool is_end_told;
+    char reason[LH_TUNNEL_REASON_MAX]; /* why it ended */
+};
+
+static void flush(lh_tunnel *tunnel);
+static void settle(lh_tunnel *tunnel);
+
+/* -- Channels ------------------------------------------------------------------------------------------------------ */
+
+static lh_channel *new_channel(lh_tunnel *tunnel) {
+    lh_channel *channel = lh_alloc(sizeof(*channel));
+    channel->tunnel = tunnel;
+    channel->holds = 1;
+    lh_list_init(&channel->node);
+    lh_list_init(&channel->news_node);
+    lh_list_append(&tunnel->channels, &channel->node);
+    tunnel->channel_count++;
+    return channel;
+}
+
+void lh_channel_release(lh_channel *channel) {
+    if (--channel->holds > 0) return;
+    lh_cut_release(channel->cut);
+    lh_free(channel);
+}
+
+static void has_news(lh_channel *channel) {
+    if (!lh_list_is_linked(&channel->news_node)) lh_list_append(&channel->tunnel->news, &channel->news_node);
+}
+
+/* The local side learns that the rest is lost. */
+static void cut_local(lh_channel *channel) {
+    if (channel->cut) {
+        atomic_store(&channel->cut->error, ECONNRESET);
+    } else {
+        const struct linger reset = {.l_onoff = 1};
+        setsockopt(channel->local->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    }
+}
+
+/* The channel is over. It may still have news to tell. */
+static void end_channel(lh_channel *channel, bool is_lost) {
+    lh_tunnel *tunnel = channel->tunnel;
+    if (channel->stream) nghttp2_session_set_stream_user_data(tunnel->session, channel->stream, NULL);
+    channel->stream = 0;
+    if (channel->local) {
+        if (is_lost) cut_local(channel);
+        lh_socket_close(channel->local);
+    }
+    channel->local = NULL;
+    lh_buffer_reset(&channel->to_local);
+    lh_list_remove(&channel->node);
+    tunnel->channel_count--;
+    if (channel->on_answer && !channel->is_told) {
+        has_news(channel); /* which keeps the tunnel's hold */
+        return;
+    }
+    lh_list_remove(&channel->news_node);
+    channel->tunnel = NULL;
+    lh_channel_release(channel);
+}
+
+/* Resets the stream and ends the channel. */
+static void reset_channel(lh_channel *channel, uint32_t code) {
+    if (channel->stream) {
+        nghttp2_submit_rst_stream(channel->tunnel->session, NGHTTP2_FLAG_NONE, channel->stream, code);
+    }
+    end_channel(channel, true);
+}
+
+/* -- From the stream to the local socket --------------------------------------------------------------------------- */
+
+static void give_window(const lh_channel *channel, size_t bytes) {
+    if (channel->stream && bytes > 0) {
+        nghttp2_session_consume_stream(channel->tunnel->session, channel->stream, bytes);
+    }
+}
+
+/* Everything that came has been delivered: pass the end on, if it was the end. */
+static void after_delivery(lh_channel *channel) {
+    if (channel->to_local.length > 0 || !channel->is_finished) return;
+    if (channel->stream) {
+        lh_socket_shutdown(channel->local, SHUT_WR);
+    } else {
+        end_channel(channel, false);
+    }
+}
+
+static void deliver(lh_channel *channel, const char *bytes, size_t length) {
+    size_t written = 0;
+    if (channel->local && channel->to_local.length == 0) {
+        if (lh_stream_write(channel->local, bytes, length, &written) < 0) {
+            reset_channel(channel, NGHTTP2_CONNECT_ERROR);
+            return;
+        }
+        give_window(channel, written);
+    }
+    if (lh_buffer_append(&channel->to_local, bytes + written, length - written) < 0) {
+        reset_channel(channel, NGHTTP2_INTERNAL_ERROR);
+    }
+}
+
+static void deliver_rest(lh_channel *channel) {
+    size_t written = 0;
+    const lh_buffer *rest = &channel->to_local;
+    if (rest->length > 0) {
+        if (lh_stream_write(channel->local, lh_buffer_bytes(rest), rest->length, &written) < 0) {
+            reset_channel(channel, NGHTTP2_CONNECT_ERROR);
+            return;
+        }
+        lh_buffer_consume(&channel->to_local, written);
+        lh_buffer_relax(&channel->to_local);
+        give_window(channel, written);
+    }
+    after_delivery(channel);
+}
+
+static void on_local_writable(lh_socket *local) {
+    lh_channel *channel = local->writer;
+    lh_tunnel *tunnel = channel->tunnel;
+    deliver_rest(channel);
+    flush(tunnel); /* windows */
+}
+
+/* -- From the local socket to the stream --------------------------------------------------------------------------- */
+
+static void on_local_readable(lh_socket *local) {
+    lh_channel *channel = local->reader;
+    if (!channel->is_deferred || !channel->stream) return;
+    channel->is_deferred = false;
+    nghttp2_session_resume_data(channel->tunnel->session, channel->stream);
+    flush(channel->tunnel);
+}
+
+static const lh_socket_events local_events = {.on_readable = on_local_readable, .on_writable = on_local_writable};
+
+static ssize_t provide(nghttp2_session *session, int32_t stream, uint8_t *to, size_t room, uint32_t *flags,
+                       nghttp2_data_source *source, void *context) {
+    (void)source;
+    (void)context;
+    lh_channel *channel = nghttp2_session_get_stream_user_data(session, stream);
+    if (!channel) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    size_t length;
+    const int rv = channel->is_open ? lh_stream_read_into(channel->local, (char *)to, room, &length) : LH_STREAM_WAIT;
+    switch (rv) {
+    case LH_STREAM_DONE: return (ssize_t)length;
+    case LH_STREAM_END: *flags |= NGHTTP2_DATA_FLAG_EOF; return 0;
+    case LH_STREAM_WAIT: channel->is_deferred = true; return NGHTTP2_ERR_DEFERRED;
+    default: return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the stream is reset */
+    }
+}
+
+static const nghttp2_data_provider provider = {.read_callback = provide};
+
+static bool attach(lh_channel *channel, lh_socket *local, lh_cut *cut) {
+    channel->local = local;
+    channel->cut = cut ? lh_cut_hold(cut) : NULL;
+    local->events = &local_events;
+    local->reader = local->writer = channel;
+    return lh_socket_expect(local) == 0;
+}
+
+/* -- What nghttp2 calls -------------------------------------------------------------------------------------------- */
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
+    lh_tunnel *tunnel = context;
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    lh_channel *channel = new_channel(tunnel);
+    channel->stream = frame->hd.stream_id;
+    nghttp2_session_set_stream_user_data(session, channel->stream, channel);
+    return 0;
+}
+
+static bool is_name(const uint8_t *name, size_t length, const char *word) {
+    return length == strlen(word) && memcmp(name, word, length) == 0;
+}
+
+/* Digits as a number; nghttp2 has checked that they are. */
+static int number_of(const uint8_t *text, size_t length) {
+    int number = 0;
+    for (size_t i = 0; i < length && i < 3; i++) number = number * 10 + (text[i] - '0');
+    return number;
+}
+
+/* Proxy-Status (RFC 9209): lhotse; details="what went wrong" */
+static void take_reason(lh_channel *channel, const char *value, size_t length) {
+    static const char before[] = "details=\"";
+    const char *details = memmem(value, length, before, sizeof(before) - 1);
+    if (!details) return;
+    details += sizeof(before) - 1;
+    const char *end = memchr(details, '"', length - (size_t)(details - value));
+    if (end) snprintf(channel->reason, sizeof(channel->reason), "%.*s", (int)(end - details), details);
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_length,
+                     const uint8_t *value, size_t length, uint8_t flags, void *context) {
+    (void)flags;
+    (void)context;
+    lh_channel *channel = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (!channel) return 0;
+    if (is_name(name, name_length, ":status")) channel->status = number_of(value, length);
+    if (is_name(name, name_length, ":method")) channel->is_connect = is_name(value, length, "CONNECT");
+    if (is_name(name, name_length, "proxy-status")) take_reason(channel, (const char *)value, length);
+    return 0;
+}
+
+/* The answer to our CONNECT. */
+static void take_answer(lh_channel *channel) {
+    if (channel->status < 200 || channel->has_answer) return;
+    channel->has_answer = true;
+    has_news(channel);
+    if (channel->status >= 300) {
+        reset_channel(channel, NGHTTP2_CANCEL);
+        return;
+    }
+    channel->is_open = true;
+    if (channel->is_deferred) {
+        channel->is_deferred = false;
+        nghttp2_session_resume_data(channel->tunnel->session, channel->stream);
+    }
+}
+
+static void take_request(lh_channel *channel) {
+    if (channel->is_connect) {
+        has_news(channel);
+    } else {
+        reset_channel(channel, NGHTTP2_REFUSED_STREAM);
+    }
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
+    (void)context;
+    lh_channel *channel = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (!channel || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)) return 0;
+    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) channel->is_finished = true;
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+        if (channel->on_answer) {
+            take_answer(channel);
+        } else {
+            take_request(channel);
+        }
+    } else if (channel->is_finished && channel->local) {
+        after_delivery(channel);
+    }
+    return 0;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *bytes, size_t length,
+                   void *context) {
+    (void)flags;
+    (void)context;
+    lh_channel *channel = nghttp2_session_get_stream_user_data(session, stream);
+    nghttp2_session_consume_connection(session, length);
+    if (channel) deliver(channel, (const char *)bytes, length);
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t code, void *context) {
+    (void)context;
+    lh_channel *channel = nghttp2_session_get_stream_user_data(session, stream);
+    if (!channel) return 0;
+    channel->stream = 0;
+    const bool is_lost = code != NGHTTP2_NO_ERROR || !channel->is_finished;
+    if (is_lost || !channel->local || channel->to_local.length == 0) end_channel(channel, is_lost);
+    return 0;
+}
+
+/* -- The machine and its socket ------------------------------------------------------------------------------------ */
+
+static void end_tunnel(lh_tunnel *tunnel, const char *reason) {
+    if (tunnel->is_over) return;
+    tunnel->is_over = true;
+    snprintf(tunnel->reason, sizeof(tunnel->reason), "%s", reason);
+    lh_timer_stop(&tunnel->net->loop.timers, &tunnel->timer);
+}
+
+/* Gathers frames in `out`. False: the session is broken. */
+static bool gather(lh_tunnel *tunnel) {
+    while (tunnel->out.length < BATCH_BYTES) {
+        const uint8_t *bytes;
+        const ssize_t n = nghttp2_session_mem_send(tunnel->session, &bytes);
+        if (n == 0) return true;
+        if (n < 0 || lh_buffer_append(&tunnel->out, (const char *)bytes, (size_t)n) < 0) return false;
+    }
+    return true;
+}
+
+static void send_frames(lh_tunnel *tunnel) {
+    for (size_t budget = BUDGET; !tunnel->is_over;) {
+        if (!gather(tunnel)) {
+            end_tunnel(tunnel, "not enough memory");
+            return;
+        }
+        if (tunnel->out.length == 0) break;
+        if (budget == 0) {
+            lh_loop_again(&tunnel->net->loop, &tunnel->socket->watch);
+            return;
+        }
+        size_t written = 0;
+        const int rv = lh_stream_write(tunnel->socket, lh_buffer_bytes(&tunnel->out), tunnel->out.length, &written);
+        lh_buffer_consume(&tunnel->out, written);
+        budget = written < budget ? budget - written : 0;
+        if (rv < 0) {
+            end_tunnel(tunnel, lh_socket_error_text(tunnel->socket, -rv));
+        } else if (rv == LH_STREAM_WAIT) {
+            return;
+        }
+    }
+    lh_buffer_relax(&tunnel->out);
+    if (!tunnel->is_over && !nghttp2_session_want_read(tunnel->session) &&
+        !nghttp2_session_want_write(tunnel->session)) {
+        end_tunnel(tunnel, "the peer broke the rules of HTTP/2");
+    }
+}
+
+static void flush(lh_tunnel *tunnel) {
+    tunnel->depth++;
+    send_frames(tunnel);
+    settle(tunnel);
+}
+
+static void receive_frames(lh_tunnel *tunnel) {
+    for (size_t budget = BUDGET; budget > 0;) {
+        const char *bytes;
+        size_t length;
+        const int rv = lh_stream_read_some(tunnel->socket, LH_NET_SCRATCH_BYTES, &bytes, &length);
+        if (rv == LH_STREAM_WAIT) return;
+        if (rv != LH_STREAM_DONE) {
+            end_tunnel(tunnel, rv == LH_STREAM_END ? "the peer closed the connection"
+                                                   : lh_socket_error_text(tunnel->socket, -rv));
+            return;
+        }
+        tunnel->last_received_ns = tunnel->net->loop.now;
+        const ssize_t n = nghttp2_session_mem_recv(tunnel->session, (const uint8_t *)bytes, length);
+        if (n < 0) {
+            end_tunnel(tunnel, nghttp2_strerror((int)n));
+            return;
+        }
+        budget = length < budget ? budget - length : 0;
+    }
+    lh_loop_again(&tunnel->net->loop, &tunnel->socket->watch);
+}
+
+static void on_readable(lh_socket *socket) {
+    lh_tunnel *tunnel = socket->reader;
+    tunnel->depth++;
+    receive_frames(tunnel);
+    send_frames(tunnel);
+    settle(tunnel);
+}
+
+static void on_writable(lh_socket *socket) { flush(socket->writer); }
+
+static const lh_socket_events socket_events = {.on_readable = on_readable, .on_writable = on_writable};
+
+static void arm_timer(lh_tunnel *tunnel) {
+    lh_timer_start(&tunnel->net->loop.timers, &tunnel->timer, lh_loop_deadline(tunnel->options.keepalive_ns / 2));
+}
+
+static void on_timer(lh_timer *timer) {
+    lh_tunnel *tunnel = LH_CONTAINER(timer, lh_tunnel, timer);
+    const lh_ns silence = tunnel->net->loop.now - tunnel->last_received_ns;
+    if (silence >= tunnel->options.keepalive_ns) {
+        end_tunnel(tunnel, "timeout");
+    } else if (!tunnel->is_over) {
+        if (silence >= tunnel->options.keepalive_ns / 4) {
+            nghttp2_submit_ping(tunnel->session, NGHTTP2_FLAG_NONE, NULL);
+        }
+        arm_timer(tunnel);
+    }
+    flush(tunnel);
+}
+
+/* -- Telling ------------------------------------------------------------------------------------------------------- */
+
+static void tell_answer(lh_channel *channel) {
+    char text[LH_TUNNEL_REASON_MAX + 16];
+    channel->is_told = true;
+    if (channel->is_open) {
+        channel->on_answer(channel->owner, NULL);
+        return;
+    }
+    const lh_tunnel *tunnel = channel->tunnel;
+    const char *said = channel->reason[0] ? channel->reason : "refused";
+    snprintf(text, sizeof(text), "%s", channel->has_answer ? said : tunnel->is_over ? tunnel->reason : "reset");
+    channel->on_answer(channel->owner, text);
+}
+
+static void tell(lh_channel *channel) {
+    if (!channel->on_answer) {
+        lh_list_append(&channel->tunnel->offered, &channel->news_node);
+        channel->tunnel->has_offers = true;
+        return;
+    }
+    const bool is_ended = !lh_list_is_linked(&channel->node); /* then the tunnel's hold is this function's */
+    if (!channel->is_told) tell_answer(channel);
+    if (!is_ended) return;
+    channel->tunnel = NULL;
+    lh_channel_release(channel);
+}
+
+static void end_channels(lh_tunnel *tunnel) {
+    while (!lh_list_is_empty(&tunnel->channels)) {
+        end_channel(LH_CONTAINER(tunnel->channels.next, lh_channel, node), true);
+    }
+}
+
+/* The connection goes; the memory stays until its owner closes. */
+static void close_connection(lh_tunnel *tunnel) {
+    end_channels(tunnel);
+    if (!tunnel->socket) return;
+    lh_socket_close(tunnel->socket);
+    tunnel->socket = NULL;
+}
+
+static void tell_news(lh_tunnel *tunnel) {
+    for (lh_list *node; !tunnel->is_closed && (node = lh_list_take_first(&tunnel->news));) {
+        tell(LH_CONTAINER(node, lh_channel, news_node));
+    }
+    if (!tunnel->is_closed && tunnel->has_offers) {
+        tunnel->has_offers = false;
+        tunnel->options.events->on_channel(tunnel);
+    }
+    if (!tunnel->is_closed && tunnel->is_over && !tunnel->is_end_told) {
+        tunnel->is_end_told = true;
+        tunnel->options.events->on_end(tunnel, tunnel->reason);
+    }
+}
+
+/* All channels have ended: those in `news` wait for their answer. */
+static void free_tunnel(lh_tunnel *tunnel) {
+    for (lh_list *node; (node = lh_list_take_first(&tunnel->news));) tell(LH_CONTAINER(node, lh_channel, news_node));
+    nghttp2_session_del(tunnel->session);
+    lh_buffer_reset(&tunnel->out);
+    lh_free(tunnel);
+}
+
+/* The end of each call of ours: the outermost tells what there is to tell. */
+static void settle(lh_tunnel *tunnel) {
+    if (tunnel->depth == 1) {
+        if (tunnel->is_over) close_connection(tunnel);
+        tell_news(tunnel);
+    }
+    if (--tunnel->depth == 0 && tunnel->is_closed) free_tunnel(tunnel);
+}
+
+/* -- Opening and closing ------------------------------------------------------------------------------------------- */
+
+static nghttp2_session *new_session(lh_tunnel *tunnel) {
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
+    nghttp2_session *session = NULL;
+    if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0) goto done;
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    if (tunnel->options.opens_channels) {
+        nghttp2_session_client_new2(&session, callbacks, tunnel, option);
+    } else {
+        nghttp2_session_server_new2(&session, callbacks, tunnel, option);
+    }
+done:
+    nghttp2_session_callbacks_del(callbacks);
+    nghttp2_option_del(option);
+    return session;
+}
+
+static bool greet(lh_tunnel *tunnel) {
+    const lh_tunnel_options *options = &tunnel->options;
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options->window_bytes},
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options->opens_channels ? 0 : options->channels_max},
+        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0}};
+    return nghttp2_submit_settings(tunnel->session, NGHTTP2_FLAG_NONE, settings, options->opens_channels ? 3 : 2) ==
+               0 &&
+           nghttp2_session_set_local_window_size(tunnel->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) == 0;
+}
+
+lh_tunnel *lh_tunnel_open(lh_socket *take_socket, const lh_tunnel_options *options) {
+    lh_tunnel *tunnel = lh_alloc(sizeof(*tunnel));
+    tunnel->socket = take_socket;
+    tunnel->net = take_socket->net;
+    tunnel->options = *options;
+    lh_list_init(&tunnel->channels);
+    lh_list_init(&tunnel->news);
+    lh_list_init(&tunnel->offered);
+    lh_timer_init(&tunnel->timer, on_timer);
+    tunnel->session = new_session(tunnel);
+    if (!tunnel->session || !greet(tunnel) || lh_socket_expect(take_socket) < 0) {
+        lh_socket_close(take_socket);
+        free_tunnel(tunnel);
+        return NULL;
+    }
+    take_socket->events = &socket_events;
+    take_socket->reader = take_socket->writer = tunnel;
+    tunnel->last_received_ns = tunnel->net->loop.now;
+    arm_timer(tunnel);
+    /* Next turn the greeting goes out, and what has been received already is read. */
+    take_socket->is_readable = true;
+    lh_loop_again(&tunnel->net->loop, &take_socket->watch);
+    return tunnel;
+}
+
+void lh_tunnel_close(lh_tunnel *tunnel) {
+    if (!tunnel || tunnel->is_closed) return;
+    tunnel->is_closed = true;
+    end_tunnel(tunnel, "closed");
+    close_connection(tunnel);
+    if (tunnel->depth == 0) free_tunnel(tunnel);
+}
+
+void *lh_tunnel_owner(const lh_tunnel *tunnel) { return tunnel->options.owner; }
+
+bool lh_tunnel_is_over(const lh_tunnel *tunnel) { return tunnel->is_over; }
+
+size_t lh_tunnel_channel_count(const lh_tunnel *tunnel) { return tunnel->channel_count; }
+
+/* -- Opening and accepting channels -------------------------------------------------------------------------------- */
+
+#define FIELD(field_name, field_value)                                                                                 \
+    { (uint8_t *)(field_name), (uint8_t *)(field_value), strlen(field_name), strlen(field_value), NGHTTP2_NV_FLAG_NONE }
+
+void lh_tunnel_connect(lh_tunnel *tunnel, lh_socket *take_local, lh_cut *cut, lh_channel_answer_fn on_answer,
+                       void *owner) {
+    lh_channel *channel = new_channel(tunnel);
+    channel->on_answer = on_answer;
+    channel->owner = owner;
+    tunnel->depth++;
+    const nghttp2_nv fields[] = {FIELD(":method", "CONNECT"), FIELD(":authority", "reverse:0")};
+    if (!attach(channel, take_local, cut) || tunnel->is_over) {
+        end_channel(channel, true);
+    } else {
+        channel->stream = nghttp2_submit_request(tunnel->session, NULL, fields, 2, &provider, channel);
+        if (channel->stream < 0) {
+            channel->stream = 0;
+            end_channel(channel, true);
+        }
+    }
+    /* Not from in here: the next turn sends and tells. */
+    tunnel->depth--;
+    if (tunnel->socket) {
+        lh_loop_again(&tunnel->net->loop, &tunnel->socket->watch);
+    } else {
+        lh_timer_start(&tunnel->net->loop.timers, &tunnel->timer, lh_loop_deadline(0));
+    }
+}
+
+lh_channel *lh_tunnel_take(lh_tunnel *tunnel) {
+    lh_list *node = lh_list_take_first(&tunnel->offered);
+    if (!node) return NULL;
+    lh_channel *channel = LH_CONTAINER(node, lh_channel, news_node);
+    channel->holds++;
+    return channel;
+}
+
+int lh_channel_accept(lh_channel *channel, lh_socket *take_local, lh_cut *cut) {
+    static const nghttp2_nv fields[] = {{(uint8_t *)":status", (uint8_t *)"200", 7, 3, NGHTTP2_NV_FLAG_NONE}};
+    lh_tunnel *tunnel = channel->tunnel;
+    if (!tunnel || !channel->stream || tunnel->is_over) {
+        lh_socket_close(take_local);
+        return -ECONNRESET;
+    }
+    channel->is_open = true;
+    if (!attach(channel, take_local, cut) ||
+        nghttp2_submit_response(tunnel->session, channel->stream, fields, 1, &provider) != 0) {
+        reset_channel(channel, NGHTTP2_INTERNAL_ERROR);
+        return -ECONNRESET;
+    }
+    deliver_rest(channel);
+    flush(tunnel);
+    return 0;
+}
+
+/* What may stand in a quoted string of a header (RFC 8941, 3.3.3). */
+static void spell_reason(const char *reason, char details[LH_TUNNEL_REASON_MAX]) {
+    size_t length = 0;
+    for (; reason[length] && length < LH_TUNNEL_REASON_MAX - 1; length++) {
+        const char c = reason[length];
+        details[length] = c < ' ' || c > '~' || c == '"' || c == '\\' ? '?' : c;
+    }
+    details[length] = 0;
+}
+
+void lh_channel_refuse(lh_channel *channel, const char *reason) {
+    lh_tunnel *tunnel = channel->tunnel;
+    if (!tunnel || !channel->stream || channel->is_open) return;
+    char details[LH_TUNNEL_REASON_MAX], status[LH_TUNNEL_REASON_MAX + 32];
+    spell_reason(reason, details);
+    snprintf(status, sizeof(status), "lhotse; details=\"%s\"", details);
+    const nghttp2_nv fields[] = {FIELD(":status", "502"), FIELD("proxy-status", status)};
+    nghttp2_submit_response(tunnel->session, channel->stream, fields, 2, NULL);
+    flush(tunnel);
+}
