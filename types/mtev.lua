@@ -1125,6 +1125,265 @@ function mtev.log_enabled(facility) end
 ---@param on? boolean default true
 function mtev.enable_log(facility, on) end
 
+-- == HTTP: mtev.Api =====================================================================================================
+--
+-- A client for one server, on libcurl: connections are kept and shared by all Apis of the thread, HTTP/2 is used where the server offers
+-- it over TLS, gzip, deflate, br and zstd are unpacked, proxies are taken from the environment (http_proxy, https_proxy, no_proxy).
+-- Redirects are not followed unless asked for. A kept connection that turns out to be closed is replaced, and the request made again.
+--
+-- Defaults: 10 s to connect, 60 s in all (none when a function consumes or delivers a body), 30 s without a byte; 128 MiB of body.
+
+---@class mtev.Api
+mtev.Api = {}
+
+---Does not yield. Raises for bad hosts, ports and headers.
+---@param host string name or address, without scheme
+---@param port integer|string 1..65535
+---@param headers? table<string, any> sent with every request: values are strings, numbers, arrays (a line each); false leaves out a header of ours
+---@return mtev.Api
+function mtev.Api:http(host, port, headers) end
+
+---The same over TLS. The server is verified against `sslconfig.ca_chain`, or the system's store, and for its name, unless
+---`verify = false`. Does not yield.
+---@param host string
+---@param port integer|string
+---@param headers? table<string, any>
+---@param sslconfig? table as for `ssl_upgrade_socket`; `snihost`: the name to ask for and to verify instead of `host` (the header Host stays `host`); `crl` must be a file
+---@return mtev.Api
+function mtev.Api:https(host, port, headers, sslconfig) end
+
+---Makes a request. Yields.
+---
+---A table as payload is sent as JSON, with its content type. `Accept` is application/json, `User-Agent` lhotse/VERSION, unless headers
+---say otherwise. Whatever goes wrong gives a response too: its `rc()` is -1 and its `text()` says why.
+---
+---Raises for misuse; errors of the functions in `options` come through.
+---@param method string `"GET"` ..., upper case
+---@param path? string with its query; what an URL may not hold is escaped; default `/`
+---@param payload? string|table|(fun(): string?) a function is called for the body piece by piece, until it returns nil; it may yield
+---@param headers? table<string, any> they win over the Api's
+---@param options? mtev.Api.options extension
+---@return mtev.ApiResponse
+function mtev.Api:request(method, path, payload, headers, options) end
+
+---@class mtev.Api.options
+---@field timeout? number seconds for the whole request
+---@field connect_timeout? number seconds
+---@field idle_timeout? number seconds without a byte, rounded up to whole ones
+---@field limit? integer bytes of the body, unpacked; a longer one is an error
+---@field redirects? integer follow at most so many; a POST that is sent on with 301, 302 or 303 becomes a GET
+---@field consume? fun(piece: string): any gets the body piece by piece; it may yield: the server waits then. false ends the request. `text()` is empty
+---@field body_length? integer of a body that comes from a function; default unknown: it is sent in chunks
+---@field progress? fun(down: number, down_total: number, up: number, up_total: number) bytes so far and in all, 0 = unknown; it may yield
+---@field progress_interval? number seconds; default 1
+---@field decode? boolean false: the body as it came
+---@field http1? boolean never HTTP/2
+---@field proxy? string instead of the environment's; `""`: none
+
+---Yields.
+---@param path? string
+---@param payload? string|table|function
+---@param headers? table<string, any>
+---@param options? mtev.Api.options
+---@return mtev.ApiResponse
+function mtev.Api:get(path, payload, headers, options) end
+
+---Yields.
+---@param path? string
+---@param payload? string|table|function
+---@param headers? table<string, any>
+---@param options? mtev.Api.options
+---@return mtev.ApiResponse
+function mtev.Api:post(path, payload, headers, options) end
+
+---Yields.
+---@param path? string
+---@param payload? string|table|function
+---@param headers? table<string, any>
+---@param options? mtev.Api.options
+---@return mtev.ApiResponse
+function mtev.Api:put(path, payload, headers, options) end
+
+---Yields. Extension.
+---@param path? string
+---@param payload? string|table|function
+---@param headers? table<string, any>
+---@param options? mtev.Api.options
+---@return mtev.ApiResponse
+function mtev.Api:patch(path, payload, headers, options) end
+
+---Yields. Extension.
+---@param path? string
+---@param payload? string|table|function
+---@param headers? table<string, any>
+---@param options? mtev.Api.options
+---@return mtev.ApiResponse
+function mtev.Api:delete(path, payload, headers, options) end
+
+---Yields. Extension.
+---@param path? string
+---@param payload? nil
+---@param headers? table<string, any>
+---@param options? mtev.Api.options
+---@return mtev.ApiResponse
+function mtev.Api:head(path, payload, headers, options) end
+
+---What `options.timeout` is where a request does not say. Extension.
+---@param seconds? number nil: the default again
+---@return mtev.Api self
+function mtev.Api:timeout(seconds) end
+
+---What `options.limit` is where a request does not say. Extension.
+---@param bytes? integer
+---@return mtev.Api self
+function mtev.Api:limit(bytes) end
+
+---What `options.redirects` is where a request does not say. Extension.
+---@param count? integer
+---@return mtev.Api self
+function mtev.Api:redirects(count) end
+
+---@class mtev.ApiResponse
+---@field code integer as rc()
+---@field output string as text()
+---@field headers table<string, string> by name, in any case; several of one name are joined by ", "; trailers are among them
+---@field url string what was asked for
+mtev.ApiResponse = {}
+
+---@return integer rc the status; -1: there is no (whole) answer
+function mtev.ApiResponse:rc() end
+
+---@return string text the body; with rc -1 why there is none
+function mtev.ApiResponse:text() end
+
+---Raises `URL: HTTP 404: BODY`, or `URL: REASON`, unless the status is 200 to 299.
+---@return mtev.ApiResponse self
+function mtev.ApiResponse:check() end
+
+---The body as JSON; raises when it is none.
+---@return any value nil for an empty body
+function mtev.ApiResponse:json() end
+
+---The body as XML; raises when it is none.
+---@return mtev.xmldoc? doc nil for an empty body
+function mtev.ApiResponse:xml() end
+
+-- == HTTP: require "mtev.HttpClient" =====================================================================================
+
+---@class mtev.HttpClient
+---HTTP/1.x on one connection, by hand, as libmtev's class of that name. One request at a time; the connection stays open for the next
+---one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is closed.
+---@field code? integer the status
+---@field protocol? string `"1.1"`
+---@field headers? table<string, string> by lower-case name, without cookies
+---@field cookies? string[] the values of Set-Cookie
+---@field raw_bytes integer of the body, as it came
+---@field content_bytes integer of the body, unpacked
+local HttpClient = {}
+
+---@param hooks? {connected?: fun(), headers?: fun(headers: table<string, string>, cookies: string[]), consume?: fun(piece: string)} consume gets the body piece by piece; they may yield
+---@param sslconfig? table as for `ssl_upgrade_socket`
+---@return mtev.HttpClient
+function HttpClient:new(hooks, sslconfig) end
+
+---Closes what was open and connects. Yields.
+---@param target string address, host name, unix path or `"reverse:NAME"`
+---@param port? integer|string
+---@param ssl? boolean
+---@param ssl_host? string the name to ask for and to verify; default `target` if that is a name
+---@param layer? string
+---@return integer rv 0; or -1
+---@return string? err
+function HttpClient:connect(target, port, ssl, ssl_host, layer) end
+
+---Sends a request. Content-Length is added, and Host and User-Agent if they are missing. Yields. Raises for names and values that cannot
+---be sent.
+---@param method string
+---@param uri string
+---@param headers? table<string, any>
+---@param payload? string
+---@param version? string default `"1.1"`
+---@return boolean? ok
+---@return string? err `not connected`, or the socket's
+function HttpClient:do_request(method, uri, headers, payload, version) end
+
+---Receives the answer. Yields.
+---
+---Difference: failures are returned.
+---@param limit? integer bytes of the body, unpacked: at more it ends with `nil, "limit"`, the hook having got so many
+---@return boolean? ok
+---@return string? err `timeout`, `limit`, `not connected`, or what is wrong with the answer
+function HttpClient:get_response(limit) end
+
+---How long the header may take, and each further piece; default 10.
+---@param seconds? number
+function HttpClient:set_timeout(seconds) end
+
+---How long connecting may take, and the TLS handshake; default 10.
+---@param seconds? number
+function HttpClient:set_connect_timeout(seconds) end
+
+---May be called again.
+function HttpClient:close() end
+
+---@return mtev.eventer.ssl_ctx? ctx nil without TLS; also after a handshake that failed
+function HttpClient:ssl_ctx() end
+
+---The value of the header Authorization that answers a Digest challenge (RFC 7616: MD5, SHA-256 and their -sess forms, qop auth or none).
+---@param method string
+---@param uri string
+---@param user string
+---@param password string
+---@param challenge string the header WWW-Authenticate, with or without the word Digest
+---@return string? authorization
+---@return string? err
+function HttpClient:auth_digest(method, uri, user, password, challenge) end
+
+-- == WebSocket ===========================================================================================================
+
+---Connects to a WebSocket server (RFC 6455), in a coroutine of its own, which then runs the callbacks one after the other; they may
+---yield, and messages wait meanwhile. Pings are answered, fragments put together. A message may have 64 MiB. An open client keeps the
+---program alive. Does not yield.
+---
+---Difference: a callback that returns nothing leaves the connection open; libmtev closes it.
+---@param host string
+---@param port integer|string
+---@param uri? string default `/`
+---@param service? string subprotocols to offer, `"a, b"`; nil or empty: none
+---@param callbacks mtev.websocket_callbacks
+---@param sslconfig? table as for `ssl_upgrade_socket`; nil or empty: no TLS
+---@return boolean is_started false when it cannot be tried: a bad host, port, uri or service. What fails later is told by `cleanup`
+function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslconfig) end
+
+---@class mtev.websocket_callbacks
+---@field ready? fun(ws: mtev.websocket_client): boolean? it is open; false closes it
+---@field message? fun(ws: mtev.websocket_client, opcode: integer, payload: string): boolean? TEXT or BINARY; false closes
+---@field cleanup? fun(ws: mtev.websocket_client) once, at the end, also when it was never open
+
+---@class mtev.websocket_client
+---@field CONTINUATION integer 0
+---@field TEXT integer 1
+---@field BINARY integer 2
+---@field CONNECTION_CLOSE integer 8
+---@field PING integer 9
+---@field PONG integer 10
+---@field protocol? string the subprotocol agreed on
+---@field error? string in cleanup: why it ended; nil by an orderly close
+---@field close_code? integer in cleanup: the server's; 1005 it gave none, 1006 it sent no close frame
+local websocket_client = {}
+
+---Sends a message, from any coroutine. Yields while more than 1 MiB waits to be sent. Raises for other opcodes, text that is not UTF-8,
+---and pings and pongs of more than 125 bytes.
+---@param opcode integer TEXT, BINARY, PING, PONG; CONNECTION_CLOSE closes
+---@param payload? string
+---@return boolean ok false: it is closed, or closing
+function websocket_client:send(opcode, payload) end
+
+---Sends a close frame. No message comes any more; `cleanup` is called when the server has answered, or after 5 s. Does not yield.
+---@param code? integer 1000 (default) to 4999
+---@param reason? string UTF-8
+function websocket_client:close(code, reason) end
+
 -- == Names and addresses =================================================================================================
 
 ---@class mtev.dns

@@ -8,6 +8,7 @@ local C, tonumber, type, floor = ffi.C, tonumber, type, math.floor
 ffi.cdef [[
 double lh_ffi_time(void);
 int64_t lh_ffi_time_us(void);
+double lh_ffi_monotonic(void);
 typedef struct { const double sec; const int32_t usec; } lh_timeval;
 ]]
 
@@ -19,6 +20,11 @@ function mtev.gettimeofday()
   local us = tonumber(C.lh_ffi_time_us())
   local sec = floor(us / 1000000)
   return sec, us - sec * 1000000
+end
+
+-- For deadlines in the built-in library.
+function core.monotonic()
+  return C.lh_ffi_monotonic()
 end
 
 -- -- timeval ----------------------------------------------------------------------------------------------------------

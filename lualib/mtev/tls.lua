@@ -139,6 +139,8 @@ local function settings_of(config, layer)
   }
 end
 
+core.tls_settings = settings_of
+
 -- -- Contexts ---------------------------------------------------------------------------------------------------------
 
 -- What settings are made of. A script that hands in the same table again, unchanged, gets the same context at once.

@@ -31,6 +31,21 @@ int lh_poll_add(lh_poll *poll, lh_watch *watch) {
     return 0;
 }
 
+int lh_poll_want(lh_poll *poll, lh_watch *watch, unsigned wants) {
+    if (wants == 0) {
+        lh_poll_remove(poll, watch);
+        return 0;
+    }
+    struct epoll_event event = {.data.ptr = watch};
+    if (wants & LH_POLL_IN) event.events |= EPOLLIN | EPOLLRDHUP;
+    if (wants & LH_POLL_OUT) event.events |= EPOLLOUT;
+    const int operation = watch->is_registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (epoll_ctl(poll->epoll_fd, operation, watch->fd, &event) < 0) return -errno;
+    if (!watch->is_registered) poll->watch_count++;
+    watch->is_registered = true;
+    return 0;
+}
+
 static void drop_events(const lh_poll *poll, const lh_watch *watch) {
     for (int i = 0; i < poll->batch_count; i++) {
         if (poll->batch[i].data.ptr == watch) poll->batch[i].data.ptr = NULL;

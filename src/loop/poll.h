@@ -31,8 +31,8 @@ struct lh_watch {
 
 typedef struct lh_poll {
     int epoll_fd;
-    size_t watch_count; /* registered watches */
-    bool has_no_pwait2; /* an old kernel: timeouts are rounded up to milliseconds */
+    size_t watch_count;        /* registered watches */
+    bool has_no_pwait2;        /* an old kernel: timeouts are rounded up to milliseconds */
     struct epoll_event *batch; /* what lh_poll_wait has still to serve */
     int batch_count;
 } lh_poll;
@@ -44,6 +44,10 @@ void lh_watch_init(lh_watch *watch, int fd, lh_watch_fn on_ready);
 
 /* Registers; does nothing when registered already. 0 or a negative errno (ENOMEM, ENOSPC; EPERM for plain files). */
 int lh_poll_add(lh_poll *poll, lh_watch *watch) __attribute__((warn_unused_result));
+
+/* For a descriptor of a library that wants to be called as long as it is ready (level-triggered), and says what for:
+ * registers, changes or, with 0, forgets it. `wants`: LH_POLL_IN, LH_POLL_OUT. 0 or a negative errno. */
+int lh_poll_want(lh_poll *poll, lh_watch *watch, unsigned wants) __attribute__((warn_unused_result));
 
 /* Forgets the descriptor; to be called before it is closed (a child between vfork and exec may hold a copy, which would
  * keep reporting). */

@@ -20,6 +20,7 @@ void lh_open_eventer(lua_State *L);
 void lh_open_exec(lua_State *L);
 void lh_open_files(lua_State *L);
 void lh_open_gzip(lua_State *L);
+void lh_open_http(lua_State *L);
 void lh_open_json(lua_State *L);
 void lh_open_log(lua_State *L);
 void lh_open_message(lua_State *L);
@@ -33,6 +34,7 @@ void lh_open_sockopt(lua_State *L);
 void lh_open_ssl_ctx(lua_State *L);
 void lh_open_thread(lua_State *L);
 void lh_open_tls(lua_State *L);
+void lh_open_websocket(lua_State *L);
 void lh_open_xml(lua_State *L);
 
 enum { LH_MTEV = 1, LH_CORE = 2 }; /* stack indexes while opening */

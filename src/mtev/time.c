@@ -1,8 +1,9 @@
-/* What lualib/mtev/time.lua calls through FFI: the wall clock. */
+/* What lualib/mtev/time.lua calls through FFI: the clocks. */
 #include "base/clock.h"
 
 double lh_ffi_time(void);
 int64_t lh_ffi_time_us(void);
+double lh_ffi_monotonic(void);
 
 /* Seconds since 1970 UTC, to the microsecond. */
 double lh_ffi_time(void) {
@@ -15,3 +16,6 @@ int64_t lh_ffi_time_us(void) {
     const lh_wall_time now = lh_clock_wall();
     return now.sec * 1000000 + now.usec;
 }
+
+/* Seconds of the clock that deadlines go by. */
+double lh_ffi_monotonic(void) { return (double)lh_clock_now() * 1e-9; }

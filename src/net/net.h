@@ -18,6 +18,7 @@ typedef struct lh_net {
     struct lh_socket *borrower; /* the socket whose unread bytes still lie in `scratch`, or NULL */
     char *tls_batch;            /* encrypted bytes on their way to the kernel, within one call; NULL = no TLS yet */
     struct lh_tls_contexts *tls_contexts; /* NULL = none yet */
+    struct lh_http *http;                 /* NULL = no request yet */
     lh_list resolvers;                    /* of names, by server */
     lh_list held;                         /* listeners that ran out of descriptors, waiting for one to close */
     size_t open_count;                    /* open sockets, for whoever counts leaks */

@@ -287,7 +287,7 @@ static bool use_protocols(maker *m) {
 
 /* -- Verifying ----------------------------------------------------------------------------------------------------- */
 
-static bool is_unknown_issuer(int reason) {
+bool lh_tls_is_unknown_issuer(int reason) {
     switch (reason) {
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
@@ -319,7 +319,8 @@ static int on_verified(int is_good, X509_STORE_CTX *store) {
     const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     const lh_tls_context *context = context_of(ssl);
     const int reason = X509_STORE_CTX_get_error(store);
-    const bool is_accepted = !context->is_verifying || (context->accepts_unknown_issuer && is_unknown_issuer(reason)) ||
+    const bool is_accepted = !context->is_verifying ||
+                             (context->accepts_unknown_issuer && lh_tls_is_unknown_issuer(reason)) ||
                              (context->ignores_dates && is_date(reason));
     note(SSL_get_ex_data(ssl, link_index), reason, !is_accepted, X509_STORE_CTX_get0_cert(store));
     return is_accepted;

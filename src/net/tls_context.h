@@ -58,6 +58,9 @@ void lh_tls_context_release(lh_tls_context *context);
 /* Closes the net's cache. */
 void lh_tls_contexts_close(lh_net *net);
 
+/* X509_V_ERR_*: the certificate's issuer is not among the trusted ones. */
+bool lh_tls_is_unknown_issuer(int reason);
+
 /* -- For tls.c -- */
 
 /* What a context has to know of a connection of its own, and tells. */

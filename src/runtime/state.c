@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "net/http.h"
 #include "net/resolver.h"
 #include "net/tls_context.h"
 #include "runtime/errors.h"
@@ -141,6 +142,7 @@ void lh_state_close(lh_state *state) {
     lua_close(state->L);
     lh_tls_contexts_close(&state->net);
     lh_resolvers_close(&state->net);
+    lh_http_close(&state->net);
     lh_net_close(&state->net);
     lh_slab_fini(&state->tasks);
     lh_ptrmap_fini(&state->task_of);

@@ -63,6 +63,12 @@ function server.dnsmasq(port, options)
   }
 end
 
+-- One of the Node programs in test/support, which ends with the test that started it.
+function server.node(program, port, ...)
+  local command = { "NODE_PATH=/usr/share/nodejs exec node test/support/" .. program, port, ... }
+  return mtev.Proc:new { path = "/bin/sh", argv = { "sh", "-c", table.concat(command, " ") }, boot_match = "ready", boot_timeout = 60 }
+end
+
 -- One request on a new connection; the first `pattern` in what comes back.
 function server.ask(port, request, pattern)
   local e = assert(mtev.socket("inet"))

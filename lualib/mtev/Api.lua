@@ -1,0 +1,394 @@
+-- mtev.Api: an HTTP client for one server, on libcurl (src/net/http.c).
+
+local mtev, core = ...
+local http_settings, http_lines, http_start, http_wait = core.http_settings, core.http_lines, core.http_start, core.http_wait
+local http_feed, http_free, http_progress = core.http_feed, core.http_free, core.http_progress
+local INTERRUPTED, tls_settings = core.INTERRUPTED, core.tls_settings
+local type, pairs, tostring, error, setmetatable = type, pairs, tostring, error, setmetatable
+local check = core.check
+
+-- -- Responses --------------------------------------------------------------------------------------------------------
+
+local Response = {}
+mtev.ApiResponse = Response
+
+-- Header fields by their names in any case.
+local headers_meta = { __index = function(headers, name) return type(name) == "string" and rawget(headers, name:lower()) or nil end }
+
+-- The fields of a head, by lower-case names; several of one name are joined with ", " (RFC 9110, 5.3).
+local function parse_head(head)
+  local headers = setmetatable({}, headers_meta)
+  for name, value in head:gmatch("([^:\r\n]+):[ \t]*([^\r\n]*)") do
+    name = name:lower()
+    local before = rawget(headers, name)
+    headers[name] = before and before .. ", " .. value or value
+  end
+  return headers
+end
+
+-- The header is read when somebody asks for it.
+function Response:__index(key)
+  if key ~= "headers" then return Response[key] end
+  local headers = parse_head(rawget(self, "head") or "")
+  self.headers = headers
+  return headers
+end
+
+local function check_response(self, name)
+  if getmetatable(self) ~= Response then
+    error(("calling '%s' on bad self (mtev.ApiResponse expected, got %s)"):format(name, type(self)), 3)
+  end
+end
+
+function Response:rc()
+  check_response(self, "rc")
+  return self.code
+end
+
+function Response:text()
+  check_response(self, "text")
+  return self.output
+end
+
+function Response:check()
+  check_response(self, "check")
+  local code = self.code
+  if code >= 200 and code <= 299 then return self end
+  if code == -1 then error(("%s: %s"):format(self.url, self.output), 2) end
+  local output = self.output or ""
+  error(("%s: HTTP %d%s"):format(self.url, code, output ~= "" and ": " .. output:sub(1, 1000) or ""), 2)
+end
+
+function Response:json()
+  check_response(self, "json")
+  if self.output == nil or self.output == "" then return nil end
+  local json, message, offset = mtev.parsejson(self.output)
+  if not json then error(("%s: not JSON: %s at byte %d"):format(self.url, message, offset), 2) end
+  return json:document()
+end
+
+function Response:xml()
+  check_response(self, "xml")
+  if self.output == nil or self.output == "" then return nil end
+  local doc, message = mtev.parsexml(self.output)
+  if not doc then error(("%s: not XML: %s"):format(self.url, message), 2) end
+  return doc
+end
+
+function Response:__tostring()
+  return ("mtev.ApiResponse: %d"):format(self.code)
+end
+
+-- -- Requests: headers ------------------------------------------------------------------------------------------------
+
+local USER_AGENT = "lhotse/" .. core.version
+
+local function bad_header(name, level)
+  error(("bad header '%s': a name has letters, digits and !#$%%&'*+-.^_`|~, a value no line break and no NUL"):format(tostring(name)), level + 1)
+end
+
+-- As curl takes it.
+local function header_line(name, value, level)
+  if type(value) ~= "string" then value = tostring(value) end
+  if value:find("[\r\n%z]") then bad_header(name, level + 1) end
+  if value == "" then return name .. ";" end
+  return name .. ": " .. value
+end
+
+-- Fields of a later table replace those of an earlier one, in whatever case they are written. `all`: lower-case name -> {name, value}
+local function merge(all, headers, level)
+  if not headers then return end
+  for name, value in pairs(headers) do
+    if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then bad_header(name, level + 1) end
+    all[name:lower()] = { name, value }
+  end
+end
+
+local function header_lines(all, level)
+  local lines = {}
+  for _, field in pairs(all) do
+    local name, value = field[1], field[2]
+    if type(value) == "table" then
+      for _, one in ipairs(value) do lines[#lines + 1] = header_line(name, one, level + 1) end
+    elseif value ~= false then
+      lines[#lines + 1] = header_line(name, value, level + 1)
+    else
+      lines[#lines + 1] = name .. ":" -- curl leaves it out
+    end
+  end
+  return lines
+end
+
+-- The lines of what most requests are: no headers but the Api's.
+local function default_lines(api, kind, level)
+  local known = api.lines[kind]
+  if known then return known end
+  local all = { accept = { "Accept", "application/json" }, ["user-agent"] = { "User-Agent", USER_AGENT } }
+  all["content-type"] = kind == "json" and { "Content-Type", "application/json" } or kind == "plain" and { "Content-Type", false } or nil
+  merge(all, api.headers, level + 1)
+  if api.host_header then merge(all, api.host_header, level + 1) end
+  local lines = http_lines(header_lines(all, level + 1))
+  api.lines[kind] = lines
+  return lines
+end
+
+local function all_lines(api, kind, headers, level)
+  if headers == nil or next(headers) == nil then return default_lines(api, kind, level + 1) end
+  local all = { accept = { "Accept", "application/json" }, ["user-agent"] = { "User-Agent", USER_AGENT } }
+  all["content-type"] = kind == "json" and { "Content-Type", "application/json" } or kind == "plain" and { "Content-Type", false } or nil
+  merge(all, api.host_header, level + 1)
+  merge(all, api.headers, level + 1)
+  merge(all, headers, level + 1)
+  return http_lines(header_lines(all, level + 1))
+end
+
+-- -- Requests: options ------------------------------------------------------------------------------------------------
+
+local OPTIONS = {
+  timeout = "number", connect_timeout = "number", idle_timeout = "number", limit = "number", redirects = "number",
+  consume = "function", body_length = "number", progress = "function", progress_interval = "number", decode = "boolean",
+  http1 = "boolean", proxy = "string",
+}
+
+local CONNECT_TIMEOUT, TOTAL_TIMEOUT, IDLE_TIMEOUT = 10, 60, 30 -- seconds
+local LIMIT = 128 * 1024 * 1024                                 -- bytes
+local PROGRESS_INTERVAL = 1                                     -- seconds
+
+local function check_options(options, level)
+  for key, value in pairs(options) do
+    local expected = OPTIONS[key]
+    if not expected then error(("unknown option '%s' to 'request'"):format(tostring(key)), level + 1) end
+    if type(value) ~= expected or value ~= value or (expected == "number" and value < 0) then
+      error(("bad option '%s' to 'request' (%s expected, got %s)"):format(key, expected, type(value)), level + 1)
+    end
+  end
+end
+
+-- A target may hold what an URL may not; what is escaped already stays.
+local function escape(path)
+  return (path:gsub("[%z\1-\32\127-\255\"<>\\^`{|}#]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+local URLS_MAX = 256 -- kept by an Api
+
+local function url_of(api, path)
+  local url = api.urls[path]
+  if url then return url end
+  local target = (path == nil or path == "") and "/" or check.string(path, 2, "request")
+  if target:byte() ~= 47 then target = "/" .. target end
+  url = api.base .. escape(target)
+  if path == nil then return url end
+  if api.url_count >= URLS_MAX then api.urls, api.url_count = {}, 0 end
+  api.urls[path], api.url_count = url, api.url_count + 1
+  return url
+end
+
+-- What does not depend on the single request; the same for all without options of their own.
+local function make_settings(api, options, is_streaming)
+  local total = options.timeout or api.total_timeout
+  if not total and not is_streaming then total = TOTAL_TIMEOUT end
+  return http_settings {
+    connect_to = api.connect_to,
+    streams_down = options.consume ~= nil,
+    keeps_encoding = options.decode == false,
+    is_http1 = options.http1,
+    limit = options.limit or api.body_limit or LIMIT,
+    redirects = options.redirects or api.redirect_count,
+    connect_timeout = options.connect_timeout or CONNECT_TIMEOUT,
+    timeout = total,
+    idle_timeout = options.idle_timeout or IDLE_TIMEOUT,
+    tls = api.tls,
+    proxy = options.proxy,
+  }
+end
+
+-- -- Requests: the work -----------------------------------------------------------------------------------------------
+
+local function respond(url, err, status, head, body)
+  if err then
+    return setmetatable({ code = -1, output = err, url = url }, Response)
+  end
+  return setmetatable({ code = status, output = body or "", head = head, url = url }, Response)
+end
+
+local function report(progress, request, options)
+  local down, down_total, up, up_total = http_progress(request)
+  progress(down, down_total, up, up_total)
+  return core.monotonic() + (options.progress_interval or PROGRESS_INTERVAL)
+end
+
+-- A request that calls the script's functions while it runs.
+local function drive(request, url, body, options)
+  local consume, progress = options.consume, options.progress
+  local interval = progress and (options.progress_interval or PROGRESS_INTERVAL)
+  local next_report = progress and core.monotonic() + interval
+  while true do
+    local what, a, b, c, d = http_wait(request, interval)
+    if what == "done" then return respond(url, a, b, c, d) end
+    if what == nil then error(b, 0) end
+    if what == "data" then
+      if consume(a) == false then return respond(url, "consume has stopped it") end
+    elseif what == "more" then
+      local piece = body()
+      if piece ~= nil and type(piece) ~= "string" then
+        error(("the body function returned a %s (string or nil expected)"):format(type(piece)), 0)
+      end
+      http_feed(request, piece)
+    end
+    if progress and core.monotonic() >= next_report then next_report = report(progress, request, options) end
+  end
+end
+
+local function drive_safely(request, ...)
+  local ok, response = pcall(drive, request, ...)
+  http_free(request)
+  if not ok then error(response, 0) end
+  return response
+end
+
+local NO_OPTIONS = {}
+
+local function bad_argument(index, expected, value, level)
+  error(("bad argument #%d to 'request' (%s expected, got %s)"):format(index, expected, type(value)), level + 1)
+end
+
+local function perform(api, method, path, payload, headers, options, level)
+  local url = url_of(api, path)
+  local body, kind = payload, "plain"
+  local payload_type = type(payload)
+  if payload_type == "table" then
+    body, kind = mtev.tojson(payload):tostring(), "json"
+  elseif payload_type == "number" then
+    body = tostring(payload)
+  elseif payload_type == "function" then
+    body = true
+  elseif payload ~= nil and payload_type ~= "string" then
+    bad_argument(3, "string, table or function", payload, level + 1)
+  end
+  if headers ~= nil and type(headers) ~= "table" then bad_argument(4, "table", headers, level + 1) end
+  local settings = api.settings
+  if options then
+    check_options(options, level + 1)
+    settings = make_settings(api, options, body == true or options.consume ~= nil)
+  elseif body == true then
+    options = NO_OPTIONS
+    settings = make_settings(api, options, true)
+  elseif not settings then
+    settings = make_settings(api, NO_OPTIONS, false)
+    api.settings = settings
+  end
+  local request, err = http_start(settings, method, url, all_lines(api, kind, headers, level + 1), body, options and options.body_length)
+  if not request then return respond(url, err) end
+  if options and (body == true or options.consume or options.progress) then
+    return drive_safely(request, url, payload, options)
+  end
+  local what, a, b, c, d = http_wait(request)
+  if what == nil then error(b, 0) end
+  http_free(request)
+  return respond(url, a, b, c, d)
+end
+
+-- -- Api --------------------------------------------------------------------------------------------------------------
+
+local Api = {}
+Api.__index = Api
+mtev.Api = Api
+
+local function check_api(self, name)
+  if getmetatable(self) ~= Api then
+    error(("calling '%s' on bad self (mtev.Api expected, got %s)"):format(name, type(self)), 3)
+  end
+end
+
+local function split_ciphers(list)
+  local old, new = {}, {}
+  for word in (list or ""):gmatch("[^:, ]+") do
+    local to = word:find("^TLS_") and new or old
+    to[#to + 1] = word
+  end
+  return old[1] and table.concat(old, ":"), new[1] and table.concat(new, ":")
+end
+
+-- sslconfig as for e:ssl_upgrade_socket.
+local function tls_of(sslconfig, level)
+  local settings, message = tls_settings(sslconfig or {})
+  if not settings then error("bad sslconfig: " .. message, level + 1) end
+  settings.ciphers, settings.ciphers_13 = split_ciphers(settings.ciphers)
+  if settings.crl and settings.crl:find("\n", 1, true) then error("bad sslconfig: crl must be a file here", level + 1) end
+  return settings
+end
+
+local function new(scheme, name, host, port, headers, sslconfig)
+  if type(host) ~= "string" or host == "" or host:find("[%c%s/@?#\\%[%]]") then
+    error(("bad argument #1 to '%s' (host name expected)"):format(name), 3)
+  end
+  local number = tonumber(port)
+  if not number or number < 1 or number > 65535 or number % 1 ~= 0 then
+    error(("bad argument #2 to '%s' (port must be an integer from 1 to 65535)"):format(name), 3)
+  end
+  if headers ~= nil and type(headers) ~= "table" then
+    error(("bad argument #3 to '%s' (table expected, got %s)"):format(name, type(headers)), 3)
+  end
+  if sslconfig ~= nil and type(sslconfig) ~= "table" then
+    error(("bad argument #4 to '%s' (table expected, got %s)"):format(name, type(sslconfig)), 3)
+  end
+  local copy = {}
+  for key, value in pairs(headers or {}) do copy[key] = value end
+  local bracketed = host:find(":", 1, true) and "[" .. host .. "]" or host
+  local self = { host = host, port = number, headers = copy, lines = {}, urls = {}, url_count = 0 }
+  self.base = ("%s://%s:%d"):format(scheme, bracketed, number)
+  if scheme == "https" then
+    self.tls = tls_of(sslconfig, 3)
+    local sni = sslconfig and sslconfig.snihost
+    if sni and sni ~= host then
+      self.base = ("https://%s:%d"):format(sni, number)
+      self.connect_to = ("%s:%d:%s:%d"):format(sni, number, bracketed, number)
+      self.host_header = { Host = number == 443 and bracketed or ("%s:%d"):format(bracketed, number) }
+    end
+  end
+  merge({}, copy, 3)
+  return setmetatable(self, Api)
+end
+
+function Api:http(host, port, headers)
+  return new("http", "http", host, port, headers)
+end
+
+function Api:https(host, port, headers, sslconfig)
+  return new("https", "https", host, port, headers, sslconfig)
+end
+
+function Api:request(method, path, payload, headers, options)
+  check_api(self, "request")
+  method = check.string(method, 1, "request")
+  if not method:find("^%u[%u_-]*$") then error(("bad argument #1 to 'request' (method expected, got '%s')"):format(method:sub(1, 100)), 2) end
+  if options ~= nil then check.type(options, "table", 5, "request") end
+  return perform(self, method, path, payload, headers, options, 2)
+end
+
+for name, method in pairs { get = "GET", post = "POST", put = "PUT", delete = "DELETE", patch = "PATCH", head = "HEAD" } do
+  Api[name] = function(self, path, payload, headers, options)
+    check_api(self, name)
+    if options ~= nil then check.type(options, "table", 4, name) end
+    return perform(self, method, path, payload, headers, options, 2)
+  end
+end
+
+local function setter(name, field)
+  Api[name] = function(self, value)
+    check_api(self, name)
+    value = check.opt_number(value, 1, name)
+    if value and value < 0 then error(("bad argument #1 to '%s' (not negative)"):format(name), 2) end
+    self[field] = value
+    self.settings = nil
+    return self
+  end
+end
+
+setter("timeout", "total_timeout")
+setter("limit", "body_limit")
+setter("redirects", "redirect_count")
+
+function Api:__tostring()
+  return "mtev.Api: " .. self.base
+end

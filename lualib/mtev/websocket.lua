@@ -1,0 +1,233 @@
+-- mtev.websocket_client_connect: the opening handshake of RFC 6455 and the callbacks; frames are src/net/websocket.c.
+
+local mtev, core = ...
+local ws_open, ws_next, ws_send, ws_wait_for_room = core.ws_open, core.ws_next, core.ws_send, core.ws_wait_for_room
+local ws_shutdown, ws_close, is_utf8 = core.ws_shutdown, core.ws_close, core.ws_is_utf8
+local check, INTERRUPTED, spawn = core.check, core.INTERRUPTED, mtev.coroutine_spawn
+
+local GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" -- RFC 6455, 1.3
+local HEAD_MAX = 64 * 1024                          -- bytes of the server's answer
+local TIMEOUT = 10                                  -- seconds for each step of connecting
+local CLOSE_TIMEOUT = 5                             -- seconds for the server to answer our close frame
+local MESSAGE_MAX = 64 * 1024 * 1024                -- bytes of a received message
+local CONTROL_MAX = 125
+
+local Client = { CONTINUATION = 0, TEXT = 1, BINARY = 2, CONNECTION_CLOSE = 8, PING = 9, PONG = 10 }
+Client.__index = Client
+Client.__name = "mtev.websocket_client"
+
+local function check_self(self, name)
+  if getmetatable(self) ~= Client then
+    error(("calling '%s' on bad self (mtev.websocket_client expected, got %s)"):format(name, type(self)), 3)
+  end
+end
+
+-- -- Using it ---------------------------------------------------------------------------------------------------------
+
+local SENDABLE = { [1] = true, [2] = true, [9] = true, [10] = true }
+
+function Client:send(opcode, payload)
+  check_self(self, "send")
+  if type(opcode) ~= "number" then check.type(opcode, "number", 1, "send") end
+  if type(payload) ~= "string" then payload = payload == nil and "" or check.string(payload, 2, "send") end
+  if opcode == 8 then
+    self:close()
+    return true
+  end
+  if not SENDABLE[opcode] then error("bad argument #1 to 'send' (TEXT, BINARY, PING, PONG or CONNECTION_CLOSE expected)", 2) end
+  if opcode == 1 and not is_utf8(payload) then error("bad argument #2 to 'send' (text must be UTF-8)", 2) end
+  if opcode >= 8 and #payload > CONTROL_MAX then error("bad argument #2 to 'send' (at most 125 bytes in a ping or pong)", 2) end
+  local ws = self.ws
+  if not ws then return false end
+  while true do
+    local ok = ws_send(ws, opcode, payload)
+    if ok ~= nil then return ok end
+    local _, err, message = ws_wait_for_room(ws)
+    if err == INTERRUPTED then error(message, 0) end
+  end
+end
+
+function Client:close(code, reason)
+  check_self(self, "close")
+  code = check.opt_number(code, 1, "close") or 1000
+  if code < 1000 or code > 4999 then error("bad argument #1 to 'close' (a code from 1000 to 4999 expected)", 2) end
+  reason = check.opt_string(reason, 2, "close") or ""
+  if reason:find("%z") or not is_utf8(reason) then error("bad argument #2 to 'close' (text must be UTF-8)", 2) end
+  self.is_closed = true
+  if self.ws then
+    ws_shutdown(self.ws, code, reason)
+  elseif self.e then
+    self.e:close() -- the handshake ends with "closed"
+  end
+end
+
+function Client:__tostring()
+  return ("%s: %s, %s"):format(Client.__name, self.url, self.ws and not self.is_closed and "open" or self.is_over and "closed" or "on its way")
+end
+
+-- -- The handshake ----------------------------------------------------------------------------------------------------
+
+local function bracketed(host)
+  return host:find(":", 1, true) and "[" .. host .. "]" or host
+end
+
+local function spell_request(self, key)
+  local options, port = self.options, self.options.port
+  local default = options.sslconfig and 443 or 80
+  local lines = {
+    "GET " .. options.uri .. " HTTP/1.1",
+    "Host: " .. bracketed(options.host) .. (port ~= default and ":" .. port or ""),
+    "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " .. key,
+  }
+  if options.service then lines[#lines + 1] = "Sec-WebSocket-Protocol: " .. options.service end
+  return table.concat(lines, "\r\n") .. "\r\n\r\n"
+end
+
+local function field_of(head, name)
+  local value
+  for line in head:gmatch("\r\n([^\r\n]+)") do
+    local key, text = line:match("^([^%s:]+)[ \t]*:[ \t]*(.-)[ \t]*$")
+    if key and key:lower() == name then value = value and value .. ", " .. text or text end
+  end
+  return value
+end
+
+local function has_token(list, token)
+  for word in (list or ""):gmatch("[^,%s]+") do
+    if word:lower() == token then return true end
+  end
+  return false
+end
+
+local function is_offered(service, chosen)
+  for word in (service or ""):gmatch("[^,%s]+") do
+    if word == chosen then return true end
+  end
+  return false
+end
+
+-- What is wrong with the server's answer (RFC 6455, 4.1); nil: nothing.
+local function examine(head, key, service)
+  local status = head:match("^HTTP/1%.1 (%d%d%d)")
+  if not status then return "this is not HTTP/1.1" end
+  if status ~= "101" then return ("the server answered %s"):format(head:match("^HTTP/1%.1 ([^\r\n]*)")) end
+  if not has_token(field_of(head, "upgrade"), "websocket") then return "the server did not upgrade to websocket" end
+  if not has_token(field_of(head, "connection"), "upgrade") then return "the server's Connection is not Upgrade" end
+  if field_of(head, "sec-websocket-accept") ~= mtev.base64_encode(mtev.sha1(key .. GUID)) then
+    return "the server's Sec-WebSocket-Accept is wrong"
+  end
+  if field_of(head, "sec-websocket-extensions") then return "the server uses an extension that was not offered" end
+  local chosen = field_of(head, "sec-websocket-protocol")
+  if chosen and not is_offered(service, chosen) then return ("the server chose the protocol '%s', which was not offered"):format(chosen) end
+end
+
+-- A connection that speaks WebSocket, or nil and why not.
+local function shake_hands(self)
+  local options, e = self.options, self.e
+  local rv, err = e:connect(options.host, options.port, TIMEOUT)
+  if rv == 0 and options.sslconfig then rv, err = e:ssl_upgrade_socket(options.sslconfig, options.sslconfig.snihost or options.host) end
+  if rv ~= 0 then return nil, err end
+  local key = mtev.base64_encode(mtev.md5(mtev.uuid()))
+  local written
+  written, err = e:write(spell_request(self, key), { timeout = TIMEOUT })
+  if written < 0 then return nil, err end
+  local head
+  head, err = e:read("\r\n\r\n", { timeout = TIMEOUT, limit = HEAD_MAX })
+  if not head then return nil, err == "limit" and "the server's answer is too long" or err or "the server closed the connection" end
+  err = examine(head, key, options.service)
+  if err then return nil, err end
+  self.protocol = field_of(head, "sec-websocket-protocol")
+  return ws_open(e, MESSAGE_MAX, CLOSE_TIMEOUT)
+end
+
+-- -- Running ----------------------------------------------------------------------------------------------------------
+
+-- Calls a callback; false closes.
+local function call(self, name, ...)
+  local callback = self.callbacks[name]
+  if callback and callback(self, ...) == false then self:close() end
+end
+
+local function serve(self)
+  call(self, "ready")
+  while true do
+    local opcode, payload, code = ws_next(self.ws)
+    if not opcode then
+      if payload == INTERRUPTED then error(code, 0) end
+      self.error, self.close_code = payload, code
+      return
+    end
+    if not self.is_closed then call(self, "message", opcode, payload) end
+  end
+end
+
+local function attempt(self)
+  local _, err
+  self.e, _, err = mtev.socket(self.options.host:find(":", 1, true) and "inet6" or "inet")
+  if not self.e then
+    self.error = err
+    return
+  end
+  local ws
+  ws, err = shake_hands(self)
+  self.e:close()
+  self.e = nil
+  if not ws then
+    self.error = err
+    return
+  end
+  self.ws = ws
+  if self.is_closed then ws_shutdown(ws, 1000, "") end
+  serve(self)
+end
+
+local function run(self)
+  local ok, err = pcall(attempt, self)
+  if self.ws then ws_close(self.ws) end
+  if self.e then self.e:close() end
+  self.ws, self.e, self.is_over, self.is_closed = nil, nil, true, true
+  local cleanup = self.callbacks.cleanup
+  if ok then
+    if cleanup then cleanup(self) end
+    return
+  end
+  if cleanup then pcall(cleanup, self) end
+  error(err, 0)
+end
+
+local function copy_of(t)
+  local copy = {}
+  for key, value in pairs(t) do copy[key] = value end
+  return copy
+end
+
+local function is_name(host)
+  return type(host) == "string" and host ~= "" and not host:find("[%c%s/@?#\\%[%]]")
+end
+
+function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslconfig)
+  callbacks = check.opt_type(callbacks, "table", 5, "websocket_client_connect") or {}
+  sslconfig = check.opt_type(sslconfig, "table", 6, "websocket_client_connect")
+  local number = tonumber(port)
+  if not is_name(host) or not number or number < 1 or number > 65535 or number % 1 ~= 0 then return false end
+  if uri == nil or uri == "" then uri = "/" end
+  if type(uri) ~= "string" or uri:find("[%c ]") then return false end
+  if service == "" then service = nil end
+  if service ~= nil and (type(service) ~= "string" or service:find("[%c]")) then return false end
+  if uri:byte() ~= 47 then uri = "/" .. uri end
+  if sslconfig and next(sslconfig) == nil then sslconfig = nil end
+  if sslconfig then
+    sslconfig = copy_of(sslconfig)
+    sslconfig.certificate = sslconfig.certificate or sslconfig.cert
+    sslconfig.timeout = sslconfig.timeout or TIMEOUT
+  end
+  local self = setmetatable({
+    url = ("%s://%s:%d%s"):format(sslconfig and "wss" or "ws", bracketed(host), number, uri),
+    callbacks = callbacks,
+    options = { host = host, port = number, uri = uri, service = service, sslconfig = sslconfig },
+  }, Client)
+  spawn(run, self)
+  return true
+end
+
+core.websocket_client = Client

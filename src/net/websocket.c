@@ -1,0 +1,301 @@
+/* wslay reads and writes through callbacks of ours, until we say that it would block; so it is driven to rest after
+ * every event. Masks are random bytes, got from OpenSSL a few hundred at a time (RFC 6455, 10.3: they must be
+ * unpredictable). */
+#include "net/websocket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <wslay/wslay.h>
+
+#include "base/alloc.h"
+#include "net/openssl.h"
+#include "net/stream.h"
+
+enum {
+    BUDGET = 256 * 1024,       /* bytes each way a turn, so that others are served */
+    UNTAKEN_MAX = 1024 * 1024, /* bytes of messages that wait, above which nothing is read */
+    MASK_BYTES = 512,          /* random bytes got at a time */
+    REASON_MAX = 256,
+    CONTROL_MAX = 125, /* bytes in a control frame, RFC 6455, 5.5 */
+};
+
+struct lh_websocket {
+    lh_socket *socket; /* NULL = closed */
+    lh_net *net;
+    wslay_event_context_ptr wslay;
+    lh_websocket_options options;
+    lh_list messages; /* received, not taken */
+    size_t untaken;   /* their bytes */
+    size_t budget;    /* of the call at work */
+    lh_timer timer;   /* until the peer must have answered our close frame; or, once over, to tell so */
+    bool is_paused;   /* not read from, for `untaken` */
+    bool is_closing;  /* a close frame of ours is queued or sent */
+    bool is_over;
+    bool has_news;
+    size_t mask_used;
+    unsigned char masks[MASK_BYTES];
+    char error[REASON_MAX]; /* "" = none */
+};
+
+static const char BROKE_RULES[] = "the server broke the rules of the protocol";
+
+static void end(lh_websocket *w, const char *error) {
+    if (w->is_over) return;
+    w->is_over = w->has_news = true;
+    if (error) snprintf(w->error, sizeof(w->error), "%s", error);
+}
+
+/* -- What wslay calls ---------------------------------------------------------------------------------------------- */
+
+static ssize_t on_receive(wslay_event_context_ptr wslay, uint8_t *to, size_t room, int flags, void *context) {
+    (void)flags;
+    lh_websocket *w = context;
+    size_t length = 0;
+    w->is_paused = w->untaken > UNTAKEN_MAX;
+    int rv = LH_STREAM_WAIT;
+    if (w->budget == 0) {
+        lh_loop_again(&w->net->loop, &w->socket->watch);
+    } else if (!w->is_paused) {
+        rv = lh_stream_read_into(w->socket, (char *)to, room, &length);
+    }
+    if (rv == LH_STREAM_DONE) {
+        w->budget = length < w->budget ? w->budget - length : 0;
+        return (ssize_t)length;
+    }
+    if (rv == LH_STREAM_WAIT) {
+        wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
+        return -1;
+    }
+    end(w, rv == LH_STREAM_END ? "the server closed the connection without a close frame"
+                               : lh_socket_error_text(w->socket, -rv));
+    wslay_event_set_error(wslay, WSLAY_ERR_CALLBACK_FAILURE);
+    return -1;
+}
+
+static ssize_t on_send(wslay_event_context_ptr wslay, const uint8_t *bytes, size_t length, int flags, void *context) {
+    (void)flags;
+    lh_websocket *w = context;
+    size_t written = 0;
+    const int rv = lh_stream_write(w->socket, (const char *)bytes, length, &written);
+    if (written > 0) return (ssize_t)written;
+    if (rv < 0) end(w, lh_socket_error_text(w->socket, -rv));
+    wslay_event_set_error(wslay, rv < 0 ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
+    return -1;
+}
+
+static int on_mask(wslay_event_context_ptr wslay, uint8_t *to, size_t length, void *context) {
+    lh_websocket *w = context;
+    if (w->mask_used + length > MASK_BYTES) {
+        if (RAND_bytes(w->masks, MASK_BYTES) != 1) {
+            wslay_event_set_error(wslay, WSLAY_ERR_CALLBACK_FAILURE);
+            return -1;
+        }
+        w->mask_used = 0;
+    }
+    memcpy(to, w->masks + w->mask_used, length);
+    w->mask_used += length;
+    return 0;
+}
+
+static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *arg, void *context) {
+    lh_websocket *w = context;
+    if (arg->opcode == WSLAY_CONNECTION_CLOSE && arg->msg_length == 1) { /* half a code: wslay takes it for none */
+        snprintf(w->error, sizeof(w->error), "%s", BROKE_RULES);
+    }
+    if (wslay_is_ctrl_frame(arg->opcode) || w->is_closing) return;
+    lh_websocket_message *message = lh_try_alloc(sizeof(*message) + arg->msg_length);
+    if (!message) {
+        end(w, "not enough memory");
+        wslay_event_set_error(wslay, WSLAY_ERR_NOMEM);
+        return;
+    }
+    message->opcode = arg->opcode;
+    message->length = arg->msg_length;
+    if (arg->msg_length > 0) memcpy(message->bytes, arg->msg, arg->msg_length);
+    lh_list_init(&message->node);
+    lh_list_append(&w->messages, &message->node);
+    w->untaken += message->length;
+    w->has_news = true;
+}
+
+static const struct wslay_event_callbacks callbacks = {.recv_callback = on_receive,
+                                                       .send_callback = on_send,
+                                                       .genmask_callback = on_mask,
+                                                       .on_msg_recv_callback = on_message};
+
+/* -- Driving it ---------------------------------------------------------------------------------------------------- */
+
+/* The close code that wslay queued for what the peer did wrong. */
+static const char *explain_sent(const lh_websocket *w) {
+    const uint16_t sent = wslay_event_get_status_code_sent(w->wslay);
+    const bool is_answer =
+        wslay_event_get_close_received(w->wslay) && wslay_event_get_status_code_received(w->wslay) == sent;
+    if (w->is_closing || is_answer) return NULL;
+    switch (sent) {
+    case WSLAY_CODE_PROTOCOL_ERROR: return BROKE_RULES;
+    case WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA: return "the server sent text that is not UTF-8";
+    case WSLAY_CODE_MESSAGE_TOO_BIG: return "the server sent a message that is too long";
+    default: return NULL;
+    }
+}
+
+/* One side has closed: the rest may not take for ever. */
+static void limit_closing(lh_websocket *w) {
+    if (w->timer.is_armed || w->is_over || wslay_event_want_read(w->wslay)) return;
+    lh_timer_start(&w->net->loop.timers, &w->timer, lh_loop_deadline(w->options.close_timeout_ns));
+}
+
+/* A close frame without wslay, which for a header that cannot be has one without a code. */
+static void send_protocol_error(lh_websocket *w) {
+    unsigned char frame[8] = {0x80 | WSLAY_CONNECTION_CLOSE, 0x80 | 2};
+    if (RAND_bytes(frame + 2, 4) != 1) return;
+    frame[6] = frame[2] ^ (WSLAY_CODE_PROTOCOL_ERROR >> 8);
+    frame[7] = frame[3] ^ (WSLAY_CODE_PROTOCOL_ERROR & 0xff);
+    size_t written = 0;
+    const int rv = lh_stream_write(w->socket, (const char *)frame, sizeof(frame), &written);
+    (void)rv; /* it ends either way */
+}
+
+/* wslay answers what breaks the rules by itself, but for a header that cannot be. */
+static void receive_frames(lh_websocket *w) {
+    const int rv = wslay_event_recv(w->wslay);
+    if (rv == 0 || w->is_over) return;
+    if (rv == WSLAY_ERR_NOMEM) {
+        end(w, "not enough memory");
+        return;
+    }
+    if (!w->is_closing && wslay_event_get_queued_msg_length(w->wslay) == 0) send_protocol_error(w);
+    end(w, BROKE_RULES);
+}
+
+/* Sends and receives as far as it goes. It may be gone afterwards. */
+static void run(lh_websocket *w) {
+    const bool was_full = lh_websocket_is_full(w);
+    w->budget = BUDGET;
+    if (!w->is_over) receive_frames(w);
+    if (!w->is_over && wslay_event_send(w->wslay) != 0) end(w, "not enough memory");
+    if (!w->is_over && !wslay_event_want_read(w->wslay) && !wslay_event_want_write(w->wslay)) end(w, explain_sent(w));
+    if (was_full && !lh_websocket_is_full(w)) w->has_news = true;
+    if (w->is_over && w->socket) {
+        lh_timer_stop(&w->net->loop.timers, &w->timer);
+        lh_socket_close(w->socket);
+        w->socket = NULL;
+    }
+    limit_closing(w);
+    if (!w->has_news) return;
+    w->has_news = false;
+    w->options.on_news(w);
+}
+
+static void on_ready(lh_socket *socket) { run(socket->reader); }
+
+static void on_writable(lh_socket *socket) {
+    /* on_ready has done both already if there was something to read, and perhaps closed it. */
+    if (socket->writer) run(socket->writer);
+}
+
+static const lh_socket_events events = {.on_readable = on_ready, .on_writable = on_writable};
+
+static void on_timer(lh_timer *timer) {
+    lh_websocket *w = LH_CONTAINER(timer, lh_websocket, timer);
+    end(w, "the server did not answer the close frame in time");
+    run(w);
+}
+
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
+
+lh_websocket *lh_websocket_open(lh_socket *take_socket, const lh_websocket_options *options) {
+    lh_websocket *w = lh_alloc(sizeof(*w));
+    w->socket = take_socket;
+    w->net = take_socket->net;
+    w->options = *options;
+    w->mask_used = MASK_BYTES;
+    lh_list_init(&w->messages);
+    lh_timer_init(&w->timer, on_timer);
+    if (wslay_event_context_client_init(&w->wslay, &callbacks, w) != 0 || lh_socket_expect(take_socket) < 0) {
+        lh_websocket_close(w);
+        return NULL;
+    }
+    wslay_event_config_set_max_recv_msg_length(w->wslay, options->message_max);
+    take_socket->events = &events;
+    take_socket->reader = take_socket->writer = w;
+    take_socket->is_readable = true; /* something may have been received already */
+    lh_loop_again(&w->net->loop, &take_socket->watch);
+    return w;
+}
+
+void lh_websocket_close(lh_websocket *w) {
+    if (!w) return;
+    lh_timer_stop(&w->net->loop.timers, &w->timer);
+    for (lh_list *node; (node = lh_list_take_first(&w->messages));)
+        lh_free(LH_CONTAINER(node, lh_websocket_message, node));
+    if (w->wslay) wslay_event_context_free(w->wslay);
+    lh_socket_close(w->socket);
+    lh_free(w);
+}
+
+lh_websocket_message *lh_websocket_take(lh_websocket *w) {
+    lh_list *node = lh_list_take_first(&w->messages);
+    if (!node) return NULL;
+    lh_websocket_message *message = LH_CONTAINER(node, lh_websocket_message, node);
+    w->untaken -= message->length;
+    if (w->is_paused && w->untaken <= UNTAKEN_MAX && w->socket) {
+        w->is_paused = false;
+        w->socket->is_readable = true;
+        lh_loop_again(&w->net->loop, &w->socket->watch);
+    }
+    return message;
+}
+
+/* What was queued goes out now; what that brings to light is told in the next turn. */
+static void send_now(lh_websocket *w) {
+    if (wslay_event_send(w->wslay) != 0) end(w, "not enough memory");
+    if (!w->is_over) return;
+    w->socket->is_readable = true;
+    lh_loop_again(&w->net->loop, &w->socket->watch);
+}
+
+int lh_websocket_send(lh_websocket *w, int opcode, const char *bytes, size_t length) {
+    if (w->is_over || w->is_closing) return -EPIPE;
+    const struct wslay_event_msg message = {(uint8_t)opcode, (const uint8_t *)bytes, length};
+    const int rv = wslay_event_queue_msg(w->wslay, &message);
+    if (rv == WSLAY_ERR_NOMEM) return -ENOMEM;
+    if (rv != 0) return -EPIPE;
+    send_now(w);
+    return 0;
+}
+
+void lh_websocket_shutdown(lh_websocket *w, int code, const char *reason) {
+    if (w->is_over || w->is_closing) return;
+    w->is_closing = true;
+    size_t length = strlen(reason);
+    if (length > CONTROL_MAX - 2) length = CONTROL_MAX - 2;
+    wslay_event_queue_close(w->wslay, (uint16_t)code, (const uint8_t *)reason, length);
+    lh_timer_start(&w->net->loop.timers, &w->timer, lh_loop_deadline(w->options.close_timeout_ns));
+    w->is_paused = false; /* the answer may lie behind messages that nobody wants any more */
+    w->untaken = 0;
+    for (lh_list *node; (node = lh_list_take_first(&w->messages));)
+        lh_free(LH_CONTAINER(node, lh_websocket_message, node));
+    send_now(w);
+    w->socket->is_readable = true;
+    lh_loop_again(&w->net->loop, &w->socket->watch);
+}
+
+/* -- Asking -------------------------------------------------------------------------------------------------------- */
+
+void *lh_websocket_owner(const lh_websocket *w) { return w->options.owner; }
+
+bool lh_websocket_is_full(const lh_websocket *w) {
+    return !w->is_over && wslay_event_get_queued_msg_length(w->wslay) > LH_WEBSOCKET_UNSENT_MAX;
+}
+
+bool lh_websocket_is_closing(const lh_websocket *w) { return w->is_closing; }
+bool lh_websocket_is_over(const lh_websocket *w) { return w->is_over; }
+
+int lh_websocket_close_code(const lh_websocket *w) {
+    if (!wslay_event_get_close_received(w->wslay)) return LH_WEBSOCKET_ABNORMAL;
+    return wslay_event_get_status_code_received(w->wslay);
+}
+
+const char *lh_websocket_error(const lh_websocket *w) { return w->error[0] ? w->error : NULL; }

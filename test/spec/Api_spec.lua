@@ -1,0 +1,448 @@
+-- mtev.Api, against a Node server that misbehaves on demand, and nginx with TLS, HTTP/2 and compression.
+
+local certificates = require("test.support.certificates")
+local files = require("test.support.files")
+local process = require("test.support.process")
+local server = require("test.support.server")
+
+local port, proc, api, requests
+
+setup(function()
+  port = server.port()
+  proc = server.node("http_server.js", port)
+  requests = {}
+  proc:loglisten(function(line) requests[#requests + 1] = line:gsub("\n", "") end)
+  assert(proc:start():ready())
+  api = mtev.Api:http("127.0.0.1", port)
+end)
+
+teardown(function()
+  proc:kill()
+  proc:wait(10)
+end)
+
+local function fails(response, pattern)
+  assert.equal(-1, response:rc())
+  assert.matches(pattern, response:text())
+end
+
+describe("mtev.Api", function()
+  it("gets a page", function()
+    local r = api:get("/json")
+    assert.equal(200, r:rc())
+    assert.equal('{"answer":42}', r:text())
+    assert.same({ answer = 42 }, r:json())
+    assert.equal(r, r:check())
+    assert.same({ 200, '{"answer":42}' }, { r.code, r.output })
+    assert.equal("application/json", r.headers["content-type"])
+    assert.equal("application/json", r.headers["Content-Type"])
+    assert.is_nil(r.headers.missing)
+    assert.equal("mtev.ApiResponse: 200", tostring(r))
+    assert.equal("mtev.Api: http://127.0.0.1:" .. port, tostring(api))
+  end)
+
+  it("sends what the server should see", function()
+    local seen = mtev.Api:http("localhost", port, { ["X-All"] = "yes", ["x-change"] = "no" })
+      :request("PUT", "/a b?q=ü", "body", { ["X-Change"] = 7, Empty = "", List = { "one", "two" } }):json()
+    assert.same({ "PUT", "/a%20b?q=%C3%BC", "body", 4 }, { seen.method, seen.url, seen.text, seen.length })
+    local headers = seen.headers
+    assert.equal("localhost:" .. port, headers.host) -- the name, not its address
+    assert.equal("application/json", headers.accept)
+    assert.same({ "yes", "7", "", "one, two" }, { headers["x-all"], headers["x-change"], headers.empty, headers.list })
+    assert.is_nil(headers["content-type"])
+    assert.is_nil(headers.expect)
+    assert.matches("^lhotse/", headers["user-agent"])
+    assert.equal("text/html", api:get("/echo", nil, { ACCEPT = "text/html" }):json().headers.accept)
+    assert.is_nil(api:get("/echo", nil, { accept = false }):json().headers.accept)
+  end)
+
+  it("has every method", function()
+    for _, name in ipairs { "get", "post", "put", "patch", "delete" } do
+      assert.equal(name:upper(), api[name](api, "/echo"):json().method)
+      assert.equal("x", api[name](api, "/echo", "x"):json().text)
+    end
+    assert.same({ "DELETE", "PATCH" }, { api:delete("/echo"):json().method, api:patch("/echo", "x"):json().method })
+    local r = api:head("/json")
+    assert.same({ 200, "", "application/json" }, { r:rc(), r:text(), r.headers["content-type"] })
+    assert.equal("REPORT", api:request("REPORT", "/echo"):json().method)
+    assert.equal("0", api:post("/echo"):json().headers["content-length"])
+    assert.equal("/", api:get():json().url)
+    assert.equal("/x", api:get("x"):json().url)
+  end)
+
+  it("sends a table as JSON, and bytes as they are", function()
+    local seen = api:post("/echo", { a = 1 }):json()
+    assert.same({ '{"a":1}', "application/json" }, { seen.text, seen.headers["content-type"] })
+    assert.equal("text/x", api:post("/echo", { 1 }, { ["content-type"] = "text/x" }):json().headers["content-type"])
+    local bytes = ("\0\255\r\n"):rep(300000)
+    seen = api:post("/echo", bytes):json()
+    assert.same({ #bytes, mtev.sha256_hex(bytes) }, { seen.length, seen.sha256 })
+    assert.equal("", api:post("/echo", ""):json().text)
+  end)
+
+  it("checks and reads the answer", function()
+    for code, good in pairs { [200] = true, [204] = true, [299] = true, [301] = false, [404] = false, [500] = false } do
+      local r = api:get("/status/" .. code)
+      assert.equal(code, r:rc())
+      assert.equal(good, (pcall(r.check, r)))
+    end
+    assert.error_matches(function() api:get("/status/404"):check() end, "http://127.0.0.1:%d+/status/404: HTTP 404: status 404")
+    assert.is_nil(api:get("/status/204"):json())
+    assert.is_nil(api:get("/status/204"):xml())
+    assert.equal("42", api:get("/xml"):xml():root():attr("value"))
+    assert.error_matches(function() api:get("/nonsense"):json() end, "not JSON: .* at byte 10")
+    assert.error_matches(function() api:get("/nonsense"):xml() end, "not XML: ")
+    local r = api:get("/cookies")
+    assert.equal("a=1; Path=/, b=2", r.headers["set-cookie"])
+    assert.equal("one, two", r.headers["x-two"])
+    assert.equal("42", api:get("/trailers").headers["x-sum"])
+  end)
+
+  it("unpacks compressed answers, unless told not to", function()
+    for _, path in ipairs { "/gzip", "/deflate", "/br" } do
+      assert.equal(("packed "):rep(1000), api:get(path):check():text())
+    end
+    local r = api:request("GET", "/gzip", nil, nil, { decode = false })
+    assert.equal("\31\139", r:text():sub(1, 2))
+    fails(api:get("/bad-gzip"), "content unencoding")
+  end)
+
+  it("uses a connection again", function()
+    local before = require("mtev.debug").counts().sockets
+    for _ = 1, 100 do api:get("/json"):check() end
+    assert.equal(before, require("mtev.debug").counts().sockets) -- libcurl's are not counted; nothing else is left
+  end)
+
+  it("tries again when a kept connection was closed under it", function()
+    for _ = 1, 5 do
+      assert.equal("doomed", api:get("/doom"):text())
+      assert.equal(200, api:get("/json"):rc())
+    end
+  end)
+
+  it("follows redirects only if asked to", function()
+    local r = api:get("/moved")
+    assert.same({ 302, "/echo", "elsewhere" }, { r:rc(), r.headers.location, r:text() })
+    r = api:request("POST", "/moved", "x", nil, { redirects = 5 })
+    assert.same({ "GET", "/echo" }, { r:json().method, r:json().url })
+    assert.is_nil(r.headers.location) -- the header is the last answer's
+    assert.equal(200, mtev.Api:http("127.0.0.1", port):redirects(1):get("/moved"):rc())
+    fails(api:get("/loop", nil, nil, { redirects = 5 }), "[Mm]aximum %(5%) redirects followed")
+  end)
+
+  it("lets interim answers pass", function()
+    assert.equal("after all", api:get("/interim"):text())
+  end)
+
+  it("yields", function()
+    local turns, is_over = 0, false
+    mtev.coroutine_spawn(function()
+      while not is_over do
+        mtev.sleep(0.001)
+        turns = turns + 1
+      end
+    end)
+    assert.equal("at last", api:get("/wait/100"):text())
+    is_over = true
+    assert(turns > 5)
+  end)
+
+  it("has many requests under way at once", function()
+    local left = 200
+    for i = 1, left do
+      mtev.coroutine_spawn(function()
+        assert(api:get("/number/" .. i):json().url == "/number/" .. i)
+        left = left - 1
+        if left == 0 then mtev.notify("all answered") end
+      end)
+    end
+    assert(mtev.waitfor("all answered", 60))
+  end)
+end)
+
+describe("mtev.Api, when something goes wrong,", function()
+  it("says why there is no answer", function()
+    fails(mtev.Api:http("127.0.0.1", server.port()):get("/"), "[Cc]onnect")
+    fails(mtev.Api:http("no.such.host.invalid", 80):get("/"), "resolve")
+    local text = api:get("/empty"):text() -- kept connections are tried first
+    assert(text:find("Empty reply", 1, true) or text:find("Connection died", 1, true), text)
+    fails(api:get("/reset"), "[Rr]eset")
+    fails(api:get("/reset-body"), "[Rr]eset")
+    fails(api:get("/not-http"), "HTTP")
+    fails(api:get("/short"), "closed with %d+ bytes remaining")
+    fails(api:get("/cut-chunk"), "closed")
+    fails(api:get("/bad-chunk"), "chunk")
+    fails(api:get("/long-chunk"), "chunk")
+    assert.equal("until the end", api:get("/to-end"):text())
+  end)
+
+  it("ends at its timeouts", function()
+    local function late(path, options)
+      local began = mtev.time()
+      fails(api:get(path, nil, nil, options), options.timeout and "timed out" or "too slow")
+      return mtev.time() - began
+    end
+    for _, path in ipairs { "/silent", "/slow-header", "/drip-header", "/stalled-body", "/drip-body" } do
+      assert(late(path, { timeout = 0.2 }) >= 0.199)
+    end
+    assert(late("/stalled-body", { idle_timeout = 1 }) >= 0.9)
+    fails(mtev.Api:http("127.0.0.1", port):timeout(0.1):get("/silent"), "timed out")
+    assert.equal(200, api:get("/json", nil, nil, { timeout = 60 }):rc())
+  end)
+
+  it("limits what it takes", function()
+    fails(api:get("/sized/1000000", nil, nil, { limit = 999999 }), "longer than the limit")
+    assert.equal(1000000, #api:get("/sized/1000000", nil, nil, { limit = 1000000 }):text())
+    fails(mtev.Api:http("127.0.0.1", port):limit(1000):get("/bytes/1001"), "longer than the limit")
+    fails(api:get("/bomb", nil, nil, { limit = 1e6 }), "longer than the limit")
+    fails(api:get("/endless-header"), "header")
+  end)
+
+  it("raises for misuse", function()
+    local function raises(message, f, ...)
+      local arguments = { n = select("#", ...), ... }
+      assert.error_matches(function() f(unpack(arguments, 1, arguments.n)) end, message, 1, true)
+    end
+    raises("bad argument #1 to 'http' (host name expected)", mtev.Api.http, mtev.Api)
+    raises("bad argument #1 to 'http' (host name expected)", mtev.Api.http, mtev.Api, "a/b", 80)
+    raises("bad argument #2 to 'https' (port must be", mtev.Api.https, mtev.Api, "a", 0)
+    raises("bad argument #3 to 'http' (table expected", mtev.Api.http, mtev.Api, "a", 80, "x")
+    raises("bad argument #4 to 'https' (table expected", mtev.Api.https, mtev.Api, "a", 80, {}, "x")
+    raises("bad sslconfig: the layer leaves no version", mtev.Api.https, mtev.Api, "a", 443, {}, { layer = "all:!all" })
+    raises("bad header 'A B'", mtev.Api.http, mtev.Api, "a", 80, { ["A B"] = "x" })
+    raises("bad header 'A'", api.get, api, "/", nil, { A = "x\r\nEvil: yes" })
+    raises("bad header '1'", api.get, api, "/", nil, { "x" })
+    raises("bad argument #1 to 'request' (method expected", api.request, api, "GET /", "/")
+    raises("bad argument #3 to 'request' (string, table or function expected, got boolean)", api.post, api, "/", true)
+    raises("bad argument #4 to 'request' (table expected, got string)", api.post, api, "/", "x", "y")
+    raises("unknown option 'tiemout'", api.get, api, "/", nil, nil, { tiemout = 1 })
+    raises("bad option 'timeout' to 'request' (number expected", api.get, api, "/", nil, nil, { timeout = "1" })
+    raises("calling 'get' on bad self (mtev.Api expected, got table)", api.get, {}, "/")
+    raises("calling 'rc' on bad self", api:get("/json").rc, {})
+  end)
+
+  it("can be cancelled at any time, and leaves nothing", function()
+    local function counts() -- but for the server, which is a child
+      collectgarbage()
+      collectgarbage()
+      mtev.sleep(0.1)
+      return require("mtev.debug").counts()
+    end
+    local before = counts()
+    for i = 1, 100 do
+      local co = mtev.coroutine_spawn(function() api:get(i % 2 == 0 and "/wait/50" or "/sized/1000000") end)
+      if i % 3 == 0 then mtev.sleep(0.001 * (i % 7)) end
+      mtev.cancel_coro(co)
+    end
+    assert.equal(200, api:get("/json"):rc())
+    assert.same(before, counts())
+  end)
+end)
+
+describe("Ten thousand requests over a hundred connections", function()
+  it("lose no answer while some are cancelled at random", function()
+    local total = os.getenv("LHOTSE_SLOW_BUILD") and 2000 or 10000
+    local started, answered, cancelled = 0, 0, 0
+    local workers, ended = {}, 0
+    math.randomseed(7)
+    local function work(slot)
+      while started < total do
+        started = started + 1
+        local number = started
+        local co, is_done
+        co = mtev.coroutine_spawn(function()
+          local r = api:get("/number/" .. number)
+          assert(r:json().url == "/number/" .. number)
+          answered, is_done = answered + 1, true
+          mtev.notify("slot " .. slot)
+        end)
+        if not is_done and math.random(10) == 1 then
+          mtev.sleep(math.random() * 0.003)
+          if not is_done then
+            mtev.cancel_coro(co)
+            cancelled, is_done = cancelled + 1, true
+          else
+            mtev.waitfor("slot " .. slot)
+          end
+        else
+          assert(mtev.waitfor("slot " .. slot, 60))
+        end
+      end
+      ended = ended + 1
+      if ended == 100 then mtev.notify("all have ended") end
+    end
+    for slot = 1, 100 do workers[slot] = mtev.coroutine_spawn(work, slot) end
+    assert(mtev.waitfor("all have ended", 110))
+    assert.equal(total, answered + cancelled)
+    assert(cancelled > total / 100)
+    assert.equal(200, api:get("/json"):rc())
+  end)
+end)
+
+describe("mtev.Api, streaming,", function()
+  it("gives the body in pieces to a function, which may block", function()
+    local total, hash, pieces = 0, {}, 0
+    local r = api:request("GET", "/sized/3000000", nil, nil, { consume = function(piece)
+      total, pieces = total + #piece, pieces + 1
+      hash[#hash + 1] = piece
+      if pieces % 5 == 0 then mtev.sleep(0.001) end
+    end })
+    assert.same({ 200, "", 3000000 }, { r:rc(), r:text(), total })
+    assert.equal(("0123456789abcdef"):rep(187500), table.concat(hash))
+    assert(pieces > 3)
+  end)
+
+  it("takes the body in pieces from a function, which may block", function()
+    local function source(count)
+      local i = 0
+      return function()
+        i = i + 1
+        if i % 3 == 0 then mtev.sleep(0.001) end
+        if i <= count then return ("%08d"):format(i):rep(1000) end
+      end
+    end
+    local whole = {}
+    for i = 1, 50 do whole[i] = ("%08d"):format(i):rep(1000) end
+    whole = table.concat(whole)
+    for _, method in ipairs { "POST", "PUT" } do
+      local seen = api:request(method, "/echo", source(50)):json()
+      assert.same({ method, 400000, mtev.sha256_hex(whole), "chunked" }, { seen.method, seen.length, seen.sha256, seen.headers["transfer-encoding"] })
+      seen = api:request(method, "/echo", source(50), nil, { body_length = 400000 }):json()
+      assert.same({ 400000, "400000" }, { seen.length, seen.headers["content-length"] })
+    end
+    assert.equal(0, api:post("/echo", function() end):json().length)
+  end)
+
+  it("stops when consume says so, and passes errors on", function()
+    fails(api:get("/bytes/10000000", nil, nil, { consume = function() return false end }), "consume has stopped it")
+    assert.error_matches(function() api:get("/bytes/1000", nil, nil, { consume = function() error("oops") end }) end, "oops")
+    assert.error_matches(function() api:post("/echo", function() return 5 end) end, "the body function returned a number")
+    assert.error_matches(function() api:post("/echo", function() error("oops") end) end, "oops")
+    fails(api:get("/short", nil, nil, { consume = function() end }), "closed with %d+ bytes remaining")
+    assert.equal(200, api:get("/json"):rc())
+  end)
+
+  it("tells its progress", function()
+    local calls, last = 0, nil
+    api:get("/sized/3000000", nil, nil, { progress_interval = 0.01, consume = function() mtev.sleep(0.005) end,
+      progress = function(down, down_total, up, up_total)
+        calls = calls + 1
+        last = { down, down_total, up, up_total }
+      end })
+    assert(calls > 0)
+    assert(last[1] > 0 and last[1] <= 3000000)
+    assert.same({ 3000000, 0, 0 }, { last[2], last[3], last[4] })
+    calls = 0
+    api:get("/wait/200", nil, nil, { progress_interval = 0.02, progress = function() calls = calls + 1 end })
+    assert(calls > 1)
+  end)
+
+  it("passes gigabytes in bounded memory, down and up", function()
+    local size = os.getenv("LHOTSE_SLOW_BUILD") and 5e7 or 1e9
+    local output = process.run(([[
+      local api, size = mtev.Api:http("127.0.0.1", %d), %d
+      local function peak() return tonumber(io.open("/proc/self/status"):read("*a"):match("VmHWM:%%s*(%%d+)")) / 1024 end
+      local count = 0
+      local r = api:get("/sized/" .. size, nil, nil, { consume = function(piece) count = count + #piece end })
+      print(r:rc(), count == size)
+      local piece, sent = ("x"):rep(100000), 0
+      local seen = api:put("/echo", function() if sent < size then sent = sent + #piece return piece end end):check():json()
+      print(seen.length == size)
+      print("peak MB " .. math.ceil(peak()))]]):format(port, size))
+    local mb = tonumber(output:match("peak MB (%d+)"))
+    assert.matches("^200\ttrue\ntrue\n", output)
+    print(("# 1 GB down and up: %d MB at the peak"):format(mb))
+    if not os.getenv("LHOTSE_SLOW_BUILD") then assert(mb < 64, mb) end
+  end)
+end)
+
+describe("mtev.Api with TLS", function()
+  local dir, nginx, tls_port, authority, stranger, https
+
+  setup(function()
+    dir = files.directory()
+    process.sh("chmod 755 " .. dir)
+    authority, stranger = certificates.authority(dir, "authority"), certificates.authority(dir, "stranger")
+    local good = authority:issue("good", "/CN=good.test", "subjectAltName=DNS:good.test,DNS:localhost,IP:127.0.0.1")
+    local old = authority:issue("old", "/CN=old.test", "subjectAltName=DNS:localhost", "-startdate 20200101000000Z -enddate 20210101000000Z")
+    local client = authority:issue("client", "/CN=client")
+    https = { good = good, client = client }
+    tls_port = server.port()
+    local old_port, client_port = server.port(), server.port()
+    https.old_port, https.client_port = old_port, client_port
+    files.write(dir .. "/1k", ("x"):rep(1024))
+    local block = [[server { listen 127.0.0.1:%d ssl http2; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate %s; ssl_certificate_key %s; root %s; gzip on; gzip_types *; gzip_min_length 1;
+      %s location /status { default_type text/plain; return 200 "$server_protocol $ssl_protocol $http_host $ssl_server_name $ssl_client_verify"; } }]]
+    nginx = server.nginx(dir, tls_port, block:format(tls_port, good.certificate, good.key, dir, "")
+      .. block:format(old_port, old.certificate, old.key, dir, "")
+      .. block:format(client_port, good.certificate, good.key, dir, "ssl_verify_client on; ssl_client_certificate " .. authority.certificate .. ";"))
+    assert(nginx:start():ready())
+  end)
+
+  teardown(function()
+    nginx:kill()
+    nginx:wait(10)
+    files.remove(dir)
+  end)
+
+  local function status(host, p, sslconfig, options)
+    return mtev.Api:https(host, p, nil, sslconfig):get("/status", nil, nil, options)
+  end
+
+  it("verifies the server and speaks HTTP/2", function()
+    local r = status("localhost", tls_port, { ca_chain = authority.certificate })
+    assert.equal(("HTTP/2.0 TLSv1.3 localhost:%d localhost NONE"):format(tls_port), r:check():text())
+    r = status("localhost", tls_port, { ca_chain = authority.certificate, layer = "tlsv1.2" }, { http1 = true })
+    assert.matches("^HTTP/1.1 TLSv1.2 ", r:check():text())
+    r = status("127.0.0.1", tls_port, { ca_chain = authority.certificate, snihost = "good.test" })
+    assert.equal(("HTTP/2.0 TLSv1.3 127.0.0.1:%d good.test NONE"):format(tls_port), r:check():text())
+    local f = io.open(authority.certificate)
+    local pem = f:read("*a")
+    f:close()
+    assert.equal(200, status("localhost", tls_port, { ca_chain = pem }):rc())
+    local page = mtev.Api:https("localhost", tls_port, nil, { ca_chain = authority.certificate }):get("/1k")
+    assert.same({ ("x"):rep(1024), "gzip" }, { page:text(), page.headers["content-encoding"] })
+  end)
+
+  it("has many requests on one HTTP/2 connection", function()
+    local api2, left = mtev.Api:https("localhost", tls_port, nil, { ca_chain = authority.certificate }), 100
+    for _ = 1, left do
+      mtev.coroutine_spawn(function()
+        assert(#api2:get("/1k"):check():text() == 1024)
+        left = left - 1
+        if left == 0 then mtev.notify("all answered") end
+      end)
+    end
+    assert(mtev.waitfor("all answered", 60))
+  end)
+
+  it("says why it does not trust a server", function()
+    fails(status("localhost", tls_port), "unable to get local issuer certificate")
+    fails(status("localhost", tls_port, { ca_chain = stranger.certificate }), "certificate")
+    fails(status("127.0.0.2", tls_port, { ca_chain = authority.certificate }), ".")
+    fails(status("127.0.0.1", tls_port, { ca_chain = authority.certificate, snihost = "other.test" }), "other.test")
+    fails(status("localhost", https.old_port, { ca_chain = authority.certificate }), "expired")
+    fails(mtev.Api:https("127.0.0.1", port):get("/"), "SSL") -- it speaks no TLS
+  end)
+
+  it("trusts what it is told to trust", function()
+    assert.equal(200, status("127.0.0.1", tls_port, { verify = false }):rc())
+    assert.equal(200, status("localhost", tls_port, { optional_no_ca = true }):rc())
+    assert.equal(200, status("localhost", https.old_port, { ca_chain = authority.certificate, ignore_dates = true }):rc())
+    fails(status("localhost", https.old_port, { optional_no_ca = true }), "expired")
+    fails(status("127.0.0.1", tls_port, { snihost = "other.test", optional_no_ca = true }), "other.test")
+  end)
+
+  it("shows a client certificate", function()
+    local sslconfig = { ca_chain = authority.certificate, certificate_file = https.client.certificate, key_file = https.client.key }
+    assert.matches(" SUCCESS$", status("localhost", https.client_port, sslconfig):check():text())
+    assert.equal(400, status("localhost", https.client_port, { ca_chain = authority.certificate }):rc())
+  end)
+
+  it("goes through the proxy that the environment names", function()
+    local output = process.run(([[
+      local r = mtev.Api:http("example.invalid", 80):get("/through")
+      print(r:rc(), r:json().headers.host, r:json().url)]]), { before = ("http_proxy=http://127.0.0.1:%d"):format(port) })
+    assert.equal("200\texample.invalid\thttp://example.invalid/through\n", output:gsub(":80", ""))
+  end)
+end)

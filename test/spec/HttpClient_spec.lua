@@ -1,0 +1,231 @@
+-- require "mtev.HttpClient": libmtev's HTTP client, against a Node server that misbehaves on demand.
+
+local HttpClient = require("mtev.HttpClient")
+local certificates = require("test.support.certificates")
+local files = require("test.support.files")
+local server = require("test.support.server")
+
+local port, proc
+
+setup(function()
+  port = server.port()
+  proc = server.node("http_server.js", port)
+  assert(proc:start():ready())
+end)
+
+teardown(function()
+  proc:kill()
+  proc:wait(10)
+end)
+
+-- A connected client whose body gathers in client.body.
+local function connect(hooks)
+  local client
+  hooks = hooks or {}
+  hooks.consume = hooks.consume or function(piece) client.body = client.body .. piece end
+  client = HttpClient:new(hooks)
+  assert.same({ 0 }, { client:connect("127.0.0.1", port) })
+  client.body = ""
+  return client
+end
+
+-- One request on a new connection: the client, and what get_response returned.
+local function get(path, limit, headers)
+  local client = connect()
+  assert.is_true(client:do_request("GET", path, headers or { Host = "x" }))
+  return client, client:get_response(limit)
+end
+
+describe("mtev.HttpClient", function()
+  it("connects, asks, and hands out header and body", function()
+    local heard = {}
+    local client = connect {
+      connected = function() heard[#heard + 1] = "connected" end,
+      headers = function(headers, cookies) heard[#heard + 1] = headers["content-type"] .. " " .. #cookies end,
+      consume = function(piece) heard[#heard + 1] = piece end,
+    }
+    assert.is_true(client:do_request("GET", "/json", { Host = "here", Accept = "*/*" }))
+    assert.is_true(client:get_response())
+    assert.same({ "connected", "application/json 0", '{"answer":42}' }, heard)
+    assert.same({ 200, "1.1", "application/json" }, { client.code, client.protocol, client.headers["content-type"] })
+    assert.same({ 13, 13 }, { client.raw_bytes, client.content_bytes })
+    assert.is_nil(client:ssl_ctx())
+    assert.matches("^mtev.HttpClient: mtev.eventer: tcp ", tostring(client))
+    client:close()
+    client:close()
+    assert.equal("mtev.HttpClient: closed", tostring(client))
+    assert.same({ nil, "not connected" }, { client:do_request("GET", "/") })
+    assert.same({ nil, "not connected" }, { client:get_response() })
+  end)
+
+  it("sends what the server should see", function()
+    local client = connect()
+    local payload = ("\0\255"):rep(100000)
+    assert(client:do_request("PUT", "/path?q=1", { ["X-Own"] = 5, ["Content-Length"] = 1 }, payload))
+    assert(client:get_response())
+    local seen = mtev.parsejson(client.body):document()
+    assert.same({ "PUT", "/path?q=1", 200000, mtev.sha256_hex(payload) }, { seen.method, seen.url, seen.length, seen.sha256 })
+    assert.same({ "5", "200000", "127.0.0.1:" .. port }, { seen.headers["x-own"], seen.headers["content-length"], seen.headers.host })
+    client.body = ""
+    assert(client:do_request("POST", "/echo"))
+    assert(client:get_response())
+    assert.equal("0", mtev.parsejson(client.body):document().headers["content-length"])
+  end)
+
+  it("makes one request after another on a connection", function()
+    local client = connect()
+    for i = 1, 100 do
+      client.body = ""
+      assert(client:do_request("GET", "/number/" .. i, {}))
+      assert(client:get_response())
+      assert.equal("/number/" .. i, mtev.parsejson(client.body):document().url)
+    end
+    assert(client:do_request("HEAD", "/json"))
+    assert(client:get_response())
+    assert.same({ 200, 0 }, { client.code, client.raw_bytes })
+    for _, code in ipairs { 204, 304, 404 } do
+      assert(client:do_request("GET", "/status/" .. code))
+      assert(client:get_response())
+      assert.equal(code, client.code)
+    end
+    assert(client:do_request("GET", "/json", { Connection = "close" }))
+    assert(client:get_response())
+    assert.same({ nil, "not connected" }, { client:do_request("GET", "/json") })
+    assert.equal(0, (client:connect("127.0.0.1", port)))
+    assert(client:do_request("GET", "/json"))
+    assert(client:get_response())
+  end)
+
+  it("understands every way in which a body comes", function()
+    local client = get("/bytes/300000") -- chunked
+    assert.same({ 300000, 300000 }, { client.raw_bytes, #client.body })
+    client = get("/sized/300000")
+    assert.equal(("0123456789abcdef"):rep(18750), client.body)
+    client = get("/to-end")
+    assert.equal("until the end", client.body)
+    for _, path in ipairs { "/gzip", "/deflate" } do
+      client = get(path)
+      assert.equal(("packed "):rep(1000), client.body)
+      assert(client.raw_bytes < 200 and client.content_bytes == 7000)
+    end
+    client = get("/trailers")
+    assert.same({ "body", "42" }, { client.body, client.headers["x-sum"] })
+    client = get("/interim")
+    assert.same({ 200, "after all" }, { client.code, client.body })
+    client = get("/cookies")
+    assert.same({ { "a=1; Path=/", "b=2" }, "one, two" }, { client.cookies, client.headers["x-two"] })
+    local old = connect()
+    assert(old:do_request("GET", "/bytes/1000", {}, nil, "1.0"))
+    assert(old:get_response())
+    assert.equal(1000, #old.body)
+  end)
+
+  it("takes no more than the limit", function()
+    local client, ok, err = get("/sized/100000", 99999)
+    assert.same({ nil, "limit", 99999, 99999 }, { ok, err, #client.body, client.content_bytes })
+    client, ok = get("/sized/100000", 100000)
+    assert.same({ true, 100000 }, { ok, #client.body })
+    client, ok, err = get("/bytes/100000", 10)
+    assert.same({ nil, "limit", 10 }, { ok, err, #client.body })
+    client, ok, err = get("/to-end", 5)
+    assert.same({ nil, "limit", "until" }, { ok, err, client.body })
+    client, ok, err = get("/bomb", 1000000) -- 100 MB of zeros in 100 KB
+    assert.same({ nil, "limit" }, { ok, err })
+    assert(#client.body <= 1000000)
+    client, ok = get("/gzip", 7000)
+    assert.same({ true, 7000 }, { ok, #client.body })
+  end)
+
+  it("says what is wrong with an answer", function()
+    for path, message in pairs {
+      ["/short"] = "the answer ends within its body", ["/cut-chunk"] = "the answer ends within its body",
+      ["/bad-chunk"] = "a chunk begins with nonsense", ["/long-chunk"] = "a chunk is longer than it said",
+      ["/not-http"] = "this is not HTTP", ["/empty"] = "the server closed the connection", ["/reset"] = "Connection reset by peer",
+      ["/reset-body"] = "Connection reset by peer", ["/two-lengths"] = "the answer's header makes no sense",
+      ["/endless-header"] = "the answer's header is too long", ["/bad-gzip"] = "zlib: data error",
+    } do
+      local client, ok, err = get(path)
+      assert.same({ path, nil, message }, { path, ok, err })
+      assert.same({ nil, "not connected" }, { client:do_request("GET", "/") }) -- nothing can follow
+    end
+  end)
+
+  it("gives up in time", function()
+    for _, path in ipairs { "/silent", "/slow-header", "/drip-header", "/stalled-body" } do
+      local client = connect()
+      client:set_timeout(0.1)
+      assert(client:do_request("GET", path))
+      local began = mtev.time()
+      assert.same({ path, nil, "timeout" }, { path, client:get_response() })
+      assert(mtev.time() - began >= 0.099)
+    end
+  end)
+
+  it("says why it cannot connect", function()
+    local client = HttpClient:new()
+    assert.same({ -1, "Connection refused" }, { client:connect("127.0.0.1", server.port()) })
+    assert.same({ -1, "Cannot translate 'no.such.host.invalid' to IP" }, { client:connect("no.such.host.invalid", 80) })
+    local full = mtev.socket("inet")
+    full:bind("127.0.0.1", 0)
+    full:listen(0)
+    local _, full_port = full:sock_name()
+    local first = mtev.socket("inet")
+    first:connect("127.0.0.1", full_port)
+    client:set_connect_timeout(0.05)
+    assert.same({ -1, "timeout" }, { client:connect("127.0.0.1", full_port) })
+  end)
+
+  it("speaks TLS and tells of the certificate", function()
+    local dir = files.directory()
+    local authority = certificates.authority(dir, "authority")
+    local good = authority:issue("good", "/CN=good.test", "subjectAltName=DNS:good.test")
+    local tls_port = server.port()
+    local tls_proc = server.node("http_server.js", tls_port, good.certificate, good.key)
+    assert(tls_proc:start():ready())
+    local body = ""
+    local client = HttpClient:new({ consume = function(piece) body = body .. piece end }, { ca_chain = authority.certificate })
+    assert.same({ 0 }, { client:connect("127.0.0.1", tls_port, true, "good.test") })
+    assert(client:do_request("GET", "/json", { Host = "good.test" }))
+    assert(client:get_response())
+    assert.same({ '{"answer":42}', "/CN=good.test" }, { body, client:ssl_ctx().subject })
+    assert.same({ -1, "hostname mismatch" }, { client:connect("127.0.0.1", tls_port, true, "other.test") })
+    assert.equal("hostname mismatch", client:ssl_ctx().error)
+    client:close()
+    tls_proc:kill()
+    tls_proc:wait(10)
+    files.remove(dir)
+  end)
+
+  it("answers a Digest challenge", function()
+    local client = get("/digest")
+    assert.equal(401, client.code)
+    for _ = 1, 2 do -- the second with the next count
+      local header = client:auth_digest("GET", "/digest", "user", "secret", client.headers["www-authenticate"] or 'Digest realm="here", nonce="abc", qop="auth"')
+      client.body = ""
+      assert(client:do_request("GET", "/digest", { Authorization = header }))
+      assert(client:get_response())
+      assert.same({ 200, "welcome" }, { client.code, client.body })
+    end
+    assert.same({ 401 }, { get("/digest", nil, { Authorization = client:auth_digest("GET", "/digest", "user", "wrong", 'realm="here", nonce="abc", qop="auth"') }).code })
+    -- RFC 2069's form, without qop; RFC 2617, 3.5 with its own numbers needs a fixed cnonce, so only the fields are looked at.
+    local header = client:auth_digest("GET", "/x", "u", "p", 'Digest realm="r", nonce="n"')
+    local expected = mtev.md5_hex(mtev.md5_hex("u:r:p") .. ":n:" .. mtev.md5_hex("GET:/x"))
+    assert.equal(('Digest username="u", realm="r", nonce="n", uri="/x", response="%s"'):format(expected), header)
+    assert.matches("algorithm=SHA%-256", client:auth_digest("GET", "/", "u", "p", 'Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth,auth-int"'))
+    assert.same({ nil, "unknown algorithm: SHA-512" }, { client:auth_digest("GET", "/", "u", "p", 'realm="r", nonce="n", algorithm=SHA-512') })
+    assert.same({ nil, "unknown qop: auth-int" }, { client:auth_digest("GET", "/", "u", "p", 'realm="r", nonce="n", qop="auth-int"') })
+    assert.same({ nil, "the challenge has no realm or no nonce" }, { client:auth_digest("GET", "/", "u", "p", "Basic") })
+  end)
+
+  it("raises for misuse", function()
+    local client = connect()
+    assert.error_matches(function() client:do_request("GET /", "/") end, "bad argument #1 to 'do_request' (method expected", 1, true)
+    assert.error_matches(function() client:do_request("GET", "/a b") end, "bad argument #2 to 'do_request' (URI without spaces", 1, true)
+    assert.error_matches(function() client:do_request("GET", "/", { A = "x\r\ny" }) end, "bad header 'A'", 1, true)
+    assert.error_matches(function() client:do_request("GET", "/", { ["a:b"] = "x" }) end, "bad header 'a:b'", 1, true)
+    assert.error_matches(function() client:do_request("GET", "/", "x") end, "bad argument #3 to 'do_request' (table expected", 1, true)
+    assert.error_matches(function() HttpClient:new(5) end, "bad argument #1 to 'new' (table expected, got number)", 1, true)
+    assert.error_matches(function() client.get_response({}) end, "bad self (mtev.HttpClient expected, got table)", 1, true)
+    assert.error_matches(function() client:set_timeout({}) end, "bad argument #1 to 'set_timeout' (number expected, got table)", 1, true)
+  end)
+end)

@@ -1,0 +1,324 @@
+-- mtev.websocket_client_connect, against the npm package `ws`, and a server that sends whatever it is told.
+
+local certificates = require("test.support.certificates")
+local files = require("test.support.files")
+local server = require("test.support.server")
+local ws_raw = require("test.support.ws_raw")
+local frame = ws_raw.frame
+
+local WAIT = 60 -- seconds; nothing here takes so long
+
+local port, proc, closes
+
+setup(function()
+  port, closes = server.port(), {}
+  proc = server.node("ws_server.js", port)
+  proc:loglisten(function(line) closes[#closes + 1] = line:match("^closed (.*)\n") end)
+  assert(proc:start():ready())
+end)
+
+teardown(function()
+  proc:kill()
+  proc:wait(10)
+end)
+
+-- Runs a client to its end: what it heard, as strings, and the client. The callbacks may be extended or replaced.
+local function run(where, callbacks, service, sslconfig)
+  local heard, client, cleanups = {}, nil, 0
+  callbacks = callbacks or {}
+  local name = tostring(heard)
+  local all = {
+    ready = function(ws)
+      heard[#heard + 1] = "ready"
+      client = ws
+      if callbacks.ready then return callbacks.ready(ws) end
+    end,
+    message = function(ws, opcode, payload)
+      heard[#heard + 1] = opcode .. " " .. (#payload <= 60 and payload or #payload .. " bytes")
+      if callbacks.message then return callbacks.message(ws, opcode, payload) end
+    end,
+    cleanup = function(ws)
+      client, cleanups = ws, cleanups + 1
+      mtev.notify(name)
+    end,
+  }
+  assert.is_true(mtev.websocket_client_connect("127.0.0.1", where.port or port, where[1], service or "", all, sslconfig))
+  assert(mtev.waitfor(name, WAIT))
+  assert.is_nil(mtev.waitfor(name, 0.01))
+  assert.equal(1, cleanups)
+  return heard, client
+end
+
+-- What a client makes of a server that sends these bytes after the handshake, and what the client sent.
+local function hear(bytes, callbacks)
+  local said = {}
+  local raw_port = ws_raw.serve(ws_raw.accept, function(e)
+    e:write(bytes)
+    for opcode, payload in function() return ws_raw.read_frame(e) end do
+      said[#said + 1] = { opcode, payload }
+      if opcode == 8 then break end
+    end
+  end)
+  local heard, client = run({ "/", port = raw_port }, callbacks)
+  return heard, client, said
+end
+
+local function code_of(payload)
+  return payload:byte(1) * 256 + payload:byte(2)
+end
+
+describe("A WebSocket client", function()
+  it("sends and receives messages of every size", function()
+    local sizes, i = { 0, 1, 125, 126, 127, 65535, 65536, 1000000 }, 0
+    local heard, client = run({ "/" }, {
+      ready = function(ws) ws:send(ws.TEXT, "héllo") end,
+      message = function(ws, opcode, payload)
+        if i > 0 then
+          assert(opcode == ws.BINARY and payload == ("\255"):rep(sizes[i]))
+        end
+        i = i + 1
+        if i > #sizes then return false end
+        assert(ws:send(ws.BINARY, ("\255"):rep(sizes[i])))
+      end,
+    })
+    assert.same({ "ready", "1 héllo", "2 ", "2 \255" }, { heard[1], heard[2], heard[3], heard[4] })
+    assert.equal("2 1000000 bytes", heard[10])
+    assert.same({ 1000 }, { client.close_code, client.error })
+    assert.same({ 0, 1, 2, 8, 9, 10 }, { client.CONTINUATION, client.TEXT, client.BINARY, client.CONNECTION_CLOSE, client.PING, client.PONG })
+    assert.equal(("mtev.websocket_client: ws://127.0.0.1:%d/, closed"):format(port), tostring(client))
+    assert.is_false(client:send(client.TEXT, "too late"))
+  end)
+
+  it("goes on when callbacks return nothing, and closes when they return false", function()
+    local heard = run({ "/" }, { ready = function(ws) ws:send(1, "a") ws:send(1, "b") end, message = function(_, _, text) if text == "b" then return false end end })
+    assert.same({ "ready", "1 a", "1 b" }, heard)
+    assert.same({ "ready" }, (run({ "/flood" }, { ready = function() return false end })))
+    assert.same({ "ready", "1 10000 bytes" }, (run({ "/flood" }, { message = function() return false end })))
+  end)
+
+  it("closes with a code and a reason, and hears the server's", function()
+    local before = #closes
+    run({ "/" }, { ready = function(ws) ws:close(4321, "enough of this") end })
+    for _ = 1, WAIT * 100 do
+      if #closes > before then break end
+      mtev.sleep(0.01)
+    end
+    assert.equal("4321 enough of this", closes[#closes])
+    local heard, client = run({ "/close" })
+    assert.same({ { "ready" }, 4001 }, { heard, client.close_code, client.error })
+    run({ "/" }, { ready = function(ws) assert(ws:send(ws.CONNECTION_CLOSE, "")) end })
+  end)
+
+  it("says so when the server vanishes, and does not wait for ever for its close", function()
+    local _, client = run({ "/vanish" })
+    assert.same({ 1006, true }, { client.close_code, client.error ~= nil })
+    local began = mtev.time()
+    _, client = run({ "/deaf" }, { ready = function(ws) mtev.sleep(0.05) ws:close() end })
+    assert.equal("the server did not answer the close frame in time", client.error)
+    assert(mtev.time() - began >= 5)
+  end)
+
+  it("answers pings, and puts fragments together that control frames come between", function()
+    local heard = run({ "/ping" }, { message = function() return false end })
+    assert.same({ "ready", "1 pong was are you there" }, heard)
+    local count = 0
+    heard = run({ "/fragments" }, { message = function()
+      count = count + 1
+      if count == 2 then return false end
+    end })
+    assert.same({ "ready", "1 Grüße aus Köln", "2 \0\1\2\255" }, heard)
+    heard = run({ "/" }, { ready = function(ws)
+      assert(ws:send(ws.PING, "x"))
+      assert(ws:send(ws.PONG))
+      ws:send(ws.TEXT, "after")
+    end, message = function() return false end })
+    assert.same({ "ready", "1 after" }, heard)
+  end)
+
+  it("runs its callbacks in a coroutine of their own, which may block, while messages wait", function()
+    local received, bytes = 0, 0
+    run({ "/flood" }, { message = function(_, _, payload)
+      received, bytes = received + 1, bytes + #payload
+      if received % 100 == 0 then mtev.sleep(0.005) end
+      if received == 1000 then return false end
+    end })
+    assert.same({ 1000, 10000000 }, { received, bytes })
+  end)
+
+  it("waits in send while the server does not read", function()
+    local sent, is_over = 0, false
+    local raw_port = ws_raw.serve(ws_raw.accept, function(e)
+      mtev.waitfor("read now", WAIT)
+      while ws_raw.read_frame(e) == 2 do end
+    end)
+    local _, client = run({ "/", port = raw_port }, { ready = function(ws)
+      mtev.coroutine_spawn(function()
+        for _ = 1, 300 do
+          if not ws:send(ws.BINARY, ("x"):rep(100000)) then break end
+          sent = sent + 1
+        end
+        is_over = true
+        ws:close()
+      end)
+      mtev.sleep(0.2)
+      assert(sent < 300 and not is_over, sent) -- it is held back
+      mtev.notify("read now")
+    end })
+    assert.equal(300, sent)
+    assert.is_true(client.is_over)
+  end)
+
+  it("offers a subprotocol and accepts only what it has offered", function()
+    local heard, client = run({ "/" }, { ready = function() return false end }, "first, second")
+    assert.same({ { "ready" }, "second" }, { heard, client.protocol })
+    local raw_port = ws_raw.serve(function(request)
+      assert(request:find("\r\nSec-WebSocket-Protocol: mine\r\n", 1, true))
+      return ws_raw.accept(request, "Sec-WebSocket-Protocol: yours\r\n")
+    end)
+    heard, client = run({ "/", port = raw_port }, nil, "mine")
+    assert.same({ {}, "the server chose the protocol 'yours', which was not offered" }, { heard, client.error })
+  end)
+
+  it("speaks TLS, and says why it does not trust a server", function()
+    local dir = files.directory()
+    local authority = certificates.authority(dir, "authority")
+    local good = authority:issue("good", "/CN=good.test", "subjectAltName=DNS:good.test,IP:127.0.0.1")
+    local tls_port = server.port()
+    local tls_proc = server.node("ws_server.js", tls_port, good.certificate, good.key)
+    assert(tls_proc:start():ready())
+    local heard, client = run({ "/", port = tls_port }, { ready = function(ws) ws:send(1, "secret") end, message = function() return false end },
+      nil, { ca_chain = authority.certificate })
+    assert.same({ "ready", "1 secret" }, heard)
+    assert.matches("^mtev.websocket_client: wss://", tostring(client))
+    heard, client = run({ "/", port = tls_port }, nil, nil, { ca_chain = authority.certificate, snihost = "other.test" })
+    assert.same({ {}, "hostname mismatch" }, { heard, client.error })
+    heard, client = run({ "/", port = tls_port }, nil, nil, { verify = true })
+    assert.same({ {}, "unable to get local issuer certificate" }, { heard, client.error })
+    tls_proc:kill()
+    tls_proc:wait(10)
+    files.remove(dir)
+  end)
+
+  it("ends in words when there is no WebSocket server", function()
+    for answer, message in pairs {
+      ["HTTP/1.1 404 Not Found\r\n\r\n"] = "the server answered 404 Not Found",
+      ["HTTP/1.1 101 Fine\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"] = "the server's Sec-WebSocket-Accept is wrong",
+      ["HTTP/1.1 101 Fine\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"] = "the server did not upgrade to websocket",
+      ["HTTP/1.1 101 Fine\r\nUpgrade: websocket\r\nConnection: close\r\n\r\n"] = "the server's Connection is not Upgrade",
+      ["SSH-2.0\r\n\r\n"] = "this is not HTTP/1.1",
+      [""] = "the server closed the connection",
+      [("x"):rep(100000)] = "the server's answer is too long",
+    } do
+      local heard, client = run { "/", port = ws_raw.serve(function() return answer end) }
+      assert.same({ message, {}, }, { client.error, heard })
+    end
+    local raw_port = ws_raw.serve(function(request) return ws_raw.accept(request, "Sec-WebSocket-Extensions: x-own\r\n") end)
+    assert.equal("the server uses an extension that was not offered", select(2, run { "/", port = raw_port }).error)
+    assert.equal("Connection refused", select(2, run { "/", port = server.port() }).error)
+    assert.equal("the server answered 401 Unauthorized", select(2, run { "/refused" }).error)
+  end)
+
+  it("returns false for what cannot be tried", function()
+    for _, case in ipairs { { nil, 80 }, { "", 80 }, { "a b", 80 }, { "x", 0 }, { "x", 70000 }, { "x", "y" }, { "x", 80, "a b" }, { "x", 80, "/", 5 } } do
+      assert.is_false(mtev.websocket_client_connect(case[1], case[2], case[3] or "/", case[4] or "", {}))
+    end
+    assert.error_matches(function() mtev.websocket_client_connect("x", 80, "/", "", 5) end, "bad argument #5 to 'websocket_client_connect' (table expected", 1, true)
+  end)
+
+  it("raises for misuse", function()
+    local problems = {}
+    run({ "/" }, { ready = function(ws)
+      for i, f in ipairs {
+        function() ws:send(3, "x") end, function() ws:send(1, "\255") end, function() ws:send(9, ("x"):rep(126)) end,
+        function() ws:send("x", "y") end, function() ws:send(1, {}) end, function() ws.send({}, 1, "x") end, function() ws:close(1) end,
+        function() ws:close(1000, "\255") end,
+      } do problems[i] = select(2, pcall(f)):gsub("^.-:%d+: ", "") end
+      return false
+    end })
+    assert.same({
+      "bad argument #1 to 'send' (TEXT, BINARY, PING, PONG or CONNECTION_CLOSE expected)", "bad argument #2 to 'send' (text must be UTF-8)",
+      "bad argument #2 to 'send' (at most 125 bytes in a ping or pong)", "bad argument #1 to 'send' (number expected, got string)",
+      "bad argument #2 to 'send' (string expected, got table)", "calling 'send' on bad self (mtev.websocket_client expected, got table)",
+      "bad argument #1 to 'close' (a code from 1000 to 4999 expected)", "bad argument #2 to 'close' (text must be UTF-8)",
+    }, problems)
+  end)
+
+  it("leaves nothing behind, also when it is closed on its way", function()
+    local function counts()
+      collectgarbage()
+      collectgarbage()
+      mtev.sleep(0.1)
+      return require("mtev.debug").counts()
+    end
+    local before = counts()
+    for _ = 1, 20 do run({ "/" }, { ready = function(ws) ws:send(1, "x") end, message = function() return false end }) end
+    assert.same(before, counts())
+  end)
+end)
+
+describe("A WebSocket client, hearing what breaks RFC 6455,", function()
+  -- The close code that it sends, and its own word for it.
+  local function verdict(bytes)
+    local heard, client, said = hear(bytes)
+    local last = said[#said] or {}
+    return { last[1] == 8 and code_of(last[2]) or last[1], client.error, #heard }
+  end
+
+  local PROTOCOL = { 1002, "the server broke the rules of the protocol", 1 }
+
+  it("refuses masked frames, reserved bits and opcodes", function()
+    assert.same(PROTOCOL, verdict(frame(1, "x", { mask = true })))
+    for _, rsv in ipairs { 1, 2, 4 } do assert.same(PROTOCOL, verdict(frame(1, "x", { rsv = rsv }))) end
+    for _, opcode in ipairs { 3, 7, 11, 15 } do assert.same(PROTOCOL, verdict(frame(opcode, "x"))) end
+  end)
+
+  it("refuses control frames that are long or in fragments, and fragments out of place", function()
+    assert.same(PROTOCOL, verdict(frame(9, ("x"):rep(126))))
+    assert.same(PROTOCOL, verdict(frame(9, "x", { fin = false })))
+    assert.same(PROTOCOL, verdict(frame(0, "x")))
+    assert.same(PROTOCOL, verdict(frame(1, "x", { fin = false }) .. frame(1, "y")))
+  end)
+
+  it("refuses text that is not UTF-8, also across fragments", function()
+    local verdict_of = { 1007, "the server sent text that is not UTF-8", 1 }
+    assert.same(verdict_of, verdict(frame(1, "\255")))
+    assert.same(verdict_of, verdict(frame(1, "\195")))
+    assert.same(verdict_of, verdict(frame(1, "\195", { fin = false }) .. frame(0, "x")))
+    assert.same({ "ready", "1 ü" }, (hear(frame(1, "\195", { fin = false }) .. frame(0, "\188"), { message = function() return false end })))
+    assert.same({ "ready", "2 \255" }, (hear(frame(2, "\255"), { message = function() return false end })))
+  end)
+
+  it("refuses messages that are too long, in one frame or in many", function()
+    local verdict_of = { 1009, "the server sent a message that is too long", 1 }
+    assert.same(verdict_of, verdict(frame(2, "x", { length = 2 ^ 40 })))
+    assert.same(verdict_of, verdict(frame(2, ("x"):rep(10), { fin = false }) .. frame(0, "x", { length = 64 * 1024 * 1024 })))
+    local _, client = hear(frame(2, "x", { length = 2 ^ 63 }))
+    assert.is_string(client.error)
+  end)
+
+  it("answers closes, and ends at what is left unfinished", function()
+    local _, client, said = hear(frame(8, "\3\232bye"))
+    assert.same({ 1000, 8 }, { client.close_code, said[1][1] })
+    _, client = hear(frame(8, ""))
+    assert.same({ 1005 }, { client.close_code, client.error })
+    _, client = hear(frame(8, "\3")) -- a code is two bytes
+    assert.is_truthy(client.error)
+    local raw_port = ws_raw.serve(ws_raw.accept, function(e) e:write(frame(1, "half", { length = 10 })) end)
+    local heard
+    heard, client = run { "/", port = raw_port }
+    assert.same({ { "ready" }, "the server closed the connection without a close frame", 1006 }, { heard, client.error, client.close_code })
+  end)
+
+  it("takes frames byte by byte, and what comes together with the handshake's answer", function()
+    local bytes = frame(1, "slowly") .. frame(9, "p") .. frame(2, ("x"):rep(300)) .. frame(8, "\3\232")
+    local raw_port = ws_raw.serve(function(request) return ws_raw.accept(request) .. bytes:sub(1, 5) end, function(e)
+      for i = 6, #bytes do
+        e:write(bytes:sub(i, i))
+        mtev.sleep(0)
+      end
+      while ws_raw.read_frame(e) do end
+    end)
+    local heard, client = run { "/", port = raw_port }
+    assert.same({ { "ready", "1 slowly", "2 300 bytes" }, 1000 }, { heard, client.close_code, client.error })
+  end)
+end)
