@@ -1359,6 +1359,7 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
 ---@field ready? fun(ws: mtev.websocket_client): boolean? it is open; false closes it
 ---@field message? fun(ws: mtev.websocket_client, opcode: integer, payload: string): boolean? TEXT or BINARY; false closes
 ---@field cleanup? fun(ws: mtev.websocket_client) once, at the end, also when it was never open
+---@field compress? boolean false: permessage-deflate (RFC 7692) is not offered. Extension
 
 ---@class mtev.websocket_client
 ---@field CONTINUATION integer 0
@@ -1368,6 +1369,7 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
 ---@field PING integer 9
 ---@field PONG integer 10
 ---@field protocol? string the subprotocol agreed on
+---@field is_compressed? boolean messages are compressed where that pays
 ---@field error? string in cleanup: why it ended; nil by an orderly close
 ---@field close_code? integer in cleanup: the server's; 1005 it gave none, 1006 it sent no close frame
 local websocket_client = {}

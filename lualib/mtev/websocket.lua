@@ -79,6 +79,7 @@ local function spell_request(self, key)
     "Host: " .. bracketed(options.host) .. (port ~= default and ":" .. port or ""),
     "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " .. key,
   }
+  if options.compress then lines[#lines + 1] = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits" end
   if options.service then lines[#lines + 1] = "Sec-WebSocket-Protocol: " .. options.service end
   return table.concat(lines, "\r\n") .. "\r\n\r\n"
 end
@@ -106,8 +107,31 @@ local function is_offered(service, chosen)
   return false
 end
 
+-- What the server says of permessage-deflate (RFC 7692, 7.1): {bits =, is_out_independent =, is_in_independent =}; false: none;
+-- nil: what cannot be.
+local function parse_extensions(text, is_offered)
+  if not text then return false end
+  local name, rest = text:match("^%s*([%w-]+)%s*(.*)$")
+  if not is_offered or name ~= "permessage-deflate" then return nil end
+  local agreed = { bits = 15 }
+  for parameter in rest:gmatch("[^;]+") do
+    local key, value = parameter:match("^%s*([%w_]+)%s*=?%s*\"?(%d*)\"?%s*$")
+    local bits = tonumber(value)
+    if key == "server_no_context_takeover" and value == "" then
+      agreed.is_in_independent = true
+    elseif key == "client_no_context_takeover" and value == "" then
+      agreed.is_out_independent = true
+    elseif key == "client_max_window_bits" and bits and bits >= 9 and bits <= 15 then -- zlib cannot do 8
+      agreed.bits = bits
+    elseif not (key == "server_max_window_bits" and bits and bits >= 8 and bits <= 15) then
+      return nil
+    end
+  end
+  return agreed
+end
+
 -- What is wrong with the server's answer (RFC 6455, 4.1); nil: nothing.
-local function examine(head, key, service)
+local function examine(head, key, options)
   local status = head:match("^HTTP/1%.1 (%d%d%d)")
   if not status then return "this is not HTTP/1.1" end
   if status ~= "101" then return ("the server answered %s"):format(head:match("^HTTP/1%.1 ([^\r\n]*)")) end
@@ -116,9 +140,11 @@ local function examine(head, key, service)
   if field_of(head, "sec-websocket-accept") ~= mtev.base64_encode(mtev.sha1(key .. GUID)) then
     return "the server's Sec-WebSocket-Accept is wrong"
   end
-  if field_of(head, "sec-websocket-extensions") then return "the server uses an extension that was not offered" end
+  if parse_extensions(field_of(head, "sec-websocket-extensions"), options.compress) == nil then
+    return "the server uses an extension that was not offered"
+  end
   local chosen = field_of(head, "sec-websocket-protocol")
-  if chosen and not is_offered(service, chosen) then return ("the server chose the protocol '%s', which was not offered"):format(chosen) end
+  if chosen and not is_offered(options.service, chosen) then return ("the server chose the protocol '%s', which was not offered"):format(chosen) end
 end
 
 -- A connection that speaks WebSocket, or nil and why not.
@@ -134,10 +160,13 @@ local function shake_hands(self)
   local head
   head, err = e:read("\r\n\r\n", { timeout = TIMEOUT, limit = HEAD_MAX })
   if not head then return nil, err == "limit" and "the server's answer is too long" or err or "the server closed the connection" end
-  err = examine(head, key, options.service)
+  err = examine(head, key, options)
   if err then return nil, err end
   self.protocol = field_of(head, "sec-websocket-protocol")
-  return ws_open(e, MESSAGE_MAX, CLOSE_TIMEOUT)
+  local deflate = parse_extensions(field_of(head, "sec-websocket-extensions"), options.compress)
+  self.is_compressed = deflate and true or false
+  if not deflate then return ws_open(e, MESSAGE_MAX, CLOSE_TIMEOUT) end
+  return ws_open(e, MESSAGE_MAX, CLOSE_TIMEOUT, deflate.bits, deflate.is_out_independent, deflate.is_in_independent)
 end
 
 -- -- Running ----------------------------------------------------------------------------------------------------------
@@ -224,7 +253,9 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
   local self = setmetatable({
     url = ("%s://%s:%d%s"):format(sslconfig and "wss" or "ws", bracketed(host), number, uri),
     callbacks = callbacks,
-    options = { host = host, port = number, uri = uri, service = service, sslconfig = sslconfig },
+    options = {
+      host = host, port = number, uri = uri, service = service, sslconfig = sslconfig, compress = callbacks.compress ~= false,
+    },
   }, Client)
   spawn(run, self)
   return true

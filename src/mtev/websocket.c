@@ -1,6 +1,8 @@
 /* What lualib/mtev/websocket.lua gets: WebSocket connections after their handshake.
  *
- *     ws = core.ws_open(e, message_max, close_timeout)   over e, which is closed from then on; nil, message
+ *     ws = core.ws_open(e, message_max, close_timeout[, window_bits, is_out_independent, is_in_independent])
+ *                                                        over e, which is closed from then on; nil, message. With
+ *                                                        window_bits messages are compressed (RFC 7692)
  *     core.ws_next(ws) -> opcode, payload                waits for a message
  *                         nil, error, code               it is over; error nil: by an orderly close
  *                         nil, INTERRUPTED, message
@@ -134,9 +136,14 @@ static int core_ws_is_utf8(lua_State *L) {
 
 static int core_ws_open(lua_State *L) {
     lh_eventer *e = lh_check_own_eventer(L, 1, LH_EVENTER_READS | LH_EVENTER_WRITES);
+    lua_settop(L, 6);
     websocket *object = lua_newuserdata(L, sizeof(*object));
     const lh_websocket_options options = {.message_max = (uint64_t)lh_check_integer(L, 2, 1, INT64_C(1) << 53),
                                           .close_timeout_ns = lh_check_timeout(L, 3),
+                                          .is_deflating = lua_isnumber(L, 4),
+                                          .deflate = {.out_window_bits = (int)lua_tointeger(L, 4),
+                                                      .is_out_independent = lua_toboolean(L, 5),
+                                                      .is_in_independent = lua_toboolean(L, 6)},
                                           .on_news = on_news,
                                           .owner = object};
     *object = (websocket){0};

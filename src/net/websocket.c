@@ -9,6 +9,7 @@
 #include <wslay/wslay.h>
 
 #include "base/alloc.h"
+#include "data/json.h"
 #include "net/openssl.h"
 #include "net/stream.h"
 
@@ -17,7 +18,8 @@ enum {
     UNTAKEN_MAX = 1024 * 1024, /* bytes of messages that wait, above which nothing is read */
     MASK_BYTES = 512,          /* random bytes got at a time */
     REASON_MAX = 256,
-    CONTROL_MAX = 125, /* bytes in a control frame, RFC 6455, 5.5 */
+    CONTROL_MAX = 125,  /* bytes in a control frame, RFC 6455, 5.5 */
+    COMPRESS_MIN = 256, /* bytes of a message that is worth it */
 };
 
 struct lh_websocket {
@@ -25,12 +27,13 @@ struct lh_websocket {
     lh_net *net;
     wslay_event_context_ptr wslay;
     lh_websocket_options options;
-    lh_list messages; /* received, not taken */
-    size_t untaken;   /* their bytes */
-    size_t budget;    /* of the call at work */
-    lh_timer timer;   /* until the peer must have answered our close frame; or, once over, to tell so */
-    bool is_paused;   /* not read from, for `untaken` */
-    bool is_closing;  /* a close frame of ours is queued or sent */
+    lh_message_deflate *deflate; /* NULL = messages are not compressed */
+    lh_list messages;            /* received, not taken */
+    size_t untaken;              /* their bytes */
+    size_t budget;               /* of the call at work */
+    lh_timer timer;              /* until the peer must have answered our close frame; or, once over, to tell so */
+    bool is_paused;              /* not read from, for `untaken` */
+    bool is_closing;             /* a close frame of ours is queued or sent */
     bool is_over;
     bool has_news;
     size_t mask_used;
@@ -98,25 +101,57 @@ static int on_mask(wslay_event_context_ptr wslay, uint8_t *to, size_t length, vo
     return 0;
 }
 
+static void keep_message(lh_websocket *w, int opcode, const void *bytes, size_t length) {
+    lh_websocket_message *message = lh_try_alloc(sizeof(*message) + length);
+    if (!message) {
+        end(w, "not enough memory");
+        wslay_event_set_error(w->wslay, WSLAY_ERR_NOMEM);
+        return;
+    }
+    message->opcode = opcode;
+    message->length = length;
+    if (length > 0) memcpy(message->bytes, bytes, length);
+    lh_list_init(&message->node);
+    lh_list_append(&w->messages, &message->node);
+    w->untaken += message->length;
+    w->has_news = true;
+}
+
+/* Ends the connection for what a message turned out to be. */
+static void refuse(lh_websocket *w, uint16_t code) {
+    wslay_event_queue_close(w->wslay, code, NULL, 0);
+    wslay_event_shutdown_read(w->wslay);
+}
+
+static void keep_compressed(lh_websocket *w, const struct wslay_event_on_msg_recv_arg *arg) {
+    lh_buffer plain = {0};
+    const int rv =
+        lh_message_decompress(w->deflate, (const char *)arg->msg, arg->msg_length, w->options.message_max, &plain);
+    const char *bytes = plain.length > 0 ? lh_buffer_bytes(&plain) : "";
+    if (rv == -EMSGSIZE) {
+        refuse(w, WSLAY_CODE_MESSAGE_TOO_BIG);
+    } else if (rv == -ENOMEM) {
+        end(w, "not enough memory");
+    } else if (rv < 0 || (arg->opcode == WSLAY_TEXT_FRAME && !lh_json_is_utf8(bytes, plain.length))) {
+        refuse(w, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA);
+    } else {
+        keep_message(w, arg->opcode, bytes, plain.length);
+    }
+    lh_buffer_reset(&plain);
+}
+
 static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *arg, void *context) {
+    (void)wslay;
     lh_websocket *w = context;
     if (arg->opcode == WSLAY_CONNECTION_CLOSE && arg->msg_length == 1) { /* half a code: wslay takes it for none */
         snprintf(w->error, sizeof(w->error), "%s", BROKE_RULES);
     }
     if (wslay_is_ctrl_frame(arg->opcode) || w->is_closing) return;
-    lh_websocket_message *message = lh_try_alloc(sizeof(*message) + arg->msg_length);
-    if (!message) {
-        end(w, "not enough memory");
-        wslay_event_set_error(wslay, WSLAY_ERR_NOMEM);
-        return;
+    if (w->deflate && wslay_get_rsv1(arg->rsv)) {
+        keep_compressed(w, arg);
+    } else {
+        keep_message(w, arg->opcode, arg->msg, arg->msg_length);
     }
-    message->opcode = arg->opcode;
-    message->length = arg->msg_length;
-    if (arg->msg_length > 0) memcpy(message->bytes, arg->msg, arg->msg_length);
-    lh_list_init(&message->node);
-    lh_list_append(&w->messages, &message->node);
-    w->untaken += message->length;
-    w->has_news = true;
 }
 
 static const struct wslay_event_callbacks callbacks = {.recv_callback = on_receive,
@@ -134,7 +169,8 @@ static const char *explain_sent(const lh_websocket *w) {
     if (w->is_closing || is_answer) return NULL;
     switch (sent) {
     case WSLAY_CODE_PROTOCOL_ERROR: return BROKE_RULES;
-    case WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA: return "the server sent text that is not UTF-8";
+    case WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA:
+        return "the server sent text that is not UTF-8, or data that cannot be unpacked";
     case WSLAY_CODE_MESSAGE_TOO_BIG: return "the server sent a message that is too long";
     default: return NULL;
     }
@@ -218,6 +254,10 @@ lh_websocket *lh_websocket_open(lh_socket *take_socket, const lh_websocket_optio
         return NULL;
     }
     wslay_event_config_set_max_recv_msg_length(w->wslay, options->message_max);
+    if (options->is_deflating) {
+        wslay_event_config_set_allowed_rsv_bits(w->wslay, WSLAY_RSV1_BIT);
+        w->deflate = lh_message_deflate_new(&options->deflate);
+    }
     take_socket->events = &events;
     take_socket->reader = take_socket->writer = w;
     take_socket->is_readable = true; /* something may have been received already */
@@ -231,6 +271,7 @@ void lh_websocket_close(lh_websocket *w) {
     for (lh_list *node; (node = lh_list_take_first(&w->messages));)
         lh_free(LH_CONTAINER(node, lh_websocket_message, node));
     if (w->wslay) wslay_event_context_free(w->wslay);
+    lh_message_deflate_free(w->deflate);
     lh_socket_close(w->socket);
     lh_free(w);
 }
@@ -258,8 +299,18 @@ static void send_now(lh_websocket *w) {
 
 int lh_websocket_send(lh_websocket *w, int opcode, const char *bytes, size_t length) {
     if (w->is_over || w->is_closing) return -EPIPE;
+    const bool is_data = opcode == LH_WEBSOCKET_TEXT || opcode == LH_WEBSOCKET_BINARY;
+    lh_buffer packed = {0};
+    uint8_t rsv = WSLAY_RSV_NONE;
+    if (w->deflate && is_data && length >= COMPRESS_MIN) {
+        if (lh_message_compress(w->deflate, bytes, length, &packed) < 0) return -ENOMEM;
+        bytes = lh_buffer_bytes(&packed);
+        length = packed.length;
+        rsv = WSLAY_RSV1_BIT;
+    }
     const struct wslay_event_msg message = {(uint8_t)opcode, (const uint8_t *)bytes, length};
-    const int rv = wslay_event_queue_msg(w->wslay, &message);
+    const int rv = wslay_event_queue_msg_ex(w->wslay, &message, rsv);
+    lh_buffer_reset(&packed);
     if (rv == WSLAY_ERR_NOMEM) return -ENOMEM;
     if (rv != 0) return -EPIPE;
     send_now(w);

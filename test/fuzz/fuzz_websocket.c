@@ -1,5 +1,5 @@
-/* A WebSocket client whose server sends anything, in pieces (each begins with its length), while it sends messages itself and
- * takes what has come, sometimes late. In the end nothing is left open. */
+/* A WebSocket client whose server sends anything, in pieces (each begins with its length), while it sends messages
+ * itself and takes what has come, sometimes late. In the end nothing is left open. */
 #include <assert.h>
 #include <signal.h>
 #include <string.h>
@@ -56,8 +56,11 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
     assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
     lh_socket *socket = lh_socket_adopt(&net, fds[0], AF_UNIX, SOCK_STREAM);
     socket->is_connected = true;
-    const lh_websocket_options options = {
-        .message_max = MESSAGE_MAX, .close_timeout_ns = 10 * LH_SECOND, .on_news = on_news};
+    const lh_websocket_options options = {.message_max = MESSAGE_MAX,
+                                          .close_timeout_ns = 10 * LH_SECOND,
+                                          .is_deflating = data[0] & 2,
+                                          .deflate = {.out_window_bits = 15, .is_in_independent = data[0] & 4},
+                                          .on_news = on_news};
     lh_websocket *w = lh_websocket_open(socket, &options);
     assert(w);
     ends = 0;

@@ -26,8 +26,10 @@ end)
 local function run(where, callbacks, service, sslconfig)
   local heard, client, cleanups = {}, nil, 0
   callbacks = callbacks or {}
+  local compress = callbacks.compress
   local name = tostring(heard)
   local all = {
+    compress = compress,
     ready = function(ws)
       heard[#heard + 1] = "ready"
       client = ws
@@ -179,6 +181,36 @@ describe("A WebSocket client", function()
     assert.same({ {}, "the server chose the protocol 'yours', which was not offered" }, { heard, client.error })
   end)
 
+  it("compresses messages if the server agrees (RFC 7692)", function()
+    for _, agreed in ipairs {
+      '{"threshold":0}', '{"threshold":0,"serverNoContextTakeover":true,"clientNoContextTakeover":true}',
+      '{"threshold":0,"serverMaxWindowBits":9,"clientMaxWindowBits":9}',
+    } do
+      local deflate_port = server.port()
+      local deflate_proc = server.node("ws_server.js", deflate_port)
+      local env = {}
+      for key, value in pairs(ENV) do env[key] = value end
+      env.DEFLATE = agreed
+      deflate_proc = mtev.Proc:new { path = "/bin/sh", argv = deflate_proc.argv, env = env, boot_match = "ready", boot_timeout = WAIT }
+      assert(deflate_proc:start():ready())
+      local texts, i = { "", "short", ("all the same "):rep(10000), ("Grüße aus Köln "):rep(100), ("all the same "):rep(10000) }, 0
+      local heard, client = run({ "/", port = deflate_port }, {
+        ready = function(ws) ws:send(1, "go") end,
+        message = function(ws, _, payload)
+          if i > 0 then assert.equal(texts[i], payload) end
+          i = i + 1
+          if i > #texts then return false end
+          ws:send(1, texts[i])
+        end,
+      })
+      assert.same({ 7, true, 1000 }, { #heard, client.is_compressed, client.close_code, client.error })
+      local plain = select(2, run({ "/", port = deflate_port }, { compress = false, ready = function() return false end }))
+      assert.is_false(plain.is_compressed)
+      deflate_proc:kill()
+      deflate_proc:wait(10)
+    end
+  end)
+
   it("speaks TLS, and says why it does not trust a server", function()
     local dir = files.directory()
     local authority = certificates.authority(dir, "authority")
@@ -280,7 +312,7 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
   end)
 
   it("refuses text that is not UTF-8, also across fragments", function()
-    local verdict_of = { 1007, "the server sent text that is not UTF-8", 1 }
+    local verdict_of = { 1007, "the server sent text that is not UTF-8, or data that cannot be unpacked", 1 }
     assert.same(verdict_of, verdict(frame(1, "\255")))
     assert.same(verdict_of, verdict(frame(1, "\195")))
     assert.same(verdict_of, verdict(frame(1, "\195", { fin = false }) .. frame(0, "x")))
@@ -294,6 +326,34 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
     assert.same(verdict_of, verdict(frame(2, ("x"):rep(10), { fin = false }) .. frame(0, "x", { length = 64 * 1024 * 1024 })))
     local _, client = hear(frame(2, "x", { length = 2 ^ 63 }))
     assert.is_string(client.error)
+  end)
+
+  it("refuses compressed data that is wrong, is no text, or becomes too much", function()
+    local function packed_verdict(bytes)
+      local said
+      local raw_port = ws_raw.serve(function(request)
+        return ws_raw.accept(request, "Sec-WebSocket-Extensions: permessage-deflate\r\n")
+      end, function(e)
+        e:write(bytes)
+        local opcode, payload = ws_raw.read_frame(e)
+        said = opcode == 8 and code_of(payload)
+      end)
+      local heard, client = run { "/", port = raw_port }
+      return { said, client.error, #heard }
+    end
+    local bad = "the server sent text that is not UTF-8, or data that cannot be unpacked"
+    assert.same({ 1007, bad, 1 }, packed_verdict(frame(2, "\7\7\7", { rsv = 4 })))
+    assert.same({ 1007, bad, 1 }, packed_verdict(frame(1, "\250\15\0", { rsv = 4 }))) -- "\255", packed
+    assert.same(PROTOCOL, packed_verdict(frame(9, "x", { rsv = 4 })))
+    assert.same(PROTOCOL, packed_verdict(frame(1, "x", { rsv = 2 })))
+    assert.same(PROTOCOL, packed_verdict(frame(1, "x", { fin = false }) .. frame(0, "y", { rsv = 4 })))
+    local bomb = mtev.gzip(("\0"):rep(66 * 1024 * 1024)):sub(11, -9) -- raw DEFLATE, with a final block
+    assert.same({ 1009, "the server sent a message that is too long", 1 }, packed_verdict(frame(2, bomb, { rsv = 4 })))
+    for _, answer in ipairs { "permessage-deflate; server_max_window_bits=7", "permessage-deflate; client_max_window_bits=8",
+      "permessage-deflate; what=5", "x-webkit-deflate-frame" } do
+      local raw_port = ws_raw.serve(function(request) return ws_raw.accept(request, "Sec-WebSocket-Extensions: " .. answer .. "\r\n") end)
+      assert.equal("the server uses an extension that was not offered", select(2, run { "/", port = raw_port }).error)
+    end
   end)
 
   it("answers closes, and ends at what is left unfinished", function()

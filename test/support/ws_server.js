@@ -1,6 +1,7 @@
 // A WebSocket server for specs, on the `ws` package: echoes, and does what the first message or the path says.
-//   node ws_server.js PORT [CERTIFICATE KEY]      says "ready" on stderr
+//   node ws_server.js PORT [CERTIFICATE KEY]      says "ready" on stderr; $DEFLATE: the options of permessage-deflate
 const [port, certificate, key] = process.argv.slice(2)
+const deflate = process.env.DEFLATE
 const { WebSocketServer } = require('ws')
 const fs = require('fs')
 
@@ -9,7 +10,7 @@ const web = certificate
   : require('http').createServer()
 const server = new WebSocketServer({
   server: web,
-  perMessageDeflate: false,
+  perMessageDeflate: deflate ? JSON.parse(deflate) : false,
   handleProtocols: (offered) => offered.has('second') ? 'second' : false,
   verifyClient: (info) => !info.req.url.startsWith('/refused')
 })

@@ -1,0 +1,30 @@
+/* Compression of the messages of a WebSocket: permessage-deflate (RFC 7692). Each message is raw DEFLATE data without
+ * the four bytes that a flush leaves at its end; unless agreed otherwise, a message may refer to those before it.
+ *
+ * Owner: lh_message_deflate_new, lh_message_deflate_free. zlib's memory (up to 300 KB) is got with the first message in
+ * a direction, and given back after each one where messages do not refer to one another. Thread: one at a time. Errors:
+ * negative errno. */
+#pragma once
+#include <stdbool.h>
+
+#include "base/buffer.h"
+
+typedef struct lh_message_deflate lh_message_deflate;
+
+typedef struct lh_message_deflate_options {
+    int out_window_bits;     /* 9..15: how far our messages may refer back */
+    bool is_out_independent; /* each message of ours stands for itself */
+    bool is_in_independent;  /* each of the peer's */
+} lh_message_deflate_options;
+
+lh_message_deflate *lh_message_deflate_new(const lh_message_deflate_options *options);
+
+/* Accepts NULL. */
+void lh_message_deflate_free(lh_message_deflate *deflate);
+
+/* Appends the compressed message to `out`. 0 or -ENOMEM. */
+int lh_message_compress(lh_message_deflate *deflate, const char *bytes, size_t length, lh_buffer *out);
+
+/* Appends the message to `out`. 0; -EBADMSG: it is no such data; -EMSGSIZE: it has more than `limit` bytes; -ENOMEM.
+ * After an error no further message can be understood. */
+int lh_message_decompress(lh_message_deflate *deflate, const char *bytes, size_t length, size_t limit, lh_buffer *out);
