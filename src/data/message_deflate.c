@@ -77,6 +77,7 @@ static int deflate_piece(z_stream *stream, lh_buffer *out, int flush) {
 }
 
 int lh_message_compress(lh_message_deflate *d, const char *bytes, size_t length, lh_buffer *out) {
+    if (length == 0) return lh_buffer_append(out, "", 1); /* RFC 7692, 7.2.3.6; zlib does not flush twice in a row */
     if (!open_out(d)) return -ENOMEM;
     do {
         take_part(&bytes, &length, &d->out);
