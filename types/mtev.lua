@@ -1129,7 +1129,8 @@ function mtev.enable_log(facility, on) end
 --
 -- A client for one server, on libcurl: connections are kept and shared by all Apis of the thread, HTTP/2 is used where the server offers
 -- it over TLS, gzip, deflate, br and zstd are unpacked, proxies are taken from the environment (http_proxy, https_proxy, no_proxy).
--- Redirects are not followed unless asked for. A kept connection that turns out to be closed is replaced, and the request made again.
+-- Redirects are not followed unless asked for. When a kept connection turns out to be closed the request is made again on another one if
+-- its method may be repeated (GET, HEAD, PUT, DELETE, OPTIONS, TRACE).
 --
 -- Defaults: 10 s to connect, 60 s in all (none when a function consumes or delivers a body), 30 s without a byte; 128 MiB of body.
 

@@ -69,6 +69,8 @@ struct lh_http_request {
     bool is_over;
     bool is_paused_down, is_paused_up; /* curl waits for us */
     bool is_up_ended;
+    bool is_idempotent;  /* may be made twice (RFC 9110, 9.2.2) */
+    int attempts;        /* times that it was sent, or part of it */
     const char *refusal; /* why we have ended it, which counts more than what curl makes of it; NULL = we have not */
     double progress[4];  /* once it is over */
     char error[CURL_ERROR_SIZE];
@@ -293,6 +295,27 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     return length;
 }
 
+/* curl is about to send. When a kept connection was closed before any answer it tries again on another one, which is good only
+ * for what may be made twice. */
+static int on_send(void *context, char *ip, char *local_ip, int port, int local_port) {
+    (void)ip;
+    (void)local_ip;
+    (void)port;
+    (void)local_port;
+    lh_http_request *request = context;
+    if (++request->attempts == 1 || request->is_idempotent || request->head.length > 0) return CURL_PREREQFUNC_OK;
+    refuse(request, "the connection was closed before the answer came, and this method is not to be repeated");
+    return CURL_PREREQFUNC_ABORT;
+}
+
+static bool is_idempotent(const char *method) {
+    static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (strcmp(methods[i], method) == 0) return true;
+    }
+    return false;
+}
+
 static size_t on_read(char *to, size_t size, size_t count, void *context) {
     lh_http_request *request = context;
     const size_t room = size * count;
@@ -424,6 +447,7 @@ static void set_proxy(CURL *easy, const char *proxy) {
 static size_t on_body(char *bytes, size_t size, size_t count, void *context);
 static size_t on_header(char *bytes, size_t size, size_t count, void *context);
 static size_t on_read(char *to, size_t size, size_t count, void *context);
+static int on_send(void *context, char *ip, char *local_ip, int port, int local_port);
 
 /* All that the settings' requests have in common. */
 static void prepare(CURL *easy, lh_http_settings *settings) {
@@ -436,6 +460,7 @@ static void prepare(CURL *easy, lh_http_settings *settings) {
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, http);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
@@ -568,6 +593,7 @@ static bool set_up(lh_http_request *request) {
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, request);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, request);
     curl_easy_setopt(easy, CURLOPT_READDATA, request);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, request);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->lines);
     set_method(easy, call);
     return curl_easy_setopt(easy, CURLOPT_URL, call->url) == CURLE_OK;
@@ -581,6 +607,7 @@ lh_http_request *lh_http_start(lh_http_settings *settings, const lh_http_call *c
     settings->holds++;
     request->call = *call;
     request->kind = kind_of(call);
+    request->is_idempotent = is_idempotent(call->method);
     lh_list_init(&request->news_node);
     request->easy = take_handle(settings, request->kind);
     if (!request->easy || !set_up(request) || curl_multi_add_handle(http->multi, request->easy) != CURLM_OK) {

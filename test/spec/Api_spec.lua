@@ -120,6 +120,19 @@ describe("mtev.Api", function()
     end
   end)
 
+  it("does not make a request twice that is not to be repeated (RFC 9110, 9.2.2)", function()
+    local output = process.run(([[
+      local api = mtev.Api:http("127.0.0.1", %d) -- one kept connection, which the server closes at its next request
+      local function ask(method)
+        api:get("/doom"):check()
+        local r = api:request(method, "/ask", "x")
+        print(method, r:rc(), r:rc() == -1 and r:text() or "")
+      end
+      ask("PUT") ask("DELETE") ask("POST") ask("PATCH")]]):format(port))
+    local refused = "-1\tthe connection was closed before the answer came, and this method is not to be repeated\n"
+    assert.equal("PUT\t200\t\nDELETE\t200\t\nPOST\t" .. refused .. "PATCH\t" .. refused, output)
+  end)
+
   it("follows redirects only if asked to", function()
     local r = api:get("/moved")
     assert.same({ 302, "/echo", "elsewhere" }, { r:rc(), r.headers.location, r:text() })
