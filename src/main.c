@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "mtev/api.h"
+#include "runtime/config.h"
 #include "runtime/log.h"
 #include "runtime/program.h"
 
@@ -19,6 +21,8 @@ static const char usage_text[] =
     "  -n N, --threads N  event loop threads, each running the program (default 1; 0 = one per core)\n"
     "  -L PATH         package.path (+PATH appends)\n"
     "  -C PATH         package.cpath (+PATH appends)\n"
+    "  -c FILE         the configuration, XML\n"
+    "  -T              print the configuration as it counts, and end\n"
     "  -l LOG          enable a log stream (may be repeated)\n"
     "  -d              enable the log stream debug and those below it\n"
     "  --keep-going    an uncaught error ends its coroutine, not the process\n"
@@ -36,7 +40,7 @@ static void __attribute__((noreturn, format(printf, 1, 2))) usage_error(const ch
 }
 
 /* Options whose features come later; refused, not ignored. */
-static const char *const unbuilt[] = {"-c", "-m", "-T", "-u", "-g", "-i"};
+static const char *const unbuilt[] = {"-m", "-u", "-g", "-i"};
 
 static bool is_any(const char *word, const char *a, const char *b) {
     return strcmp(word, a) == 0 || strcmp(word, b) == 0;
@@ -91,6 +95,10 @@ static void parse_option(lh_options *options, char **argv, int *i) {
         options->path = value_of(argv, i);
     } else if (strcmp(word, "-C") == 0) {
         options->cpath = value_of(argv, i);
+    } else if (strcmp(word, "-c") == 0) {
+        options->config = value_of(argv, i);
+    } else if (strcmp(word, "-T") == 0) {
+        options->is_showing_config = true;
     } else if (strcmp(word, "-l") == 0) {
         enable_log(value_of(argv, i));
     } else if (strcmp(word, "-d") == 0) {
@@ -119,7 +127,7 @@ static void parse_test_command(lh_options *options, char **argv, int i) {
 static lh_options parse(char **argv) {
     const char *slash = strrchr(argv[0], '/');
     const char *name = slash ? slash + 1 : argv[0];
-    lh_options options = {.thread_count = 1, .test_timeout = 30, .program = "lhotse"};
+    lh_options options = {.test_timeout = 30, .program = "lhotse"};
     options.is_luamtev = strcmp(name, "luamtev") == 0;
     if (options.is_luamtev) options.program = "luamtev";
     int i = 1;
@@ -129,8 +137,8 @@ static lh_options parse(char **argv) {
         return options;
     }
     options.script = argv[i];
-    if (options.script) {
-        options.arguments = argv + i + 1;
+    if (options.script || options.is_showing_config) {
+        options.arguments = argv + i + (options.script != NULL);
         return options;
     }
     if (isatty(STDIN_FILENO)) usage_error("no file given; the interactive console is not built yet");
@@ -139,9 +147,39 @@ static lh_options parse(char **argv) {
     return options;
 }
 
+/* How many threads the configuration wants, 1 if it does not say. */
+static int configured_threads(void) {
+    char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
+    if (lh_config_read("/*/eventer/config/concurrency", &value, message) != LH_CONFIG_DONE) return 1;
+    const int count = parse_count("concurrency", value);
+    lh_free(value);
+    return count;
+}
+
+static void open_config(lh_options *options) {
+    char message[LH_CONFIG_MESSAGE_BYTES];
+    if (!lh_config_open(options->config, options->thread_count ? options->thread_count : 1, message)) {
+        fprintf(stderr, "%s: %s: %s\n", options->program, options->config, message);
+        lh_program_exit(EXIT_USAGE);
+    }
+    if (options->thread_count == 0) options->thread_count = configured_threads();
+}
+
+static void __attribute__((noreturn)) show_config(void) {
+    size_t length;
+    char *text = lh_config_shown_text(&length);
+    if (text) fwrite(text, 1, length, stdout);
+    lh_free(text);
+    lh_program_exit(EXIT_SUCCESS);
+}
+
 int main(int argc, char **argv) {
     (void)argc;
     lh_log_open();
-    const lh_options options = parse(argv);
-    return lh_program_run(&options, lh_open_api);
+    lh_options options = parse(argv);
+    open_config(&options);
+    if (options.is_showing_config) show_config();
+    const int status = lh_program_run(&options, lh_open_api);
+    lh_config_close();
+    return status;
 }

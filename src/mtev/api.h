@@ -13,6 +13,7 @@ void lh_open_api(lua_State *L);
 
 void lh_open_codec(lua_State *L);
 void lh_open_condition(lua_State *L);
+void lh_open_conf(lua_State *L);
 void lh_open_connect(lua_State *L);
 void lh_open_coroutine(lua_State *L);
 void lh_open_dns(lua_State *L);

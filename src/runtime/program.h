@@ -20,7 +20,9 @@ typedef struct lh_options {
     lh_mode mode;
     bool is_luamtev;          /* invoked under that name: libmtev's conventions */
     bool is_keep_going;       /* an uncaught error ends its coroutine only */
-    int thread_count;         /* event loops, at least 1 */
+    int thread_count;         /* event loops, at least 1; 0 = not said, until the configuration is read */
+    const char *config;       /* -c, NULL = none */
+    bool is_showing_config;   /* -T */
     const char *program;      /* what error lines begin with: "lhotse" */
     const char *entry;        /* -e, NULL = "main" if there is one */
     const char *path, *cpath; /* -L, -C; NULL = default */

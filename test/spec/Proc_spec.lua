@@ -67,7 +67,7 @@ describe("a life of nginx", function()
   end)
 
   it("leaves no worker behind when nobody holds it any more", function()
-    local workers, is_ready = {}, false
+    local workers, is_ready, is_done = {}, false, false
     mtev.coroutine_spawn(function() -- on a stack of its own: no forgotten register of ours keeps the Proc
       local p = server.nginx(dir, server.port())
       p:loglisten(function(line)
@@ -76,8 +76,9 @@ describe("a life of nginx", function()
       end)
       is_ready = p:start():ready()
       while #workers < 2 do mtev.sleep(0.001) end
+      is_done = true -- ready() may return after the listener has heard all
     end)
-    while #workers < 2 do mtev.sleep(0.001) end
+    while not is_done do mtev.sleep(0.001) end
     assert.is_true(is_ready)
     process.settle()
     for _, pid in ipairs(workers) do await_death(pid) end

@@ -1,0 +1,191 @@
+/* What scripts get: mtev.conf_get_* and mtev.conf_replace_* under all their names. mtev.conf_save is in
+ * lualib/mtev/conf.lua. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+#include "data/xml.h"
+#include "mtev/api.h"
+#include "runtime/config.h"
+#include "runtime/errors.h"
+
+static const char *check_path(lua_State *L, int index) {
+    if (lua_type(L, index) != LUA_TSTRING) lh_raise_type(L, index, "string");
+    return lh_check_name(L, index);
+}
+
+static void check_result(lua_State *L, lh_config_result result, const char *message) {
+    if (result == LH_CONFIG_BAD) lh_raise(L, "bad XPath: %s", message);
+}
+
+/* -- Reading ------------------------------------------------------------------------------------------------------- */
+
+/* Pushes the value as a string and returns it; NULL: nothing is there, nil is pushed. */
+static const char *push_value(lua_State *L, const char *path) {
+    char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
+    check_result(L, lh_config_read(path, &value, message), message);
+    if (value) {
+        lua_pushstring(L, value);
+        lh_free(value);
+    } else {
+        lua_pushnil(L);
+    }
+    return lua_tostring(L, -1);
+}
+
+static int push_misfit(lua_State *L, const char *what, const char *value) {
+    char shown[64];
+    snprintf(shown, sizeof(shown), "%s", value);
+    lua_pushnil(L);
+    lua_pushfstring(L, "not %s: '%s'", what, shown);
+    return 2;
+}
+
+/* A path alone reads; with a value it sets, in libmtev's older form: true, or false. */
+static int set_value(lua_State *L, bool is_boolean) {
+    char message[LH_CONFIG_MESSAGE_BYTES];
+    const char *path = check_path(L, 1);
+    if (is_boolean || lua_type(L, 2) == LUA_TBOOLEAN) {
+        lua_pushstring(L, lua_toboolean(L, 2) ? "true" : "false");
+        lua_replace(L, 2);
+    }
+    size_t length;
+    const char *value = lh_check_string(L, 2, &length);
+    if (!lh_xml_is_text(value, length)) lh_raise_argument(L, 2, "text of characters that XML allows expected");
+    const lh_config_result result = lh_config_write(path, value, length, false, message);
+    check_result(L, result, message);
+    lua_pushboolean(L, result == LH_CONFIG_DONE);
+    return 1;
+}
+
+static int mtev_conf_get_string(lua_State *L) {
+    if (lua_gettop(L) >= 2) return set_value(L, false);
+    push_value(L, check_path(L, 1));
+    return 1;
+}
+
+static bool is_space(const char *text) { return text[strspn(text, " \t\r\n")] == 0; }
+
+static int mtev_conf_get_integer(lua_State *L) {
+    if (lua_gettop(L) >= 2) return set_value(L, false);
+    const char *value = push_value(L, check_path(L, 1));
+    if (!value) return 1;
+    char *end;
+    errno = 0;
+    const long long number = strtoll(value, &end, 0);
+    const bool is_exact = number >= -(1LL << 53) && number <= 1LL << 53;
+    if (end == value || !is_space(end) || errno || !is_exact) return push_misfit(L, "an integer", value);
+    lua_pushnumber(L, (double)number);
+    return 1;
+}
+
+static int mtev_conf_get_float(lua_State *L) {
+    if (lua_gettop(L) >= 2) return set_value(L, false);
+    const char *value = push_value(L, check_path(L, 1));
+    if (!value) return 1;
+    char *end;
+    const double number = strtod(value, &end);
+    if (end == value || !is_space(end) || isnan(number)) return push_misfit(L, "a number", value);
+    lua_pushnumber(L, number);
+    return 1;
+}
+
+static int mtev_conf_get_boolean(lua_State *L) {
+    static const char *const words[] = {"false", "true", "off", "on", "no", "yes", "0", "1"};
+    if (lua_gettop(L) >= 2) return set_value(L, true);
+    const char *value = push_value(L, check_path(L, 1));
+    if (!value) return 1;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcasecmp(value, words[i]) != 0) continue;
+        lua_pushboolean(L, i % 2 == 1);
+        return 1;
+    }
+    return push_misfit(L, "a boolean", value);
+}
+
+static int mtev_conf_get_string_list(lua_State *L) {
+    char message[LH_CONFIG_MESSAGE_BYTES], **values = NULL;
+    size_t count = 0;
+    const char *base = check_path(L, 1), *child = check_path(L, 2);
+    const lh_config_result result = lh_config_read_list(base, child, &values, &count, message);
+    lua_createtable(L, (int)count, 0);
+    for (size_t i = 0; i < count; i++) {
+        lua_pushstring(L, values[i]);
+        lh_free(values[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    lh_free(values);
+    check_result(L, result, message);
+    if (result == LH_CONFIG_INCOMPLETE) lh_raise(L, "Unable to read option entry: %s %s", base, child);
+    if (result == LH_CONFIG_NONE) lua_pushnil(L);
+    return 1;
+}
+
+/* -- Replacing ----------------------------------------------------------------------------------------------------- */
+
+static int replace(lua_State *L, bool is_boolean) {
+    if (lua_gettop(L) < 2) {
+        lua_pushnil(L);
+        return 1;
+    }
+    char message[LH_CONFIG_MESSAGE_BYTES];
+    const char *path = check_path(L, 1);
+    if (is_boolean || lua_type(L, 2) == LUA_TBOOLEAN) {
+        lua_pushstring(L, lua_toboolean(L, 2) ? "true" : "false");
+        lua_replace(L, 2);
+    }
+    size_t length;
+    const char *value = lh_check_string(L, 2, &length);
+    if (!lh_xml_is_text(value, length)) lh_raise_argument(L, 2, "text of characters that XML allows expected");
+    const lh_config_result result = lh_config_write(path, value, length, true, message);
+    check_result(L, result, message);
+    lua_pushboolean(L, result == LH_CONFIG_DONE);
+    return 1;
+}
+
+static int mtev_conf_replace_value(lua_State *L) { return replace(L, false); }
+static int mtev_conf_replace_boolean(lua_State *L) { return replace(L, true); }
+
+/* The text to be saved and the file, or nothing: there is no file. */
+static int core_conf_text(lua_State *L) {
+    size_t length;
+    const char *file = lh_config_file();
+    if (!file) return 0;
+    char *text = lh_config_saved_text(&length);
+    if (!text) return luaL_error(L, "not enough memory");
+    lua_pushlstring(L, text, length);
+    lh_free(text);
+    lua_pushstring(L, file);
+    return 2;
+}
+
+/* The reference's names, and libmtev's. */
+static const luaL_Reg functions[] = {{"conf_get_string", mtev_conf_get_string},
+                                     {"conf_get_integer", mtev_conf_get_integer},
+                                     {"conf_get_float", mtev_conf_get_float},
+                                     {"conf_get_boolean", mtev_conf_get_boolean},
+                                     {"conf_get_string_list", mtev_conf_get_string_list},
+                                     {"conf_replace_value", mtev_conf_replace_value},
+                                     {"conf_replace_boolean", mtev_conf_replace_boolean},
+                                     {"conf", mtev_conf_get_string},
+                                     {"conf_get", mtev_conf_get_string},
+                                     {"conf_string", mtev_conf_get_string},
+                                     {"conf_integer", mtev_conf_get_integer},
+                                     {"conf_number", mtev_conf_get_float},
+                                     {"conf_get_number", mtev_conf_get_float},
+                                     {"conf_boolean", mtev_conf_get_boolean},
+                                     {"conf_replace_string", mtev_conf_replace_value},
+                                     {"conf_replace_integer", mtev_conf_replace_value},
+                                     {"conf_replace_number", mtev_conf_replace_value},
+                                     {NULL, NULL}};
+
+static const luaL_Reg core_functions[] = {{"conf_text", core_conf_text}, {NULL, NULL}};
+
+void lh_open_conf(lua_State *L) {
+    lh_set_functions(L, LH_MTEV, functions);
+    lh_set_functions(L, LH_CORE, core_functions);
+}

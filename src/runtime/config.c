@@ -1,0 +1,117 @@
+#include "runtime/config.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "data/xml.h"
+
+static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER; /* guards `config`; held for one evaluation */
+static lh_config *config;
+static char *config_file;
+
+/* -- Opening ------------------------------------------------------------------------------------------------------- */
+
+static bool read_whole(const char *path, lh_buffer *text, char message[LH_CONFIG_MESSAGE_BYTES]) {
+    char why[128];
+    FILE *file = fopen(path, "rbe");
+    size_t n = 1;
+    while (file && n > 0 && lh_buffer_reserve(text, 65536) == 0) {
+        n = fread(lh_buffer_end(text), 1, 65536, file);
+        lh_buffer_commit(text, n);
+    }
+    const bool is_good = file && n == 0 && !ferror(file);
+    if (!is_good) snprintf(message, LH_CONFIG_MESSAGE_BYTES, "%s", strerror_r(errno, why, sizeof(why)));
+    if (file) fclose(file);
+    return is_good;
+}
+
+/* What is not built yet is refused, not ignored. */
+static bool check_built(char message[LH_CONFIG_MESSAGE_BYTES]) {
+    static const char *const sections[] = {"/*/logs", "/*/watchdog", "/*/clusters", "/*/modules"};
+    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+        char *value = NULL;
+        if (lh_config_get(config, sections[i], &value, message) != LH_CONFIG_DONE) continue;
+        lh_free(value);
+        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "<%s> is not built yet", sections[i] + 3);
+        return false;
+    }
+    return true;
+}
+
+static bool parse(const char *text, size_t length, const char *file, char message[LH_CONFIG_MESSAGE_BYTES]) {
+    char *directory = lh_alloc_copy(file ? file : "", file ? strlen(file) : 0);
+    char *slash = strrchr(directory, '/');
+    if (slash) slash[slash == directory ? 1 : 0] = 0;
+    config = lh_config_parse(text, length, slash ? directory : ".", message);
+    lh_free(directory);
+    return config != NULL;
+}
+
+bool lh_config_open(const char *file, int thread_count, char message[LH_CONFIG_MESSAGE_BYTES]) {
+    lh_buffer text = {0};
+    lh_xml_start();
+    bool is_good;
+    if (file) {
+        config_file = lh_alloc_copy(file, strlen(file));
+        is_good =
+            read_whole(file, &text, message) && parse(text.block, text.length, file, message) && check_built(message);
+    } else {
+        is_good = lh_buffer_print(&text,
+                                  "<?xml version=\"1.0\" encoding=\"utf8\"?>\n"
+                                  "<cli>\n  <eventer>\n    <config>\n      <concurrency>%d</concurrency>\n"
+                                  "    </config>\n  </eventer>\n</cli>\n",
+                                  thread_count) == 0 &&
+                  parse(text.block, text.length, NULL, message);
+    }
+    lh_buffer_reset(&text);
+    return is_good;
+}
+
+void lh_config_close(void) {
+    lh_config_free(config);
+    lh_free(config_file);
+    config = NULL;
+    config_file = NULL;
+}
+
+const char *lh_config_file(void) { return config_file; }
+
+/* -- Reading and changing ------------------------------------------------------------------------------------------ */
+
+lh_config_result lh_config_read(const char *path, char **value, char message[LH_CONFIG_MESSAGE_BYTES]) {
+    pthread_rwlock_rdlock(&lock);
+    const lh_config_result result = lh_config_get(config, path, value, message);
+    pthread_rwlock_unlock(&lock);
+    return result;
+}
+
+lh_config_result lh_config_read_list(const char *base, const char *child, char ***values, size_t *count,
+                                     char message[LH_CONFIG_MESSAGE_BYTES]) {
+    pthread_rwlock_rdlock(&lock);
+    const lh_config_result result = lh_config_list(config, base, child, values, count, message);
+    pthread_rwlock_unlock(&lock);
+    return result;
+}
+
+lh_config_result lh_config_write(const char *path, const char *value, size_t length, bool is_replacing,
+                                 char message[LH_CONFIG_MESSAGE_BYTES]) {
+    pthread_rwlock_wrlock(&lock);
+    const lh_config_result result = is_replacing ? lh_config_replace(config, path, value, length, message)
+                                                 : lh_config_set(config, path, value, length, message);
+    pthread_rwlock_unlock(&lock);
+    return result;
+}
+
+static char *get_text(bool with_included, size_t *length) {
+    pthread_rwlock_rdlock(&lock);
+    char *text = lh_config_text(config, with_included, length);
+    pthread_rwlock_unlock(&lock);
+    return text;
+}
+
+char *lh_config_shown_text(size_t *length) { return get_text(true, length); }
+char *lh_config_saved_text(size_t *length) { return get_text(false, length); }
