@@ -153,6 +153,7 @@ local OPTIONS = {
 local CONNECT_TIMEOUT, TOTAL_TIMEOUT, IDLE_TIMEOUT = 10, 60, 30 -- seconds
 local LIMIT = 128 * 1024 * 1024                                 -- bytes
 local PROGRESS_INTERVAL = 1                                     -- seconds
+local MOST = { limit = 2 ^ 53, redirects = 1e6, body_length = 2 ^ 53 } -- more is the same
 
 local function check_options(options, level)
   for key, value in pairs(options) do
@@ -192,8 +193,8 @@ local function make_settings(api, options, is_streaming)
     streams_down = options.consume ~= nil,
     keeps_encoding = options.decode == false,
     is_http1 = options.http1,
-    limit = options.limit or api.body_limit or LIMIT,
-    redirects = options.redirects or api.redirect_count,
+    limit = math.min(options.limit or api.body_limit or LIMIT, MOST.limit),
+    redirects = math.min(options.redirects or api.redirect_count or 0, MOST.redirects),
     connect_timeout = options.connect_timeout or CONNECT_TIMEOUT,
     timeout = total,
     idle_timeout = options.idle_timeout or IDLE_TIMEOUT,
@@ -277,7 +278,8 @@ local function perform(api, method, path, payload, headers, options, level)
     settings = make_settings(api, NO_OPTIONS, false)
     api.settings = settings
   end
-  local request, err = http_start(settings, method, url, all_lines(api, kind, headers, level + 1), body, options and options.body_length)
+  local request, err = http_start(settings, method, url, all_lines(api, kind, headers, level + 1), body,
+    options and options.body_length and math.min(options.body_length, MOST.body_length))
   if not request then return respond(url, err) end
   if options and (body == true or options.consume or options.progress) then
     return drive_safely(request, url, payload, options)

@@ -255,6 +255,46 @@ describe("every method of a dns, given anything,", function()
   end)
 end)
 
+describe("every method of the HTTP and WebSocket clients, given anything,", function()
+  local HttpClient = require("mtev.HttpClient")
+  local api = mtev.Api:http("127.0.0.1", require("test.support.server").port()) -- where nobody answers
+  local websocket
+  mtev.websocket_client_connect("127.0.0.1", api.port, "/", "", { cleanup = function(ws) websocket = ws end })
+  local objects = { Api = { mtev.Api, api }, ApiResponse = { mtev.ApiResponse, api:get("/") }, HttpClient = { HttpClient, HttpClient:new() } }
+
+  local function each(class_name, class, make)
+    for name, method in pairs(class) do
+      if type(method) == "function" and not name:find("^__") then
+        it("survives: " .. class_name .. ":" .. name, function()
+          local before = alive()
+          abuse(name, function()
+            local self = make()
+            return function(...) return method(self, ...) end
+          end)
+          expect_nothing_left(before)
+        end)
+      end
+    end
+  end
+  for class_name, pair in pairs(objects) do each(class_name, pair[1], function() return pair[2] end) end
+  it("survives: websocket_client:send and :close", function()
+    for _, name in ipairs { "send", "close" } do
+      abuse(name, function()
+        return function(...) return websocket[name](websocket, ...) end
+      end)
+    end
+  end)
+  it("survives: the options of a request", function()
+    for _, value in ipairs(values) do
+      for _, key in ipairs { "timeout", "connect_timeout", "idle_timeout", "limit", "redirects", "consume", "body_length", "progress",
+        "progress_interval", "decode", "http1", "proxy" } do
+        local ok, message = pcall(api.get, api, "/", nil, nil, { [key] = value[2] })
+        assert.is_true(ok or is_sane(message), message)
+      end
+    end
+  end)
+end)
+
 describe("gunzip's function and a timezone, given anything,", function()
   it("survive", function()
     abuse("gunzip()", mtev.gunzip)
