@@ -13,7 +13,9 @@ local Response = {}
 mtev.ApiResponse = Response
 
 -- Header fields by their names in any case.
-local headers_meta = { __index = function(headers, name) return type(name) == "string" and rawget(headers, name:lower()) or nil end }
+local headers_meta = {
+  __index = function(headers, name) return type(name) == "string" and rawget(headers, name:lower()) or nil end,
+}
 
 -- The fields of a head, by lower-case names; several of one name are joined with ", " (RFC 9110, 5.3).
 local function parse_head(head)
@@ -84,7 +86,8 @@ end
 local USER_AGENT = "lhotse/" .. core.version
 
 local function bad_header(name, level)
-  error(("bad header '%s': a name has letters, digits and !#$%%&'*+-.^_`|~, a value no line break and no NUL"):format(tostring(name)), level + 1)
+  local expected = "a name has letters, digits and !#$%&'*+-.^_`|~, a value no line break and no NUL"
+  error(("bad header '%s': %s"):format(tostring(name), expected), level + 1)
 end
 
 -- As curl takes it.
@@ -119,27 +122,25 @@ local function header_lines(all, level)
   return lines
 end
 
--- The lines of what most requests are: no headers but the Api's.
-local function default_lines(api, kind, level)
-  local known = api.lines[kind]
-  if known then return known end
+-- Ours, then the Api's, then the request's.
+local function make_lines(api, kind, headers, level)
   local all = { accept = { "Accept", "application/json" }, ["user-agent"] = { "User-Agent", USER_AGENT } }
-  all["content-type"] = kind == "json" and { "Content-Type", "application/json" } or kind == "plain" and { "Content-Type", false } or nil
-  merge(all, api.headers, level + 1)
-  if api.host_header then merge(all, api.host_header, level + 1) end
-  local lines = http_lines(header_lines(all, level + 1))
-  api.lines[kind] = lines
-  return lines
-end
-
-local function all_lines(api, kind, headers, level)
-  if headers == nil or next(headers) == nil then return default_lines(api, kind, level + 1) end
-  local all = { accept = { "Accept", "application/json" }, ["user-agent"] = { "User-Agent", USER_AGENT } }
-  all["content-type"] = kind == "json" and { "Content-Type", "application/json" } or kind == "plain" and { "Content-Type", false } or nil
+  all["content-type"] = { "Content-Type", kind == "json" and "application/json" }
   merge(all, api.host_header, level + 1)
   merge(all, api.headers, level + 1)
   merge(all, headers, level + 1)
   return http_lines(header_lines(all, level + 1))
+end
+
+-- Most requests have no headers of their own.
+local function lines_of(api, kind, headers, level)
+  if headers and next(headers) ~= nil then return make_lines(api, kind, headers, level + 1) end
+  local known = api.lines[kind]
+  if not known then
+    known = make_lines(api, kind, nil, level + 1)
+    api.lines[kind] = known
+  end
+  return known
 end
 
 -- -- Requests: options ------------------------------------------------------------------------------------------------
@@ -278,7 +279,7 @@ local function perform(api, method, path, payload, headers, options, level)
     settings = make_settings(api, NO_OPTIONS, false)
     api.settings = settings
   end
-  local request, err = http_start(settings, method, url, all_lines(api, kind, headers, level + 1), body,
+  local request, err = http_start(settings, method, url, lines_of(api, kind, headers, level + 1), body,
     options and options.body_length and math.min(options.body_length, MOST.body_length))
   if not request then return respond(url, err) end
   if options and (body == true or options.consume or options.progress) then
@@ -334,8 +335,7 @@ local function new(scheme, name, host, port, headers, sslconfig)
   if sslconfig ~= nil and type(sslconfig) ~= "table" then
     error(("bad argument #4 to '%s' (table expected, got %s)"):format(name, type(sslconfig)), 3)
   end
-  local copy = {}
-  for key, value in pairs(headers or {}) do copy[key] = value end
+  local copy = core.copy(headers or {})
   local bracketed = host:find(":", 1, true) and "[" .. host .. "]" or host
   local self = { host = host, port = number, headers = copy, lines = {}, urls = {}, url_count = 0 }
   self.base = ("%s://%s:%d"):format(scheme, bracketed, number)
@@ -363,7 +363,9 @@ end
 function Api:request(method, path, payload, headers, options)
   check_api(self, "request")
   method = check.string(method, 1, "request")
-  if not method:find("^%u[%u_-]*$") then error(("bad argument #1 to 'request' (method expected, got '%s')"):format(method:sub(1, 100)), 2) end
+  if not method:find("^%u[%u_-]*$") then
+    error(("bad argument #1 to 'request' (method expected, got '%s')"):format(method:sub(1, 100)), 2)
+  end
   if options ~= nil then check.type(options, "table", 5, "request") end
   return perform(self, method, path, payload, headers, options, 2)
 end

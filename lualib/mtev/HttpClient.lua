@@ -74,8 +74,7 @@ local function family_of(target)
 end
 
 local function upgrade(self, host, layer)
-  local config = {}
-  for key, value in pairs(self.sslconfig or {}) do config[key] = value end
+  local config = core.copy(self.sslconfig or {})
   config.timeout = config.timeout or self.connect_timeout
   return self.e:ssl_upgrade_socket(config, host, layer)
 end
@@ -156,7 +155,9 @@ local function spell_request(self, method, uri, headers, payload, version)
 end
 
 local function check_request(method, uri)
-  if not method:find("^[%w-]+$") then error(("bad argument #1 to 'do_request' (method expected, got '%s')"):format(method:sub(1, 100)), 3) end
+  if not method:find("^[%w-]+$") then
+    error(("bad argument #1 to 'do_request' (method expected, got '%s')"):format(method:sub(1, 100)), 3)
+  end
   if uri == "" or uri:find("[%c ]") then error("bad argument #2 to 'do_request' (URI without spaces expected)", 3) end
 end
 
@@ -167,7 +168,8 @@ function HttpClient:do_request(method, uri, headers, payload, version)
   headers = check.opt_type(headers, "table", 3, "do_request") or NO_HEADERS
   payload = check.opt_string(payload, 4, "do_request")
   if payload == "" then payload = nil end
-  self.method, self.code, self.protocol, self.head, self.headers, self.cookies = method, nil, nil, nil, nil, nil
+  self.method, self.code, self.protocol = method, nil, nil
+  self.head, self.headers, self.cookies = nil, nil, nil
   self.raw_bytes, self.content_bytes = 0, 0
   if not self.is_open then return nil, "not connected" end
   local text = spell_request(self, method, uri, headers, payload, version and tostring(version) or "1.1")
@@ -217,7 +219,9 @@ local function read_head(self)
       if err == "limit" then err = "the answer's header is too long" end
       return nil, err
     end
-    if head:sub(-4) ~= "\r\n\r\n" then return nil, head:find("^HTTP/1%.") and "the answer ends within its header" or "this is not HTTP" end
+    if head:sub(-4) ~= "\r\n\r\n" then
+      return nil, head:find("^HTTP/1%.") and "the answer ends within its header" or "this is not HTTP"
+    end
     local facts = self.facts
     if head ~= self.head_before then
       facts = understand(head)

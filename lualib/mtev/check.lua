@@ -6,6 +6,13 @@ local _, core = ...
 local check = {}
 core.check = check
 
+-- A table's fields in a new one: what a script handed over may change later.
+function core.copy(t)
+  local copy = {}
+  for key, value in pairs(t) do copy[key] = value end
+  return copy
+end
+
 local LEVEL = 3 -- the caller of the function that checks
 
 local function got(value)

@@ -7,7 +7,7 @@
 local mtev, core = ...
 local tunnel_open, tunnel_next, tunnel_close, tunnel_count =
   core.tunnel_open, core.tunnel_next, core.tunnel_close, core.tunnel_count
-local channel_accept, channel_refuse = core.channel_accept, core.channel_refuse
+local channel_accept, channel_refuse, copy = core.channel_accept, core.channel_refuse, core.copy
 local await, broadcast, condition, INTERRUPTED = core.await, core.broadcast, core.condition, core.INTERRUPTED
 local spawn, cancel, sleep = mtev.coroutine_spawn, mtev.cancel_coro, mtev.sleep
 
@@ -40,31 +40,25 @@ local function check_options(options, known, name, required)
   if type(options) ~= "table" then
     error(("bad argument #1 to '%s' (table expected, got %s)"):format(name, options == nil and "nil" or type(options)), 3)
   end
-  local copy = {}
+  local checked = {}
   for key, value in pairs(options) do
     local expected = known[key] or SHARED[key]
     if not expected then error(("unknown option '%s' to '%s'"):format(tostring(key), name), 3) end
     if expected == "port" and not is_port(value) or expected ~= "port" and type(value) ~= expected then
       error(("bad option '%s' to '%s' (%s expected, got %s)"):format(key, name, expected, type(value)), 3)
     end
-    copy[key] = value
+    checked[key] = value
   end
   for _, key in ipairs(required) do
-    if copy[key] == nil then error(("option '%s' to '%s' is missing"):format(key, name), 3) end
+    if checked[key] == nil then error(("option '%s' to '%s' is missing"):format(key, name), 3) end
   end
   for key, limits in pairs(NUMBERS) do
-    copy[key] = copy[key] or limits[1]
-    if not (copy[key] >= limits[2] and copy[key] < 2 ^ 31) then
+    checked[key] = checked[key] or limits[1]
+    if not (checked[key] >= limits[2] and checked[key] < 2 ^ 31) then
       error(("bad option '%s' to '%s' (out of range)"):format(key, name), 3)
     end
   end
-  return copy
-end
-
-local function copy_of(config)
-  local copy = {}
-  for key, value in pairs(config) do copy[key] = value end
-  return copy
+  return checked
 end
 
 -- -- HTTP -------------------------------------------------------------------------------------------------------------
@@ -136,7 +130,9 @@ local function greet(options, e)
   local head, err = e:read("\r\n\r\n", { timeout = options.timeout, limit = HEAD_MAX })
   local name = head and parse_request(head)
   if not name then
-    if head then e:write(answer("400 Bad Request", "POST /NAME with Upgrade: " .. PROTOCOL .. " expected"), { timeout = options.timeout }) end
+    if head then
+      e:write(answer("400 Bad Request", "POST /NAME with Upgrade: " .. PROTOCOL .. " expected"), { timeout = options.timeout })
+    end
     return nil, err or "a request that makes no sense"
   end
   local ok, reason = is_authorized(options, name, e:ssl_ctx())
@@ -199,10 +195,11 @@ end
 -- The listener, or nil and what is wrong.
 function mtev.reverse_listen(options)
   options = check_options(options, LISTEN, "reverse_listen", { "port" })
-  local config = options.sslconfig and copy_of(options.sslconfig)
+  local config = options.sslconfig and copy(options.sslconfig)
   options.has_certificates = has_client_certificates(config)
   if not options.authorize and not options.has_certificates and not options.insecure then
-    error("reverse_listen: anybody could offer any name: give it `authorize`, or client certificates (sslconfig.require_client_cert), or say insecure = true", 2)
+    error("reverse_listen: anybody could offer any name: give it `authorize`, or client certificates " ..
+      "(sslconfig.require_client_cert), or say insecure = true", 2)
   end
   if config then
     config.server, config.timeout = true, config.timeout or options.timeout
@@ -372,7 +369,7 @@ function mtev.reverse_connect(options)
     error("bad option 'name' to 'reverse_connect' (1 to 255 bytes without NUL expected)", 2)
   end
   if options.sslconfig then
-    options.sslconfig = copy_of(options.sslconfig)
+    options.sslconfig = copy(options.sslconfig)
     options.sslconfig.timeout = options.sslconfig.timeout or options.timeout
   end
   local self = setmetatable({ options = options, changed = condition("reverse_connect:ready") }, Dialler)

@@ -3,7 +3,7 @@
 local mtev, core = ...
 local ws_open, ws_next, ws_send, ws_wait_for_room = core.ws_open, core.ws_next, core.ws_send, core.ws_wait_for_room
 local ws_shutdown, ws_close, is_utf8 = core.ws_shutdown, core.ws_close, core.ws_is_utf8
-local check, INTERRUPTED, spawn = core.check, core.INTERRUPTED, mtev.coroutine_spawn
+local check, copy, INTERRUPTED, spawn = core.check, core.copy, core.INTERRUPTED, mtev.coroutine_spawn
 
 local GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" -- RFC 6455, 1.3
 local HEAD_MAX = 64 * 1024                          -- bytes of the server's answer
@@ -62,7 +62,8 @@ function Client:close(code, reason)
 end
 
 function Client:__tostring()
-  return ("%s: %s, %s"):format(Client.__name, self.url, self.ws and not self.is_closed and "open" or self.is_over and "closed" or "on its way")
+  local state = self.ws and not self.is_closed and "open" or self.is_over and "closed" or "on its way"
+  return ("%s: %s, %s"):format(Client.__name, self.url, state)
 end
 
 -- -- The handshake ----------------------------------------------------------------------------------------------------
@@ -144,14 +145,18 @@ local function examine(head, key, options)
     return "the server uses an extension that was not offered"
   end
   local chosen = field_of(head, "sec-websocket-protocol")
-  if chosen and not is_offered(options.service, chosen) then return ("the server chose the protocol '%s', which was not offered"):format(chosen) end
+  if chosen and not is_offered(options.service, chosen) then
+    return ("the server chose the protocol '%s', which was not offered"):format(chosen)
+  end
 end
 
 -- A connection that speaks WebSocket, or nil and why not.
 local function shake_hands(self)
   local options, e = self.options, self.e
   local rv, err = e:connect(options.host, options.port, TIMEOUT)
-  if rv == 0 and options.sslconfig then rv, err = e:ssl_upgrade_socket(options.sslconfig, options.sslconfig.snihost or options.host) end
+  if rv == 0 and options.sslconfig then
+    rv, err = e:ssl_upgrade_socket(options.sslconfig, options.sslconfig.snihost or options.host)
+  end
   if rv ~= 0 then return nil, err end
   local key = mtev.base64_encode(mtev.md5(mtev.uuid()))
   local written
@@ -159,7 +164,9 @@ local function shake_hands(self)
   if written < 0 then return nil, err end
   local head
   head, err = e:read("\r\n\r\n", { timeout = TIMEOUT, limit = HEAD_MAX })
-  if not head then return nil, err == "limit" and "the server's answer is too long" or err or "the server closed the connection" end
+  if not head then
+    return nil, err == "limit" and "the server's answer is too long" or err or "the server closed the connection"
+  end
   err = examine(head, key, options)
   if err then return nil, err end
   self.protocol = field_of(head, "sec-websocket-protocol")
@@ -224,12 +231,6 @@ local function run(self)
   error(err, 0)
 end
 
-local function copy_of(t)
-  local copy = {}
-  for key, value in pairs(t) do copy[key] = value end
-  return copy
-end
-
 local function is_name(host)
   return type(host) == "string" and host ~= "" and not host:find("[%c%s/@?#\\%[%]]")
 end
@@ -246,7 +247,7 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
   if uri:byte() ~= 47 then uri = "/" .. uri end
   if sslconfig and next(sslconfig) == nil then sslconfig = nil end
   if sslconfig then
-    sslconfig = copy_of(sslconfig)
+    sslconfig = copy(sslconfig)
     sslconfig.certificate = sslconfig.certificate or sslconfig.cert
     sslconfig.timeout = sslconfig.timeout or TIMEOUT
   end

@@ -302,7 +302,7 @@ static bool read_file(const char *path, lh_buffer *text, char message[LH_CONFIG_
     char why[128] = "too large";
     FILE *file = fopen(path, "rbe");
     if (!file) {
-        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "%.300s: %s", path, strerror_r(errno, why, sizeof(why)));
+        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "%s", strerror_r(errno, why, sizeof(why)));
         return false;
     }
     bool is_good = true;
@@ -317,7 +317,7 @@ static bool read_file(const char *path, lh_buffer *text, char message[LH_CONFIG_
         snprintf(why, sizeof(why), "cannot be read");
     }
     fclose(file);
-    if (!is_good) snprintf(message, LH_CONFIG_MESSAGE_BYTES, "%.300s: %s", path, why);
+    if (!is_good) snprintf(message, LH_CONFIG_MESSAGE_BYTES, "%s", why);
     return is_good;
 }
 
@@ -328,41 +328,53 @@ static bool is_true(xmlNode *element, const char *name) {
     return is_set;
 }
 
-/* Puts the children of the file's root below the element. */
+/* The directory that the file is in, freed with lh_free. */
+static char *directory_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (!slash) return lh_alloc_copy(".", 1);
+    return lh_alloc_copy(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+/* Puts the children of the text's root below the element. */
 static bool include_text(xmlDoc *document, xmlNode *element, const char *path, const lh_buffer *text, int depth,
                          char message[LH_CONFIG_MESSAGE_BYTES]) {
-    char why[LH_XML_MESSAGE_BYTES];
-    lh_xml *xml = lh_xml_parse(lh_buffer_bytes(text), text->length, why);
-    if (!xml) {
-        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "%.200s: %.300s", path, why);
-        return false;
-    }
-    char *directory = lh_alloc_copy(path, strlen(path));
-    char *slash = strrchr(directory, '/');
-    if (slash) *slash = 0;
+    lh_xml *xml = lh_xml_parse(lh_buffer_bytes(text), text->length, message);
+    if (!xml) return false;
+    char *directory = directory_of(path);
     xmlNode *root = xmlDocGetRootElement(lh_xml_document(xml));
-    const bool is_good = include_all(lh_xml_document(xml), root, slash ? directory : ".", depth + 1, message);
+    const bool is_good = include_all(lh_xml_document(xml), root, directory, depth + 1, message);
     if (is_good && root->children) xmlAddChildList(element, xmlDocCopyNodeList(document, root->children));
     lh_free(directory);
     lh_xml_drop(xml);
     return is_good;
 }
 
+static bool read_snippet(const char *path, bool is_snippet, lh_buffer *text, char message[LH_CONFIG_MESSAGE_BYTES]) {
+    if (is_snippet && lh_buffer_print(text, "<snippet>") < 0) return false;
+    return read_file(path, text, message) && (!is_snippet || lh_buffer_print(text, "</snippet>") == 0);
+}
+
+/* What the message says is about that file. */
+static void name_file(const char *path, char message[LH_CONFIG_MESSAGE_BYTES]) {
+    char about[LH_CONFIG_MESSAGE_BYTES];
+    snprintf(about, sizeof(about), "%.200s: %.300s", path, message);
+    memcpy(message, about, sizeof(about));
+}
+
 static bool include_file(xmlDoc *document, xmlNode *element, const char *directory, int depth,
                          char message[LH_CONFIG_MESSAGE_BYTES]) {
     xmlChar *file = xmlGetNoNsProp(element, (const xmlChar *)"file");
     lh_buffer path = {0}, text = {0};
-    const bool is_snippet = is_true(element, "snippet");
-    bool is_good = depth < INCLUDES_DEEP_MAX;
-    if (!is_good)
-        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "files include one another too deeply: %.300s", (char *)file);
-    is_good = is_good && (file[0] == '/' ? lh_buffer_print(&path, "%s", (char *)file)
-                                         : lh_buffer_print(&path, "%s/%s", directory, (char *)file)) == 0;
-    is_good = is_good && lh_buffer_append(&path, "", 1) == 0;
-    is_good = is_good && (!is_snippet || lh_buffer_print(&text, "<snippet>") == 0);
-    is_good = is_good && read_file(lh_buffer_bytes(&path), &text, message);
-    is_good = is_good && (!is_snippet || lh_buffer_print(&text, "</snippet>") == 0);
-    is_good = is_good && include_text(document, element, lh_buffer_bytes(&path), &text, depth, message);
+    const bool is_absolute = file[0] == '/';
+    bool is_good =
+        lh_buffer_print(&path, "%s%s%s", is_absolute ? "" : directory, is_absolute ? "" : "/", (char *)file) == 0 &&
+        lh_buffer_append(&path, "", 1) == 0;
+    snprintf(message, LH_CONFIG_MESSAGE_BYTES,
+             depth < INCLUDES_DEEP_MAX ? "not enough memory" : "files include one another too deeply");
+    is_good = is_good && depth < INCLUDES_DEEP_MAX &&
+              read_snippet(lh_buffer_bytes(&path), is_true(element, "snippet"), &text, message) &&
+              include_text(document, element, lh_buffer_bytes(&path), &text, depth, message);
+    if (!is_good) name_file((char *)file, message);
     lh_buffer_reset(&path);
     lh_buffer_reset(&text);
     xmlFree(file);
@@ -391,8 +403,7 @@ static void drop_included(xmlNode *top) {
 
 /* -- Documents ----------------------------------------------------------------------------------------------------- */
 
-lh_config *lh_config_parse(const char *text, size_t length, const char *directory,
-                           char message[LH_CONFIG_MESSAGE_BYTES]) {
+static lh_config *parse(const char *text, size_t length, const char *directory, char message[LH_CONFIG_MESSAGE_BYTES]) {
     lh_xml *xml = lh_xml_parse(text, length, message);
     if (!xml) return NULL;
     lh_config *config = lh_alloc(sizeof(*config));
@@ -401,6 +412,20 @@ lh_config *lh_config_parse(const char *text, size_t length, const char *director
         return config;
     lh_config_free(config);
     return NULL;
+}
+
+lh_config *lh_config_parse(const char *text, size_t length, char message[LH_CONFIG_MESSAGE_BYTES]) {
+    return parse(text, length, ".", message);
+}
+
+lh_config *lh_config_load(const char *file, char message[LH_CONFIG_MESSAGE_BYTES]) {
+    lh_buffer text = {0};
+    char *directory = directory_of(file);
+    lh_config *config = NULL;
+    if (read_file(file, &text, message)) config = parse(lh_buffer_bytes(&text), text.length, directory, message);
+    lh_buffer_reset(&text);
+    lh_free(directory);
+    return config;
 }
 
 void lh_config_free(lh_config *config) {

@@ -5,7 +5,7 @@
  * `<include file="..."/>` has the children of that file's root below it; with snippet="true" the file is a piece of XML
  * without a root.
  *
- * Owner: lh_config_parse, lh_config_free.
+ * Owner: lh_config_load or lh_config_parse, lh_config_free.
  * Thread: any number of readers, or one writer: the caller sees to that.
  * Errors: LH_CONFIG_BAD with a message. */
 #pragma once
@@ -23,9 +23,11 @@ typedef enum lh_config_result {
     LH_CONFIG_INCOMPLETE = 2, /* a match of `base` has no `child` */
 } lh_config_result;
 
-/* `directory`: where relative names of included files begin. NULL: `message` says why, with the line. */
-lh_config *lh_config_parse(const char *text, size_t length, const char *directory,
-                           char message[LH_CONFIG_MESSAGE_BYTES]);
+/* Of a file; its directory is where relative names of included files begin. NULL: `message` says why, with the line. */
+lh_config *lh_config_load(const char *file, char message[LH_CONFIG_MESSAGE_BYTES]);
+
+/* Of a text. */
+lh_config *lh_config_parse(const char *text, size_t length, char message[LH_CONFIG_MESSAGE_BYTES]);
 void lh_config_free(lh_config *config);
 
 /* The text of the last node in document order that the path selects; an expression's value as a string. *value is freed

@@ -32,6 +32,21 @@ void lh_set_functions(lua_State *L, int index, const struct luaL_Reg *functions)
     }
 }
 
+void lh_new_type(lua_State *L, const char *name, lua_CFunction gc) {
+    luaL_newmetatable(L, name);
+    lua_pushcfunction(L, gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+}
+
+void **lh_push_object(lua_State *L, const char *type) {
+    void **object = lua_newuserdata(L, sizeof(*object));
+    *object = NULL;
+    luaL_getmetatable(L, type);
+    lua_setmetatable(L, -2);
+    return object;
+}
+
 /* -- Globals ------------------------------------------------------------------------------------------------------- */
 
 static const struct {

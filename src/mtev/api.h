@@ -42,3 +42,9 @@ enum { LH_MTEV = 1, LH_CORE = 2 }; /* stack indexes while opening */
 
 /* Sets each of `functions` (ends with a NULL name) in the table at `index`. */
 void lh_set_functions(lua_State *L, int index, const luaL_Reg *functions);
+
+/* Makes the metatable `name` for userdata with a collector; leaves nothing on the stack. */
+void lh_new_type(lua_State *L, const char *name, lua_CFunction gc);
+
+/* Pushes a userdata of that type that is one pointer, NULL as yet: so that making it cannot lose what it shall hold. */
+void **lh_push_object(lua_State *L, const char *type);

@@ -45,8 +45,8 @@ static int push_misfit(lua_State *L, const char *what, const char *value) {
     return 2;
 }
 
-/* A path alone reads; with a value it sets, in libmtev's older form: true, or false. */
-static int set_value(lua_State *L, bool is_boolean) {
+/* The value at 2, put where the path at 1 says: true, or false. */
+static int write_value(lua_State *L, bool is_boolean, bool is_replacing) {
     char message[LH_CONFIG_MESSAGE_BYTES];
     const char *path = check_path(L, 1);
     if (is_boolean || lua_type(L, 2) == LUA_TBOOLEAN) {
@@ -56,11 +56,14 @@ static int set_value(lua_State *L, bool is_boolean) {
     size_t length;
     const char *value = lh_check_string(L, 2, &length);
     if (!lh_xml_is_text(value, length)) lh_raise_argument(L, 2, "text of characters that XML allows expected");
-    const lh_config_result result = lh_config_write(path, value, length, false, message);
+    const lh_config_result result = lh_config_write(path, value, length, is_replacing, message);
     check_result(L, result, message);
     lua_pushboolean(L, result == LH_CONFIG_DONE);
     return 1;
 }
+
+/* A path alone reads; with a value libmtev's older form sets. */
+static int set_value(lua_State *L, bool is_boolean) { return write_value(L, is_boolean, false); }
 
 static int mtev_conf_get_string(lua_State *L) {
     if (lua_gettop(L) >= 2) return set_value(L, false);
@@ -128,22 +131,8 @@ static int mtev_conf_get_string_list(lua_State *L) {
 /* -- Replacing ----------------------------------------------------------------------------------------------------- */
 
 static int replace(lua_State *L, bool is_boolean) {
-    if (lua_gettop(L) < 2) {
-        lua_pushnil(L);
-        return 1;
-    }
-    char message[LH_CONFIG_MESSAGE_BYTES];
-    const char *path = check_path(L, 1);
-    if (is_boolean || lua_type(L, 2) == LUA_TBOOLEAN) {
-        lua_pushstring(L, lua_toboolean(L, 2) ? "true" : "false");
-        lua_replace(L, 2);
-    }
-    size_t length;
-    const char *value = lh_check_string(L, 2, &length);
-    if (!lh_xml_is_text(value, length)) lh_raise_argument(L, 2, "text of characters that XML allows expected");
-    const lh_config_result result = lh_config_write(path, value, length, true, message);
-    check_result(L, result, message);
-    lua_pushboolean(L, result == LH_CONFIG_DONE);
+    if (lua_gettop(L) >= 2) return write_value(L, is_boolean, true);
+    lua_pushnil(L);
     return 1;
 }
 

@@ -277,7 +277,5 @@ static const luaL_Reg core_functions[] = {{"connect", core_connect}, {NULL, NULL
 
 void lh_open_connect(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
-    luaL_newmetatable(L, CONNECTING);
-    lua_pushcfunction(L, connecting_gc);
-    lua_setfield(L, -2, "__gc");
+    lh_new_type(L, CONNECTING, connecting_gc);
 }

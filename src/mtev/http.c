@@ -18,6 +18,7 @@
 #include "mtev/api.h"
 #include "net/http.h"
 #include "runtime/errors.h"
+#include "runtime/fields.h"
 #include "runtime/task.h"
 
 #define REQUEST "mtev.http_request"
@@ -32,31 +33,9 @@ typedef struct request {
 
 /* -- Options ------------------------------------------------------------------------------------------------------- */
 
-/* The table keeps the strings. */
-static const char *get_text(lua_State *L, int table, const char *key) {
-    lua_getfield(L, table, key);
-    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-    lua_pop(L, 1);
-    return text;
-}
-
-static double get_number(lua_State *L, int table, const char *key) {
-    lua_getfield(L, table, key);
-    const double number = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    return number;
-}
-
-static bool get_boolean(lua_State *L, int table, const char *key) {
-    lua_getfield(L, table, key);
-    const bool value = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
 /* Whole units of a duration in seconds, rounded up; 0 stays 0. */
 static long get_duration(lua_State *L, int table, const char *key, double units) {
-    const double seconds = get_number(L, table, key);
+    const double seconds = lh_field_number(L, table, key);
     if (!(seconds > 0)) return 0;
     const double count = seconds * units;
     return count < 1e9 ? (long)count + (count > (double)(long)count) : 1000000000L;
@@ -66,28 +45,28 @@ static void get_tls(lua_State *L, int table, lh_http_tls *tls) {
     lua_getfield(L, table, "tls");
     const int settings = lua_gettop(L);
     if (lua_istable(L, settings)) {
-        *tls = (lh_http_tls){.certificate = get_text(L, settings, "certificate"),
-                             .key = get_text(L, settings, "key"),
-                             .ca = get_text(L, settings, "ca"),
-                             .crl = get_text(L, settings, "crl"),
-                             .ciphers = get_text(L, settings, "ciphers"),
-                             .ciphers_13 = get_text(L, settings, "ciphers_13"),
-                             .versions = (unsigned)get_number(L, settings, "versions"),
-                             .is_verifying = get_boolean(L, settings, "is_verifying"),
-                             .accepts_unknown_issuer = get_boolean(L, settings, "accepts_unknown_issuer"),
-                             .ignores_dates = get_boolean(L, settings, "ignores_dates")};
+        *tls = (lh_http_tls){.certificate = lh_field_text(L, settings, "certificate", NULL),
+                             .key = lh_field_text(L, settings, "key", NULL),
+                             .ca = lh_field_text(L, settings, "ca", NULL),
+                             .crl = lh_field_text(L, settings, "crl", NULL),
+                             .ciphers = lh_field_text(L, settings, "ciphers", NULL),
+                             .ciphers_13 = lh_field_text(L, settings, "ciphers_13", NULL),
+                             .versions = (unsigned)lh_field_number(L, settings, "versions"),
+                             .is_verifying = lh_field_boolean(L, settings, "is_verifying"),
+                             .accepts_unknown_issuer = lh_field_boolean(L, settings, "accepts_unknown_issuer"),
+                             .ignores_dates = lh_field_boolean(L, settings, "ignores_dates")};
     }
     lua_pop(L, 1);
 }
 
 static lh_http_options get_options(lua_State *L, int table) {
-    lh_http_options options = {.connect_to = get_text(L, table, "connect_to"),
-                               .proxy = get_text(L, table, "proxy"),
-                               .streams_down = get_boolean(L, table, "streams_down"),
-                               .keeps_encoding = get_boolean(L, table, "keeps_encoding"),
-                               .is_http1 = get_boolean(L, table, "is_http1"),
-                               .limit_bytes = (uint64_t)get_number(L, table, "limit"),
-                               .redirects_max = (long)get_number(L, table, "redirects"),
+    lh_http_options options = {.connect_to = lh_field_text(L, table, "connect_to", NULL),
+                               .proxy = lh_field_text(L, table, "proxy", NULL),
+                               .streams_down = lh_field_boolean(L, table, "streams_down"),
+                               .keeps_encoding = lh_field_boolean(L, table, "keeps_encoding"),
+                               .is_http1 = lh_field_boolean(L, table, "is_http1"),
+                               .limit_bytes = (uint64_t)lh_field_number(L, table, "limit"),
+                               .redirects_max = (long)lh_field_number(L, table, "redirects"),
                                .connect_timeout_ms = get_duration(L, table, "connect_timeout", 1e3),
                                .total_timeout_ms = get_duration(L, table, "timeout", 1e3),
                                .idle_timeout_s = get_duration(L, table, "idle_timeout", 1)};
@@ -97,17 +76,9 @@ static lh_http_options get_options(lua_State *L, int table) {
 
 /* -- Settings and lines -------------------------------------------------------------------------------------------- */
 
-static void **push_object(lua_State *L, const char *type) {
-    void **object = lua_newuserdata(L, sizeof(*object));
-    *object = NULL;
-    luaL_getmetatable(L, type);
-    lua_setmetatable(L, -2);
-    return object;
-}
-
 static int core_http_settings(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
-    void **object = push_object(L, SETTINGS);
+    void **object = lh_push_object(L, SETTINGS);
     lua_pushvalue(L, 1);
     lua_setfenv(L, -2); /* keeps the strings */
     const lh_http_options options = get_options(L, 1);
@@ -125,7 +96,7 @@ static int settings_gc(lua_State *L) {
 
 static int core_http_lines(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
-    void **object = push_object(L, LINES);
+    void **object = lh_push_object(L, LINES);
     lh_http_lines *lines = NULL;
     for (int i = 1; i <= (int)lua_objlen(L, 1); i++) {
         lua_rawgeti(L, 1, i);
@@ -291,18 +262,11 @@ static const luaL_Reg core_functions[] = {{"http_settings", core_http_settings},
                                           {"http_feed", core_http_feed},         {"http_free", core_http_free},
                                           {"http_progress", core_http_progress}, {NULL, NULL}};
 
-static void new_type(lua_State *L, const char *name, lua_CFunction gc) {
-    luaL_newmetatable(L, name);
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
-}
-
 void lh_open_http(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
     lua_pushliteral(L, LHOTSE_VERSION);
     lua_setfield(L, LH_CORE, "version");
-    new_type(L, REQUEST, core_http_free);
-    new_type(L, SETTINGS, settings_gc);
-    new_type(L, LINES, lines_gc);
+    lh_new_type(L, REQUEST, core_http_free);
+    lh_new_type(L, SETTINGS, settings_gc);
+    lh_new_type(L, LINES, lines_gc);
 }

@@ -201,15 +201,8 @@ static const luaL_Reg core_functions[] = {{"tunnel_open", core_tunnel_open},
                                           {"channel_refuse", core_channel_refuse},
                                           {NULL, NULL}};
 
-static void new_type(lua_State *L, const char *name, lua_CFunction gc) {
-    luaL_newmetatable(L, name);
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
-}
-
 void lh_open_reverse(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
-    new_type(L, TUNNEL, tunnel_gc);
-    new_type(L, CHANNEL, channel_gc);
+    lh_new_type(L, TUNNEL, tunnel_gc);
+    lh_new_type(L, CHANNEL, channel_gc);
 }

@@ -41,15 +41,6 @@ static void push_text(lua_State *L, const char *text) {
     }
 }
 
-/* Pushes an object of the type without its pointer, so that making it cannot lose what it shall hold. */
-static void **push_object(lua_State *L, const char *type) {
-    void **object = lua_newuserdata(L, sizeof(*object));
-    *object = NULL;
-    luaL_getmetatable(L, type);
-    lua_setmetatable(L, -2);
-    return object;
-}
-
 /* -- Parts of certificates ----------------------------------------------------------------------------------------- */
 
 static void push_name(lua_State *L, const X509_NAME *name) {
@@ -349,7 +340,7 @@ static void ctx_peer_certificate(lua_State *L, void *tls) {
         lua_pushnil(L);
         return;
     }
-    void **object = push_object(L, X509_TYPE);
+    void **object = lh_push_object(L, X509_TYPE);
     *object = peer_of(tls);
     X509_up_ref(*object);
 }
@@ -359,7 +350,7 @@ static void ctx_session(lua_State *L, void *tls) {
         lua_pushnil(L);
         return;
     }
-    void **object = push_object(L, SESSION_TYPE);
+    void **object = lh_push_object(L, SESSION_TYPE);
     *object = SSL_get1_session(ssl_of(tls));
 }
 
@@ -400,7 +391,7 @@ static int eventer_ssl_ctx(lua_State *L) {
     lua_pushlightuserdata(L, tls);
     lua_rawget(L, -2);
     if (!lua_isnil(L, -1)) return 1;
-    void **object = push_object(L, SSL_CTX_TYPE);
+    void **object = lh_push_object(L, SSL_CTX_TYPE);
     *object = lh_tls_hold(tls);
     lua_pushlightuserdata(L, tls);
     lua_pushvalue(L, -2);

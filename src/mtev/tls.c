@@ -8,38 +8,17 @@
 #include "net/tls.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
+#include "runtime/fields.h"
 #include "runtime/program.h"
 
 #define CONTEXT "mtev.tls_context"
 
-/* -- Settings: the table that tls.lua makes ------------------------------------------------------------------------ */
-
-/* The table stays on the stack as long as the pointers are used. */
-static const char *get_text(lua_State *L, int table, const char *key, size_t *length) {
-    lua_getfield(L, table, key);
-    const char *text = lua_isstring(L, -1) ? lua_tolstring(L, -1, length) : NULL;
-    lua_pop(L, 1);
-    return text;
-}
-
-static bool get_boolean(lua_State *L, int table, const char *key) {
-    lua_getfield(L, table, key);
-    const bool value = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
-static unsigned get_number(lua_State *L, int table, const char *key) {
-    lua_getfield(L, table, key);
-    const unsigned value = (unsigned)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
+/* -- Settings: the table that tls.lua makes; it stays on the stack as long as the pointers are used ---------------- */
 
 static lh_tls_identity get_identity(lua_State *L, int table) {
-    return (lh_tls_identity){.name = get_text(L, table, "name", NULL),
-                             .certificate = get_text(L, table, "certificate", NULL),
-                             .key = get_text(L, table, "key", NULL)};
+    return (lh_tls_identity){.name = lh_field_text(L, table, "name", NULL),
+                             .certificate = lh_field_text(L, table, "certificate", NULL),
+                             .key = lh_field_text(L, table, "key", NULL)};
 }
 
 /* The array `hosts`, in memory of Lua's that stays on the stack. */
@@ -56,19 +35,19 @@ static void get_hosts(lua_State *L, int table, lh_tls_config *config) {
 }
 
 static lh_tls_config get_config(lua_State *L, int table) {
-    lh_tls_config config = {.is_server = get_boolean(L, table, "is_server"),
+    lh_tls_config config = {.is_server = lh_field_boolean(L, table, "is_server"),
                             .identity = get_identity(L, table),
-                            .ca = get_text(L, table, "ca", NULL),
-                            .crl = get_text(L, table, "crl", NULL),
-                            .ciphers = get_text(L, table, "ciphers", NULL),
-                            .versions = get_number(L, table, "versions"),
-                            .prefers_own_ciphers = get_boolean(L, table, "prefers_own_ciphers"),
-                            .is_verifying = get_boolean(L, table, "is_verifying"),
-                            .accepts_unknown_issuer = get_boolean(L, table, "accepts_unknown_issuer"),
-                            .ignores_dates = get_boolean(L, table, "ignores_dates"),
-                            .requests_certificate = get_boolean(L, table, "requests_certificate"),
-                            .requires_certificate = get_boolean(L, table, "requires_certificate")};
-    config.alpn = get_text(L, table, "alpn", &config.alpn_length);
+                            .ca = lh_field_text(L, table, "ca", NULL),
+                            .crl = lh_field_text(L, table, "crl", NULL),
+                            .ciphers = lh_field_text(L, table, "ciphers", NULL),
+                            .versions = (unsigned)lh_field_number(L, table, "versions"),
+                            .prefers_own_ciphers = lh_field_boolean(L, table, "prefers_own_ciphers"),
+                            .is_verifying = lh_field_boolean(L, table, "is_verifying"),
+                            .accepts_unknown_issuer = lh_field_boolean(L, table, "accepts_unknown_issuer"),
+                            .ignores_dates = lh_field_boolean(L, table, "ignores_dates"),
+                            .requests_certificate = lh_field_boolean(L, table, "requests_certificate"),
+                            .requires_certificate = lh_field_boolean(L, table, "requires_certificate")};
+    config.alpn = lh_field_text(L, table, "alpn", &config.alpn_length);
     get_hosts(L, table, &config);
     return config;
 }
@@ -164,9 +143,7 @@ static const luaL_Reg core_functions[] = {{"tls_context", core_tls_context},
 
 void lh_open_tls(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
-    luaL_newmetatable(L, CONTEXT);
-    lua_pushcfunction(L, context_gc);
-    lua_setfield(L, -2, "__gc");
+    lh_new_type(L, CONTEXT, context_gc);
     lua_pushboolean(L, lh_program_options()->is_luamtev);
     lua_setfield(L, LH_CORE, "is_luamtev");
 }

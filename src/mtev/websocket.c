@@ -192,8 +192,5 @@ static const luaL_Reg core_functions[] = {
 
 void lh_open_websocket(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
-    luaL_newmetatable(L, WEBSOCKET);
-    lua_pushcfunction(L, websocket_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
+    lh_new_type(L, WEBSOCKET, websocket_gc);
 }

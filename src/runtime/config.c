@@ -1,12 +1,10 @@
 #include "runtime/config.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/buffer.h"
 #include "data/xml.h"
 
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER; /* guards `config`; held for one evaluation */
@@ -14,20 +12,6 @@ static lh_config *config;
 static char *config_file;
 
 /* -- Opening ------------------------------------------------------------------------------------------------------- */
-
-static bool read_whole(const char *path, lh_buffer *text, char message[LH_CONFIG_MESSAGE_BYTES]) {
-    char why[128];
-    FILE *file = fopen(path, "rbe");
-    size_t n = 1;
-    while (file && n > 0 && lh_buffer_reserve(text, 65536) == 0) {
-        n = fread(lh_buffer_end(text), 1, 65536, file);
-        lh_buffer_commit(text, n);
-    }
-    const bool is_good = file && n == 0 && !ferror(file);
-    if (!is_good) snprintf(message, LH_CONFIG_MESSAGE_BYTES, "%s", strerror_r(errno, why, sizeof(why)));
-    if (file) fclose(file);
-    return is_good;
-}
 
 /* What is not built yet is refused, not ignored. */
 static bool check_built(char message[LH_CONFIG_MESSAGE_BYTES]) {
@@ -42,33 +26,25 @@ static bool check_built(char message[LH_CONFIG_MESSAGE_BYTES]) {
     return true;
 }
 
-static bool parse(const char *text, size_t length, const char *file, char message[LH_CONFIG_MESSAGE_BYTES]) {
-    char *directory = lh_alloc_copy(file ? file : "", file ? strlen(file) : 0);
-    char *slash = strrchr(directory, '/');
-    if (slash) slash[slash == directory ? 1 : 0] = 0;
-    config = lh_config_parse(text, length, slash ? directory : ".", message);
-    lh_free(directory);
-    return config != NULL;
+/* What the command line amounts to. */
+static lh_config *make_default(int thread_count, char message[LH_CONFIG_MESSAGE_BYTES]) {
+    static const char format[] = "<?xml version=\"1.0\" encoding=\"utf8\"?>\n"
+                                 "<cli>\n  <eventer>\n    <config>\n      <concurrency>%d</concurrency>\n"
+                                 "    </config>\n  </eventer>\n</cli>\n";
+    char text[sizeof(format) + 16];
+    const int length = snprintf(text, sizeof(text), format, thread_count);
+    return lh_config_parse(text, (size_t)length, message);
 }
 
 bool lh_config_open(const char *file, int thread_count, char message[LH_CONFIG_MESSAGE_BYTES]) {
-    lh_buffer text = {0};
     lh_xml_start();
-    bool is_good;
-    if (file) {
-        config_file = lh_alloc_copy(file, strlen(file));
-        is_good =
-            read_whole(file, &text, message) && parse(text.block, text.length, file, message) && check_built(message);
-    } else {
-        is_good = lh_buffer_print(&text,
-                                  "<?xml version=\"1.0\" encoding=\"utf8\"?>\n"
-                                  "<cli>\n  <eventer>\n    <config>\n      <concurrency>%d</concurrency>\n"
-                                  "    </config>\n  </eventer>\n</cli>\n",
-                                  thread_count) == 0 &&
-                  parse(text.block, text.length, NULL, message);
+    if (!file) {
+        config = make_default(thread_count, message);
+        return config != NULL;
     }
-    lh_buffer_reset(&text);
-    return is_good;
+    config_file = lh_alloc_copy(file, strlen(file));
+    config = lh_config_load(file, message);
+    return config && check_built(message);
 }
 
 void lh_config_close(void) {

@@ -9,7 +9,7 @@
 #pragma once
 #include "data/config.h"
 
-/* Reads the file, or, with NULL, makes what `options` of the command line amount to. False: `message` says why. */
+/* Reads the file, or, with NULL, makes what the command line amounts to. False: `message` says why. */
 bool lh_config_open(const char *file, int thread_count, char message[LH_CONFIG_MESSAGE_BYTES]);
 void lh_config_close(void);
 
