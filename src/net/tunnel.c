@@ -293,15 +293,13 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     lh_channel *channel = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (!channel || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)) return 0;
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) channel->is_finished = true;
-    if (frame->hd.type == NGHTTP2_HEADERS) {
-        if (channel->on_answer) {
-            take_answer(channel);
-        } else {
-            take_request(channel);
-        }
-    } else if (channel->is_finished && channel->local) {
-        after_delivery(channel);
+    if (frame->hd.type == NGHTTP2_HEADERS && channel->on_answer) {
+        take_answer(channel);
+    } else if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        take_request(channel); /* other headers are trailers: nothing but an end */
     }
+    channel = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id); /* it may have ended */
+    if (channel && channel->is_finished && channel->is_open) after_delivery(channel);
     return 0;
 }
 
@@ -619,7 +617,7 @@ lh_channel *lh_tunnel_take(lh_tunnel *tunnel) {
 int lh_channel_accept(lh_channel *channel, lh_socket *take_local, lh_cut *cut) {
     static const nghttp2_nv fields[] = {{(uint8_t *)":status", (uint8_t *)"200", 7, 3, NGHTTP2_NV_FLAG_NONE}};
     lh_tunnel *tunnel = channel->tunnel;
-    if (!tunnel || !channel->stream || tunnel->is_over) {
+    if (!tunnel || !channel->stream || tunnel->is_over || channel->is_open) {
         lh_socket_close(take_local);
         return -ECONNRESET;
     }
