@@ -7,7 +7,7 @@
 local mtev, core = ...
 local tunnel_open, tunnel_next, tunnel_close, tunnel_count =
   core.tunnel_open, core.tunnel_next, core.tunnel_close, core.tunnel_count
-local channel_accept, channel_refuse, copy = core.channel_accept, core.channel_refuse, core.copy
+local channel_accept, channel_refuse, peer_is, copy = core.channel_accept, core.channel_refuse, core.tls_peer_is, core.copy
 local await, broadcast, condition, INTERRUPTED = core.await, core.broadcast, core.condition, core.INTERRUPTED
 local spawn, cancel, sleep = mtev.coroutine_spawn, mtev.cancel_coro, mtev.sleep
 
@@ -17,10 +17,8 @@ local PROTOCOL = "PTTH/2.0"
 
 -- -- Options ----------------------------------------------------------------------------------------------------------
 
-local SHARED = {
-  sslconfig = "table", insecure = "boolean", timeout = "number", keepalive = "number", window = "number",
-}
-local LISTEN = { address = "string", port = "port", authorize = "function", backlog = "number" }
+local SHARED = { sslconfig = "table", timeout = "number", keepalive = "number", window = "number" }
+local LISTEN = { address = "string", port = "port", authorize = "function", insecure = "boolean", backlog = "number" }
 local CONNECT = {
   host = "string", port = "port", name = "string", accept = "function", target = "table", channels = "number",
   retry_min = "number", retry_max = "number",
@@ -96,20 +94,10 @@ local function debug_log(format, ...)
   mtev.log("debug/reverse", "lhotse: reverse: " .. format .. "\n", ...)
 end
 
-local function certificate_has(ctx, name)
-  if not ctx or not ctx.verified then return false end
-  name = name:lower()
-  if (ctx.subject or ""):match("/CN=([^/]*)"):lower() == name then return true end
-  for other in (ctx.san_list or ""):gmatch("[^, ]+") do
-    if other:lower() == name then return true end
-  end
-  return false
-end
-
 -- True, or false and why the name is refused.
-local function is_authorized(options, name, ctx)
+local function is_authorized(options, name, e)
   if options.authorize then
-    local ok, allowed, reason = pcall(options.authorize, name, ctx)
+    local ok, allowed, reason = pcall(options.authorize, name, e:ssl_ctx())
     if not ok then
       if allowed == "coroutine cancelled" then error(allowed, 0) end
       mtev.log("error/reverse", "lhotse: reverse_listen: authorize failed, '%s' is refused: %s\n", name, tostring(allowed))
@@ -117,7 +105,7 @@ local function is_authorized(options, name, ctx)
     end
     return allowed and true or false, type(reason) == "string" and reason or "refused"
   end
-  if options.has_certificates then return certificate_has(ctx, name), "the certificate is not this name's" end
+  if options.has_certificates then return peer_is(e, name), "the certificate is not this name's" end
   return true -- insecure
 end
 
@@ -135,7 +123,7 @@ local function greet(options, e)
     end
     return nil, err or "a request that makes no sense"
   end
-  local ok, reason = is_authorized(options, name, e:ssl_ctx())
+  local ok, reason = is_authorized(options, name, e)
   if not ok then
     e:write(answer("403 Forbidden", reason), { timeout = options.timeout })
     return nil, ("'%s' is not authorized"):format(name)

@@ -135,11 +135,16 @@ static int core_tls_refuse(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg core_functions[] = {{"tls_context", core_tls_context},
-                                          {"tls_is_current", core_tls_is_current},
-                                          {"tls_upgrade", core_tls_upgrade},
-                                          {"tls_refuse", core_tls_refuse},
-                                          {NULL, NULL}};
+/* tls_peer_is(e, name) -> whether its certificate, verified, is that name's */
+static int core_tls_peer_is(lua_State *L) {
+    const lh_tls *tls = lh_tls_at(lh_check_own_eventer(L, 1, 0)->socket);
+    lua_pushboolean(L, tls && lh_tls_peer_is(tls, lh_check_name(L, 2)));
+    return 1;
+}
+
+static const luaL_Reg core_functions[] = {{"tls_peer_is", core_tls_peer_is},       {"tls_context", core_tls_context},
+                                          {"tls_is_current", core_tls_is_current}, {"tls_upgrade", core_tls_upgrade},
+                                          {"tls_refuse", core_tls_refuse},         {NULL, NULL}};
 
 void lh_open_tls(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);

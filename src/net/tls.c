@@ -451,4 +451,12 @@ X509 *lh_tls_certificate(const lh_tls *tls) {
 }
 
 const char *lh_tls_name(const lh_tls *tls) { return tls->name; }
+bool lh_tls_peer_is(const lh_tls *tls, const char *name) {
+    X509 *certificate = lh_tls_certificate(tls);
+    if (!certificate || lh_tls_verify_error(tls)) return false;
+    if (!*name || *name == '.') return false; /* OpenSSL takes ".x" for everything below x */
+    const unsigned flags = X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS;
+    return X509_check_host(certificate, name, strlen(name), flags, NULL) == 1;
+}
+
 SSL *lh_tls_ssl(const lh_tls *tls) { return tls->ssl; }

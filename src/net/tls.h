@@ -39,6 +39,11 @@ const char *lh_tls_name(const lh_tls *tls);
 /* The peer's own certificate, also one that was refused; NULL = none was seen. */
 struct x509_st *lh_tls_certificate(const lh_tls *tls);
 
+/* The peer's certificate verified and is `name`'s: as one of its DNS names or its common name, to the letter but for
+ * case.
+ */
+bool lh_tls_peer_is(const lh_tls *tls, const char *name);
+
 /* OpenSSL's object, for whoever wants to know more about the connection; not to be read from or written to. */
 struct ssl_st *lh_tls_ssl(const lh_tls *tls);
 

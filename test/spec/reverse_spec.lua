@@ -300,6 +300,13 @@ describe("mtev.reverse_listen", function()
     local two = dial(port, { name = "alias.box", sslconfig = client(box) })
     assert.is_true(two:ready(WAIT))
     assert.equal("403 the certificate is not this name's", refusal(port, { name = "other", sslconfig = client(box) }))
+    -- A name is what the certificate says, not what its subject looks like when it is written in one line.
+    local nameless = authority:issue("nameless", "/O=only", "subjectAltName=IP:127.0.0.9")
+    local lookalike = authority:issue("lookalike", "/O=x\\/CN=box/CN=evil")
+    for _, identity in ipairs { nameless, lookalike } do
+      assert.equal("403 the certificate is not this name's", refusal(port, { name = "box", sslconfig = client(identity) }))
+    end
+    assert.equal("403 the certificate is not this name's", refusal(port, { name = ".box", sslconfig = client(box) }))
     assert.is_string(refusal(port, { name = "box", sslconfig = client(forged) }))
     assert.is_string(refusal(port, { name = "box", sslconfig = client() }))
     assert.is_string(refusal(port, { name = "box" })) -- no TLS at all
@@ -516,6 +523,7 @@ describe("mtev.reverse_connect", function()
     assert.error_matches(with_option("name", 1), "bad option 'name'")
     assert.error_matches(with_option("target", { "127.0.0.1", 1 }), "either `accept` or `target`")
     assert.error_matches(with_option("retries", 1), "unknown option 'retries'")
+    assert.error_matches(with_option("insecure", true), "unknown option 'insecure'")
     assert.error_matches(function() mtev.reverse_connect { host = "h", port = 1, name = "n", target = { 5 } } end, "bad option 'target'")
   end)
 end)

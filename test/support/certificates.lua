@@ -22,7 +22,7 @@ copy_extensions = none
 [any]
 countryName = optional
 organizationName = optional
-commonName = supplied
+commonName = optional
 [authority]
 basicConstraints = critical,CA:true
 keyUsage = critical,keyCertSign,cRLSign
