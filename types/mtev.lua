@@ -443,7 +443,7 @@ function eventer:ssl_ctx() end
 ---Listens for processes that offer their names. Does not yield; connections are served by coroutines of their own, until `close`.
 ---
 ---Somebody must decide who may offer which name: `authorize`, or client certificates (`sslconfig.require_client_cert`), with which a
----name must be the certificate's common name or one of its DNS names. Without either it raises, unless `insecure = true` is said. Of
+---name must be the certificate's common name or one of its DNS names, to the letter but for case. Without either it raises, unless `insecure = true` is said. Of
 ---several processes that may offer one name the last one to connect counts.
 ---
 ---Raises for unknown options and wrong ones.
@@ -1168,7 +1168,7 @@ function mtev.Api:https(host, port, headers, sslconfig) end
 function mtev.Api:request(method, path, payload, headers, options) end
 
 ---@class mtev.Api.options
----@field timeout? number seconds for the whole request
+---@field timeout? number seconds for the whole request; 0 is over at once
 ---@field connect_timeout? number seconds
 ---@field idle_timeout? number seconds without a byte, rounded up to whole ones
 ---@field limit? integer bytes of the body, unpacked; a longer one is an error

@@ -152,6 +152,7 @@ local OPTIONS = {
 }
 
 local CONNECT_TIMEOUT, TOTAL_TIMEOUT, IDLE_TIMEOUT = 10, 60, 30 -- seconds
+local LEAST_TIMEOUT = 0.001                                     -- seconds; libcurl takes 0 for none
 local LIMIT = 128 * 1024 * 1024                                 -- bytes
 local PROGRESS_INTERVAL = 1                                     -- seconds
 local MOST = { limit = 2 ^ 53, redirects = 1e6, body_length = 2 ^ 53 } -- more is the same
@@ -189,6 +190,7 @@ end
 local function make_settings(api, options, is_streaming)
   local total = options.timeout or api.total_timeout
   if not total and not is_streaming then total = TOTAL_TIMEOUT end
+  if total then total = math.max(total, LEAST_TIMEOUT) end
   return http_settings {
     connect_to = api.connect_to,
     streams_down = options.consume ~= nil,
@@ -196,9 +198,9 @@ local function make_settings(api, options, is_streaming)
     is_http1 = options.http1,
     limit = math.min(options.limit or api.body_limit or LIMIT, MOST.limit),
     redirects = math.min(options.redirects or api.redirect_count or 0, MOST.redirects),
-    connect_timeout = options.connect_timeout or CONNECT_TIMEOUT,
+    connect_timeout = math.max(options.connect_timeout or CONNECT_TIMEOUT, LEAST_TIMEOUT),
     timeout = total,
-    idle_timeout = options.idle_timeout or IDLE_TIMEOUT,
+    idle_timeout = math.max(options.idle_timeout or IDLE_TIMEOUT, LEAST_TIMEOUT),
     tls = api.tls,
     proxy = options.proxy,
   }

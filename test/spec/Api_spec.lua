@@ -198,6 +198,7 @@ describe("mtev.Api, when something goes wrong,", function()
     for _, path in ipairs { "/silent", "/slow-header", "/drip-header", "/stalled-body", "/drip-body" } do
       assert(late(path, { timeout = 0.2 }) >= 0.199)
     end
+    late("/silent", { timeout = 0 })
     assert(late("/stalled-body", { idle_timeout = 1 }) >= 0.9)
     fails(mtev.Api:http("127.0.0.1", port):timeout(0.1):get("/silent"), "timed out")
     assert.equal(200, api:get("/json", nil, nil, { timeout = 60 }):rc())
