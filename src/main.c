@@ -9,9 +9,10 @@
 #include "mtev/api.h"
 #include "runtime/config.h"
 #include "runtime/log.h"
+#include "runtime/log_config.h"
 #include "runtime/program.h"
 
-enum { THREADS_MAX = 256, EXIT_USAGE = 2 };
+enum { THREADS_MAX = 256, WANTED_LOGS_MAX = 64, EXIT_USAGE = 2 };
 
 static const char usage_text[] =
     "usage: lhotse [options] FILE [ARGUMENT...]    run a Lua program (- = from standard input)\n"
@@ -62,7 +63,20 @@ static double parse_seconds(const char *word, const char *text) {
     return seconds;
 }
 
-static void enable_log(const char *name) { lh_log_enable(lh_log_get(name, strlen(name)), true); }
+/* The streams of -l and -d, enabled once the configuration has made what it makes of them. */
+static const char *wanted_logs[WANTED_LOGS_MAX];
+static int wanted_log_count;
+
+static void want_log(const char *name) {
+    if (wanted_log_count == WANTED_LOGS_MAX) usage_error("more than %d logs to enable", WANTED_LOGS_MAX);
+    wanted_logs[wanted_log_count++] = name;
+}
+
+static void enable_wanted_logs(void) {
+    for (int i = 0; i < wanted_log_count; i++) {
+        lh_log_enable(lh_log_get(wanted_logs[i], strlen(wanted_logs[i])), true);
+    }
+}
 
 static void __attribute__((noreturn)) print_and_exit(const char *text) {
     fputs(text, stdout);
@@ -100,9 +114,9 @@ static void parse_option(lh_options *options, char **argv, int *i) {
     } else if (strcmp(word, "-T") == 0) {
         options->is_showing_config = true;
     } else if (strcmp(word, "-l") == 0) {
-        enable_log(value_of(argv, i));
+        want_log(value_of(argv, i));
     } else if (strcmp(word, "-d") == 0) {
-        enable_log("debug");
+        want_log("debug");
     } else if (strcmp(word, "-M") == 0) {
         lh_log_print("notice", "lhotse: -M %s ignored: native libmtev modules cannot be loaded\n", value_of(argv, i));
     } else if (strcmp(word, "--keep-going") == 0) {
@@ -165,6 +179,15 @@ static void open_config(lh_options *options) {
     if (options->thread_count == 0) options->thread_count = configured_threads();
 }
 
+static void open_logs(const lh_options *options) {
+    char message[LH_CONFIG_MESSAGE_BYTES];
+    if (!lh_log_configure(false, message)) {
+        fprintf(stderr, "%s: %s: %s\n", options->program, options->config, message);
+        lh_program_exit(EXIT_USAGE);
+    }
+    enable_wanted_logs();
+}
+
 static void __attribute__((noreturn)) show_config(void) {
     size_t length;
     char *text = lh_config_shown_text(&length);
@@ -179,6 +202,7 @@ int main(int argc, char **argv) {
     lh_options options = parse(argv);
     open_config(&options);
     if (options.is_showing_config) show_config();
+    open_logs(&options);
     const int status = lh_program_run(&options, lh_open_api);
     lh_config_close();
     return status;

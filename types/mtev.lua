@@ -1094,6 +1094,20 @@ function mtev.gzip(s, level) end
 -- (`lhotse -d` turns it on). Streams belong to the process and stay. Records are written whole, by a thread of their own.
 -- At most 8 MiB wait for a slow terminal or disk: then debug records are dropped first and the loss is reported; stdout is
 -- never dropped, its writer waits.
+--
+-- The configuration makes others: each `<log name="..."/>` anywhere below `/*/logs`. Its outlets are the `<outlet name="..."/>` of
+-- its own element and of those around it; attributes are inherited likewise, the nearest wins. With neither `type` nor outlets it
+-- keeps the outlet it would have without the element.
+--   type        none (no sink of its own), `file`, `file_synch` (written when `mtev.log` returns), `memory`, `stdout`, `stderr`
+--   path        of the file, whose directory must be there; of `memory`: "LINES,BYTES", default "1000,1048576"
+--   timestamps, facility, debug   `on`: each line begins with the local time, the stream's name, the thread and line of the caller
+--   format      `plain` (default); `json`: an object a line, with time (RFC 3339, UTC), facility, thread, file, line, message
+--   disabled    `on`: until it is enabled
+--   rotate_bytes (at least 102400), rotate_seconds (at least 600)   FILE becomes FILE.YYYYMMDDTHHMMSS.UUUUUU (UTC)
+--   retain_bytes, retain_seconds   how much of what was rotated stays, and how long
+--   require_env `VAR`, `VAR=value`, `VAR~regex`, `!` in front for the contrary: else the element is ignored; also of an outlet
+-- What cannot be, ends the program before the script runs: exit 2. SIGHUP opens the files anew. A file on a full disk, or whose
+-- directory is gone, is tried again each second; what waits meanwhile is written then.
 
 ---Logs `string.format(fmt, ...)`. No newline is added. A disabled stream costs next to nothing: its arguments are not
 ---touched. Does not yield.
@@ -1124,6 +1138,13 @@ function mtev.log_enabled(facility) end
 ---@param facility string
 ---@param on? boolean default true
 function mtev.enable_log(facility, on) end
+
+---The records that a log of type `memory` holds, the oldest first, each with its prefix. Does not yield.
+---@param facility string
+---@param after? integer the number of a record: only those that came later; default 0, all
+---@return string[]? lines nil if the log is not of that type
+---@return integer|string last the number of the last record, to be given as `after` next time; or the reason
+function mtev.log_lines(facility, after) end
 
 -- == HTTP: mtev.Api =====================================================================================================
 --

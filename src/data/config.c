@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
@@ -19,6 +20,14 @@ struct lh_config {
 };
 
 static xmlDoc *document_of(const lh_config *config) { return lh_xml_document(config->xml); }
+
+int lh_config_boolean(const char *text) {
+    static const char *const words[] = {"false", "true", "off", "on", "no", "yes", "0", "1"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcasecmp(text, words[i]) == 0) return i % 2 == 1;
+    }
+    return -1;
+}
 
 /* -- Values -------------------------------------------------------------------------------------------------------- */
 
@@ -323,7 +332,7 @@ static bool read_file(const char *path, lh_buffer *text, char message[LH_CONFIG_
 
 static bool is_true(xmlNode *element, const char *name) {
     xmlChar *value = xmlGetNoNsProp(element, (const xmlChar *)name);
-    const bool is_set = value && (strcmp((char *)value, "true") == 0 || strcmp((char *)value, "on") == 0);
+    const bool is_set = value && lh_config_boolean((char *)value) == 1;
     xmlFree(value);
     return is_set;
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/alloc.h"
 #include "data/xml.h"
@@ -98,16 +97,13 @@ static int mtev_conf_get_float(lua_State *L) {
 }
 
 static int mtev_conf_get_boolean(lua_State *L) {
-    static const char *const words[] = {"false", "true", "off", "on", "no", "yes", "0", "1"};
     if (lua_gettop(L) >= 2) return set_value(L, true);
     const char *value = push_value(L, check_path(L, 1));
     if (!value) return 1;
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcasecmp(value, words[i]) != 0) continue;
-        lua_pushboolean(L, i % 2 == 1);
-        return 1;
-    }
-    return push_misfit(L, "a boolean", value);
+    const int truth = lh_config_boolean(value);
+    if (truth < 0) return push_misfit(L, "a boolean", value);
+    lua_pushboolean(L, truth);
+    return 1;
 }
 
 static int mtev_conf_get_string_list(lua_State *L) {

@@ -1,7 +1,8 @@
-/* What scripts get: mtev.log, mtev.print, mtev.printto, mtev.log_enabled, mtev.enable_log. The first two are in
- * lualib/mtev/log.lua. */
+/* What scripts get: mtev.log, mtev.print, mtev.printto, mtev.log_enabled, mtev.enable_log, mtev.log_lines. The first
+ * two are in lualib/mtev/log.lua. */
 #include <string.h>
 
+#include "base/buffer.h"
 #include "mtev/api.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
@@ -33,6 +34,51 @@ static int mtev_printto(lua_State *L) {
     return 0;
 }
 
+/* The ring's lock is held: nothing of Lua here. */
+static void copy_line(const char *bytes, size_t length, void *context) {
+    lh_buffer *lines = context;
+    if (lh_buffer_reserve(lines, sizeof(length) + length) < 0) return;
+    if (lh_buffer_append(lines, (const char *)&length, sizeof(length)) < 0) return;
+    if (lh_buffer_append(lines, bytes, length) < 0) return;
+}
+
+static int push_lines(lua_State *L) {
+    lh_buffer *lines = lua_touserdata(L, 1);
+    lua_newtable(L);
+    for (int i = 1; lines->length > 0; i++) {
+        size_t length;
+        memcpy(&length, lh_buffer_bytes(lines), sizeof(length));
+        lh_buffer_consume(lines, sizeof(length));
+        lua_pushlstring(L, lh_buffer_bytes(lines), length);
+        lh_buffer_consume(lines, length);
+        lua_rawseti(L, -2, i);
+    }
+    return 1;
+}
+
+/* lines(facility[, after]) -> records, number of the last one */
+static int mtev_log_lines(lua_State *L) {
+    size_t length;
+    const char *name = lh_check_string(L, 1, &length);
+    const double after = lua_isnoneornil(L, 2) ? 0 : (double)lh_check_integer(L, 2, 0, INT64_C(1) << 53);
+    const lh_log *log = lh_log_find(name, length);
+    lh_log_sink *sink = log ? lh_log_sink_of(log) : NULL;
+    if (!sink || !lh_log_sink_is_memory(sink)) {
+        lua_pushnil(L);
+        lua_pushfstring(L, "the log '%s' is not of type memory", name);
+        return 2;
+    }
+    lh_buffer lines = {0};
+    const uint64_t last = lh_log_sink_each(sink, (uint64_t)after, copy_line, &lines);
+    lua_pushcfunction(L, push_lines);
+    lua_pushlightuserdata(L, &lines);
+    const int rv = lua_pcall(L, 1, 1, 0);
+    lh_buffer_reset(&lines);
+    if (rv != 0) return lua_error(L);
+    lua_pushnumber(L, (double)last);
+    return 2;
+}
+
 /* -- For log.lua --------------------------------------------------------------------------------------------------- */
 
 static int core_log_get(lua_State *L) {
@@ -50,7 +96,12 @@ static int core_log_write(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 2, &length);
     lh_log *log = lua_touserdata(L, 1);
-    lh_log_write(log, text, length);
+    lua_Debug caller;
+    if ((*lh_log_flag(log) & LH_LOG_WANTS_CALLER) && lua_getstack(L, 1, &caller) && lua_getinfo(L, "Sl", &caller)) {
+        lh_log_write_from(log, text, length, caller.short_src, caller.currentline);
+    } else {
+        lh_log_write(log, text, length);
+    }
     lua_pushnumber(L, *lh_log_flag(log) ? (double)length : 0);
     return 1;
 }
@@ -64,6 +115,7 @@ static const luaL_Reg functions[] = {
     {"log_enabled", mtev_log_enabled},
     {"enable_log", mtev_enable_log},
     {"printto", mtev_printto},
+    {"log_lines", mtev_log_lines},
     {NULL, NULL},
 };
 

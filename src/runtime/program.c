@@ -89,7 +89,10 @@ static bool on_turn(lh_loop *loop) {
 
 static void on_signal(lh_loop *loop, int signal) {
     (void)loop;
-    if (signal == SIGHUP) return; /* no stream has a file to reopen yet: built-in ones have descriptors only */
+    if (signal == SIGHUP) {
+        lh_log_sink_reopen_all();
+        return;
+    }
     lh_child_spare_all();
     pthread_mutex_lock(&program.mutex);
     atomic_store(&program.status, 128 + signal);

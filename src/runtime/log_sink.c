@@ -1,0 +1,454 @@
+/* A queue is a list of chunks. A chunk holds whole records of one importance, so that dropping is unlinking; it is
+ * small when the importance changed and grows as long as it stays, so that few lines cost little memory and many cost
+ * few allocations. The writer takes a batch of chunks and writes them at once. */
+#include "runtime/log_sink.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "loop/thread.h"
+
+enum { QUEUE_MAX_BYTES = 8 * 1024 * 1024, CHUNK_MIN_BYTES = 512, CHUNK_MAX_BYTES = 32 * 1024 };
+enum { BATCH = 64, BATCH_MAX_BYTES = 64 * 1024 }; /* chunks and bytes; the latter below the least rotate_bytes */
+enum { FLUSH_SECONDS = 10, RETRY_SECONDS = 1, SINKS_MAX = 256 };
+enum { WRITER_STACK_BYTES = 128 * 1024 };
+
+typedef struct chunk {
+    struct chunk *next;
+    size_t capacity, length;
+    size_t record_count;
+    bool is_debug;
+    char bytes[];
+} chunk;
+
+typedef struct ring_record {
+    char *bytes;
+    size_t length;
+} ring_record;
+
+typedef enum sink_kind { SINK_FD, SINK_FILE, SINK_SYNCHRONOUS, SINK_MEMORY } sink_kind;
+
+struct lh_log_sink {
+    sink_kind kind;
+    int fd;               /* of SINK_FD */
+    lh_log_file file;     /* the writer's, or under `mutex` if synchronous */
+    bool waits_when_full; /* instead of dropping */
+    bool is_json;
+    pthread_mutex_t mutex;  /* guards everything below */
+    pthread_cond_t queued;  /* the writer waits for records */
+    pthread_cond_t written; /* others wait for room, or for the end */
+    chunk *first, *last;
+    size_t queued_bytes;      /* capacity of the chunks in the queue, the batch under way not counted */
+    size_t debug_chunk_count; /* in the queue */
+    size_t lost_count;        /* records dropped and not yet reported */
+    uint64_t put, done;       /* records ever queued, and ever written or dropped */
+    bool has_writer;
+    bool is_failing; /* a file that cannot be written now */
+    bool is_torn;    /* of SINK_SYNCHRONOUS: the last record was written in part */
+    bool must_reopen;
+    ring_record *ring;         /* of SINK_MEMORY */
+    size_t line_max, byte_max; /* its limits */
+    size_t ring_count, ring_bytes;
+};
+
+static lh_log_sink *sinks[SINKS_MAX]; /* filled before other threads exist */
+static size_t sink_count;
+
+/* -- Writing ------------------------------------------------------------------------------------------------------- */
+
+static void wait_until_writable(int fd) {
+    struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
+    poll(&pollfd, 1, -1);
+}
+
+/* Writes all pieces, consuming them. The descriptor may be non-blocking: it is shared with others. */
+static int write_fd(int fd, struct iovec *pieces, int count) {
+    while (count > 0) {
+        ssize_t n = writev(fd, pieces, count);
+        if (n < 0) {
+            if (errno == EINTR) continue;
+            if (errno != EAGAIN) return -errno;
+            wait_until_writable(fd);
+            continue;
+        }
+        while (count > 0 && (size_t)n >= pieces->iov_len) {
+            n -= (ssize_t)pieces->iov_len;
+            pieces++;
+            count--;
+        }
+        if (count > 0) {
+            pieces->iov_base = (char *)pieces->iov_base + n;
+            pieces->iov_len -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+static int write_pieces(lh_log_sink *sink, struct iovec *pieces, int count, bool is_continued) {
+    if (sink->kind == SINK_FD) return write_fd(sink->fd, pieces, count);
+    return lh_log_file_write(&sink->file, pieces, count, is_continued);
+}
+
+/* To where somebody may see it, now, whatever becomes of this sink. */
+static void complain(const char *path, const char *what) {
+    char text[512];
+    const int length = snprintf(text, sizeof(text), "lhotse: log file %s: %s\n", path, what);
+    struct iovec piece = {.iov_base = text,
+                          .iov_len = (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1};
+    write_fd(STDERR_FILENO, &piece, 1);
+}
+
+static void unlock_and_reopen(lh_log_sink *sink) {
+    sink->must_reopen = false;
+    pthread_mutex_unlock(&sink->mutex);
+    const int rv = lh_log_file_reopen(&sink->file);
+    if (rv < 0) {
+        char what[128];
+        snprintf(what, sizeof(what), "cannot be opened anew (%s); what is open is used on", strerror(-rv));
+        complain(sink->file.path, what);
+    }
+    pthread_mutex_lock(&sink->mutex);
+}
+
+/* Notes that a file cannot be written, and waits until it is time to try again. */
+static void wait_for_retry(lh_log_sink *sink, int error) {
+    pthread_mutex_lock(&sink->mutex);
+    if (!sink->is_failing) {
+        char what[192];
+        snprintf(what, sizeof(what), "%s; up to %d MiB of records wait for it", strerror(-error),
+                 QUEUE_MAX_BYTES / 1024 / 1024);
+        complain(sink->file.path, what);
+    }
+    sink->is_failing = true;
+    pthread_cond_broadcast(&sink->written);
+    struct timespec limit;
+    clock_gettime(CLOCK_MONOTONIC, &limit);
+    limit.tv_sec += RETRY_SECONDS;
+    while (!sink->must_reopen && pthread_cond_timedwait(&sink->queued, &sink->mutex, &limit) != ETIMEDOUT) {
+    }
+    if (sink->must_reopen) unlock_and_reopen(sink);
+    pthread_mutex_unlock(&sink->mutex);
+}
+
+/* A file's pieces stay until they are written; a descriptor's are dropped when it refuses. */
+static void write_surely(lh_log_sink *sink, struct iovec *pieces, int count) {
+    const size_t whole = pieces[0].iov_len;
+    for (;;) {
+        const int rv = write_pieces(sink, pieces, count, pieces[0].iov_len != whole);
+        if (rv == 0 || sink->kind == SINK_FD) return;
+        while (count > 1 && pieces->iov_len == 0) { /* gone already */
+            pieces++;
+            count--;
+        }
+        wait_for_retry(sink, rv);
+    }
+}
+
+static chunk *take_batch(lh_log_sink *sink, size_t *record_count) {
+    chunk *first = sink->first, *last = NULL;
+    size_t length = 0;
+    int count = 0;
+    *record_count = 0;
+    for (chunk *c = first; c && count < BATCH && (!last || length + c->length <= BATCH_MAX_BYTES); c = c->next) {
+        length += c->length;
+        sink->queued_bytes -= c->capacity;
+        if (c->is_debug) sink->debug_chunk_count--;
+        *record_count += c->record_count;
+        last = c;
+        count++;
+    }
+    sink->first = last->next;
+    if (!sink->first) sink->last = NULL;
+    last->next = NULL;
+    return first;
+}
+
+static void write_batch(lh_log_sink *sink, chunk *batch) {
+    struct iovec pieces[BATCH];
+    int count = 0;
+    for (chunk *c = batch; c; c = c->next) pieces[count++] = (struct iovec){.iov_base = c->bytes, .iov_len = c->length};
+    write_surely(sink, pieces, count);
+    for (chunk *c = batch, *next; c; c = next) {
+        next = c->next;
+        lh_free(c);
+    }
+}
+
+static void report_loss(lh_log_sink *sink) {
+    char text[128];
+    const char *format =
+        sink->is_json ? "{\"facility\":\"error\",\"message\":\"lhotse: %zu log records were lost (queue full)\"}\n"
+                      : "lhotse: %zu log records were lost (queue full)\n";
+    const int length = snprintf(text, sizeof(text), format, sink->lost_count);
+    sink->lost_count = 0;
+    struct iovec piece = {.iov_base = text, .iov_len = (size_t)length};
+    pthread_mutex_unlock(&sink->mutex);
+    write_surely(sink, &piece, 1);
+    pthread_mutex_lock(&sink->mutex);
+}
+
+static void *write_records(void *argument) {
+    lh_log_sink *sink = argument;
+    pthread_mutex_lock(&sink->mutex);
+    for (;;) {
+        while (!sink->first && !sink->must_reopen) pthread_cond_wait(&sink->queued, &sink->mutex);
+        if (sink->must_reopen) unlock_and_reopen(sink);
+        if (!sink->first) continue;
+        if (sink->lost_count) report_loss(sink);
+        size_t count;
+        chunk *batch = take_batch(sink, &count);
+        pthread_mutex_unlock(&sink->mutex);
+        write_batch(sink, batch);
+        pthread_mutex_lock(&sink->mutex);
+        sink->is_failing = false;
+        sink->done += count;
+        pthread_cond_broadcast(&sink->written);
+    }
+    return NULL;
+}
+
+/* -- Queueing ------------------------------------------------------------------------------------------------------ */
+
+static void start_writer(lh_log_sink *sink) {
+    sink->has_writer = lh_thread_start("log", write_records, sink, WRITER_STACK_BYTES) == 0;
+}
+
+/* Drops the oldest chunk, or the oldest of debug records; false when there is none. */
+static bool drop_oldest(lh_log_sink *sink, bool only_debug) {
+    if (only_debug && sink->debug_chunk_count == 0) return false;
+    chunk *previous = NULL, *c = sink->first;
+    for (; c && only_debug && !c->is_debug; c = c->next) previous = c;
+    if (!c) return false;
+    if (previous) {
+        previous->next = c->next;
+    } else {
+        sink->first = c->next;
+    }
+    if (sink->last == c) sink->last = previous;
+    sink->queued_bytes -= c->capacity;
+    if (c->is_debug) sink->debug_chunk_count--;
+    sink->lost_count += c->record_count;
+    sink->done += c->record_count;
+    lh_free(c);
+    return true;
+}
+
+static void make_room(lh_log_sink *sink, size_t capacity) {
+    while (sink->queued_bytes > 0 && sink->queued_bytes + capacity > QUEUE_MAX_BYTES) {
+        if (drop_oldest(sink, true)) continue;
+        if (sink->waits_when_full) {
+            pthread_cond_wait(&sink->written, &sink->mutex);
+        } else {
+            drop_oldest(sink, false);
+        }
+    }
+}
+
+static bool fits(const chunk *c, size_t length, bool is_debug) {
+    return c && c->is_debug == is_debug && c->capacity - c->length >= length;
+}
+
+static size_t capacity_for(const chunk *last, size_t length, bool is_debug) {
+    size_t capacity = CHUNK_MIN_BYTES;
+    if (last && last->is_debug == is_debug) capacity = 2 * last->capacity;
+    if (capacity > CHUNK_MAX_BYTES) capacity = CHUNK_MAX_BYTES;
+    return capacity < length ? length : capacity;
+}
+
+/* The chunk at the end of the queue with room for `length` bytes, or NULL. */
+static chunk *chunk_for(lh_log_sink *sink, size_t length, bool is_debug) {
+    if (fits(sink->last, length, is_debug)) return sink->last;
+    const size_t capacity = capacity_for(sink->last, length, is_debug);
+    make_room(sink, capacity);
+    if (fits(sink->last, length, is_debug)) return sink->last; /* it may have been waited */
+    chunk *c = lh_try_alloc(sizeof(*c) + capacity);
+    if (!c) return NULL;
+    *c = (chunk){.capacity = capacity, .is_debug = is_debug};
+    if (sink->last) {
+        sink->last->next = c;
+    } else {
+        sink->first = c;
+        pthread_cond_signal(&sink->queued);
+    }
+    sink->last = c;
+    sink->queued_bytes += capacity;
+    if (is_debug) sink->debug_chunk_count++;
+    return c;
+}
+
+static void append(chunk *c, const char *bytes, size_t length) {
+    memcpy(c->bytes + c->length, bytes, length);
+    c->length += length;
+}
+
+static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
+                       bool is_debug) {
+    if (!sink->has_writer) start_writer(sink);
+    chunk *c = sink->has_writer ? chunk_for(sink, head_length + length, is_debug) : NULL;
+    if (!c) {
+        sink->lost_count++;
+        return;
+    }
+    append(c, head, head_length);
+    append(c, bytes, length);
+    c->record_count++;
+    sink->put++;
+}
+
+/* What cannot be written is lost, and said. */
+static void put_now(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length) {
+    struct iovec pieces[] = {
+        {"\n", sink->is_torn}, {(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)bytes, length}};
+    const int rv = lh_log_file_write(&sink->file, pieces, 3, false);
+    if (rv < 0 && !sink->is_failing) complain(sink->file.path, strerror(-rv));
+    sink->is_failing = rv < 0;
+    sink->is_torn = pieces[0].iov_len + pieces[1].iov_len + pieces[2].iov_len != 0 &&
+                    pieces[1].iov_len + pieces[2].iov_len != head_length + length;
+}
+
+/* -- The ring ------------------------------------------------------------------------------------------------------ */
+
+static ring_record *ring_at(const lh_log_sink *sink, uint64_t number) { return &sink->ring[number % sink->line_max]; }
+
+static void forget_oldest(lh_log_sink *sink) {
+    ring_record *record = ring_at(sink, sink->put - sink->ring_count + 1);
+    sink->ring_bytes -= record->length;
+    sink->ring_count--;
+    lh_free(record->bytes);
+    *record = (ring_record){NULL, 0};
+}
+
+/* A record that is larger than the ring keeps its beginning. */
+static void put_memory(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length) {
+    if (head_length > sink->byte_max) head_length = sink->byte_max;
+    if (length > sink->byte_max - head_length) length = sink->byte_max - head_length;
+    const size_t total = head_length + length;
+    while (sink->ring_count > 0 && (sink->ring_count == sink->line_max || sink->ring_bytes + total > sink->byte_max)) {
+        forget_oldest(sink);
+    }
+    char *copy = lh_try_alloc(total + 1);
+    if (!copy) return;
+    memcpy(copy, head, head_length);
+    memcpy(copy + head_length, bytes, length);
+    *ring_at(sink, ++sink->put) = (ring_record){copy, total};
+    sink->ring_count++;
+    sink->ring_bytes += total;
+}
+
+uint64_t lh_log_sink_each(lh_log_sink *sink, uint64_t after,
+                          void (*visit)(const char *bytes, size_t length, void *context), void *context) {
+    pthread_mutex_lock(&sink->mutex);
+    const uint64_t oldest = sink->put - sink->ring_count + 1;
+    for (uint64_t i = after < oldest ? oldest : after + 1; i <= sink->put; i++) {
+        visit(ring_at(sink, i)->bytes, ring_at(sink, i)->length, context);
+    }
+    const uint64_t last = sink->put;
+    pthread_mutex_unlock(&sink->mutex);
+    return last;
+}
+
+bool lh_log_sink_is_memory(const lh_log_sink *sink) { return sink->kind == SINK_MEMORY; }
+
+void lh_log_sink_put(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
+                     bool is_debug) {
+    pthread_mutex_lock(&sink->mutex);
+    switch (sink->kind) {
+    case SINK_FD:
+    case SINK_FILE: put_queued(sink, head, head_length, bytes, length, is_debug); break;
+    case SINK_SYNCHRONOUS: put_now(sink, head, head_length, bytes, length); break;
+    case SINK_MEMORY: put_memory(sink, head, head_length, bytes, length); break;
+    }
+    pthread_mutex_unlock(&sink->mutex);
+}
+
+/* -- All sinks ----------------------------------------------------------------------------------------------------- */
+
+static lh_log_sink *make(sink_kind kind) {
+    lh_log_sink *sink = lh_alloc(sizeof(*sink));
+    sink->kind = kind;
+    sink->fd = sink->file.fd = -1;
+    pthread_mutex_init(&sink->mutex, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&sink->queued, &attributes);
+    pthread_cond_init(&sink->written, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (sink_count < SINKS_MAX) sinks[sink_count++] = sink;
+    return sink;
+}
+
+lh_log_sink *lh_log_sink_of_fd(int fd, bool waits_when_full) {
+    lh_log_sink *sink = make(SINK_FD);
+    sink->fd = fd;
+    sink->waits_when_full = waits_when_full;
+    return sink;
+}
+
+lh_log_sink *lh_log_sink_of_file(const char *path, const lh_log_file_limits *limits, bool is_synchronous, int *error) {
+    lh_log_file file;
+    *error = sink_count < SINKS_MAX ? lh_log_file_open(&file, path, limits) : -ENFILE;
+    if (*error < 0) return NULL;
+    lh_log_sink *sink = make(is_synchronous ? SINK_SYNCHRONOUS : SINK_FILE);
+    sink->file = file;
+    return sink;
+}
+
+lh_log_sink *lh_log_sink_of_memory(size_t line_max, size_t byte_max) {
+    lh_log_sink *sink = make(SINK_MEMORY);
+    sink->ring = lh_alloc(line_max * sizeof(*sink->ring));
+    sink->line_max = line_max;
+    sink->byte_max = byte_max;
+    return sink;
+}
+
+lh_log_file *lh_log_sink_file(lh_log_sink *sink) {
+    return sink->kind == SINK_FILE || sink->kind == SINK_SYNCHRONOUS ? &sink->file : NULL;
+}
+
+void lh_log_sink_use_json(lh_log_sink *sink) { sink->is_json = true; }
+
+void lh_log_sink_reopen_all(void) {
+    for (size_t i = 0; i < sink_count; i++) {
+        if (!lh_log_sink_file(sinks[i])) continue;
+        pthread_mutex_lock(&sinks[i]->mutex);
+        sinks[i]->must_reopen = true;
+        if (sinks[i]->kind == SINK_SYNCHRONOUS) unlock_and_reopen(sinks[i]);
+        if (sinks[i]->kind == SINK_FILE && !sinks[i]->has_writer) start_writer(sinks[i]);
+        pthread_cond_signal(&sinks[i]->queued);
+        pthread_mutex_unlock(&sinks[i]->mutex);
+    }
+}
+
+static void flush(lh_log_sink *sink) {
+    pthread_mutex_lock(&sink->mutex);
+    const uint64_t goal = sink->put;
+    uint64_t seen = sink->done;
+    struct timespec limit;
+    clock_gettime(CLOCK_MONOTONIC, &limit);
+    limit.tv_sec += FLUSH_SECONDS;
+    while (sink->done < goal && !sink->is_failing) {
+        if (pthread_cond_timedwait(&sink->written, &sink->mutex, &limit) == ETIMEDOUT) {
+            if (sink->done == seen) break; /* stuck */
+            seen = sink->done;
+            limit.tv_sec += FLUSH_SECONDS;
+        }
+    }
+    pthread_mutex_unlock(&sink->mutex);
+}
+
+void lh_log_sink_flush_all(void) {
+    for (size_t i = 0; i < sink_count; i++) {
+        if (sinks[i]->kind == SINK_FD || sinks[i]->kind == SINK_FILE) flush(sinks[i]);
+    }
+}
+
+void lh_log_sink_forked(void) {
+    for (size_t i = 0; i < sink_count; i++) sinks[i]->has_writer = false;
+}
