@@ -10,7 +10,11 @@
 #include "runtime/config.h"
 #include "runtime/log.h"
 #include "runtime/log_config.h"
+#include "runtime/monitor.h"
+#include "runtime/privileges.h"
 #include "runtime/program.h"
+#include "runtime/service.h"
+#include "runtime/worker.h"
 
 enum { THREADS_MAX = 256, WANTED_LOGS_MAX = 64, EXIT_USAGE = 2 };
 
@@ -24,6 +28,11 @@ static const char usage_text[] =
     "  -C PATH         package.cpath (+PATH appends)\n"
     "  -c FILE         the configuration, XML\n"
     "  -T              print the configuration as it counts, and end\n"
+    "  -m              run managed: in the background, with a monitor that starts the program again when it dies or "
+    "hangs\n"
+    "  -m -m           the same in the foreground\n"
+    "  -u USER         become that user, once the logs are open\n"
+    "  -g GROUP        become that group\n"
     "  -l LOG          enable a log stream (may be repeated)\n"
     "  -d              enable the log stream debug and those below it\n"
     "  --keep-going    an uncaught error ends its coroutine, not the process\n"
@@ -41,7 +50,7 @@ static void __attribute__((noreturn, format(printf, 1, 2))) usage_error(const ch
 }
 
 /* Options whose features come later; refused, not ignored. */
-static const char *const unbuilt[] = {"-m", "-u", "-g", "-i"};
+static const char *const unbuilt[] = {"-i"};
 
 static bool is_any(const char *word, const char *a, const char *b) {
     return strcmp(word, a) == 0 || strcmp(word, b) == 0;
@@ -113,6 +122,12 @@ static void parse_option(lh_options *options, char **argv, int *i) {
         options->config = value_of(argv, i);
     } else if (strcmp(word, "-T") == 0) {
         options->is_showing_config = true;
+    } else if (strcmp(word, "-m") == 0) {
+        options->managed_count++;
+    } else if (strcmp(word, "-u") == 0) {
+        options->user = value_of(argv, i);
+    } else if (strcmp(word, "-g") == 0) {
+        options->group = value_of(argv, i);
     } else if (strcmp(word, "-l") == 0) {
         want_log(value_of(argv, i));
     } else if (strcmp(word, "-d") == 0) {
@@ -170,22 +185,63 @@ static int configured_threads(void) {
     return count;
 }
 
+static void __attribute__((noreturn)) config_error(const lh_options *options, const char *message) {
+    if (options->config) {
+        fprintf(stderr, "%s: %s: %s\n", options->program, options->config, message);
+    } else {
+        fprintf(stderr, "%s: %s\n", options->program, message);
+    }
+    lh_program_exit(EXIT_USAGE);
+}
+
 static void open_config(lh_options *options) {
     char message[LH_CONFIG_MESSAGE_BYTES];
     if (!lh_config_open(options->config, options->thread_count ? options->thread_count : 1, message)) {
-        fprintf(stderr, "%s: %s: %s\n", options->program, options->config, message);
-        lh_program_exit(EXIT_USAGE);
+        config_error(options, message);
     }
     if (options->thread_count == 0) options->thread_count = configured_threads();
 }
 
-static void open_logs(const lh_options *options) {
+static void open_logs(const lh_options *options, bool is_monitor) {
     char message[LH_CONFIG_MESSAGE_BYTES];
-    if (!lh_log_configure(false, message)) {
-        fprintf(stderr, "%s: %s: %s\n", options->program, options->config, message);
-        lh_program_exit(EXIT_USAGE);
-    }
+    if (!lh_log_configure(is_monitor, message)) config_error(options, message);
     enable_wanted_logs();
+}
+
+/* The configuration's, unless the command line says. */
+static char *configured_name(const char *path) {
+    char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
+    return lh_config_read(path, &value, message) == LH_CONFIG_DONE ? value : NULL;
+}
+
+/* Becomes the user that the program is to run as; a program that cannot does not run. */
+static void drop_privileges(const lh_options *options) {
+    char message[LH_PRIVILEGES_MESSAGE_BYTES];
+    lh_identity identity;
+    char *user = configured_name("/*/security/@user"), *group = configured_name("/*/security/@group");
+    const char *wanted_user = options->user ? options->user : user;
+    const char *wanted_group = options->group ? options->group : group;
+    if (wanted_user || wanted_group) {
+        if (!lh_privileges_find(wanted_user, wanted_group, &identity, message)) config_error(options, message);
+        lh_log_give_files(identity.user, identity.group);
+        if (!lh_privileges_drop(&identity, message)) config_error(options, message);
+        lh_worker_follow_monitor();
+    }
+    lh_free(user);
+    lh_free(group);
+}
+
+static int run_monitor(const lh_options *options, char **argv) {
+    char message[LH_CONFIG_MESSAGE_BYTES];
+    lh_monitor_settings settings = {
+        .program = options->program, .argv = argv, .is_foreground = options->managed_count > 1};
+    if (strcmp(options->script, "-") == 0) usage_error("-m: a program from standard input cannot be started again");
+    if (!lh_monitor_configure(&settings, message)) config_error(options, message);
+    const int status = lh_monitor_run(&settings);
+    lh_free(settings.tracedir);
+    lh_free(settings.glider);
+    lh_log_flush();
+    return status;
 }
 
 static void __attribute__((noreturn)) show_config(void) {
@@ -198,12 +254,21 @@ static void __attribute__((noreturn)) show_config(void) {
 
 int main(int argc, char **argv) {
     (void)argc;
+    const bool is_worker = lh_worker_attach();
     lh_log_open();
     lh_options options = parse(argv);
     open_config(&options);
     if (options.is_showing_config) show_config();
-    open_logs(&options);
-    const int status = lh_program_run(&options, lh_open_api);
+    const bool is_monitor = options.managed_count > 0 && !is_worker;
+    open_logs(&options, is_monitor);
+    int status;
+    if (is_monitor) {
+        status = run_monitor(&options, argv);
+    } else {
+        drop_privileges(&options);
+        lh_service_start(options.thread_count);
+        status = lh_program_run(&options, lh_open_api);
+    }
     lh_config_close();
     return status;
 }

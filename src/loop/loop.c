@@ -12,6 +12,7 @@ static void on_mailbox_ready(lh_watch *watch, unsigned events) {
 
 int lh_loop_open(lh_loop *loop) {
     *loop = (lh_loop){.now = lh_clock_now()};
+    loop->beat = &loop->own_beat;
     lh_timers_init(&loop->timers, loop->now);
     lh_list_init(&loop->again);
     lh_watch_init(&loop->sigchld_watch, -1, NULL);
@@ -35,6 +36,7 @@ static void read_clock(void *context) {
     lh_loop *loop = context;
     lh_mailbox_awake(&loop->mailbox);
     loop->now = lh_clock_now();
+    atomic_store_explicit(loop->beat, loop->now, memory_order_relaxed);
 }
 
 /* How long the kernel may keep us. */
@@ -60,6 +62,9 @@ static void wait_for_events(lh_loop *loop, bool is_busy) {
     const lh_ns timeout = sleep_time(loop);
     /* In this order: lh_loop_stop stores first and looks for a sleeper then. */
     const bool may_sleep = lh_mailbox_may_sleep(&loop->mailbox) && !atomic_load(&loop->is_stopping);
+    if (may_sleep && timeout > 0) {
+        atomic_store_explicit(loop->beat, lh_clock_add(loop->now, timeout), memory_order_relaxed);
+    }
     lh_poll_wait(&loop->poll, may_sleep ? timeout : 0, read_clock, loop);
     if (is_idle) loop->on_busy(loop);
 }

@@ -35,6 +35,7 @@ void lh_open_sockopt(lua_State *L);
 void lh_open_ssl_ctx(lua_State *L);
 void lh_open_thread(lua_State *L);
 void lh_open_tls(lua_State *L);
+void lh_open_watchdog(lua_State *L);
 void lh_open_websocket(lua_State *L);
 void lh_open_xml(lua_State *L);
 

@@ -449,6 +449,21 @@ void lh_log_sink_flush_all(void) {
     }
 }
 
+static bool are_all_written(void) {
+    for (size_t i = 0; i < sink_count; i++) {
+        const lh_log_sink *sink = sinks[i];
+        const bool is_queued = sink->kind == SINK_FD || sink->kind == SINK_FILE;
+        const volatile uint64_t *put = &sink->put, *done = &sink->done;
+        if (is_queued && sink->has_writer && !sink->is_failing && *put != *done) return false;
+    }
+    return true;
+}
+
+void lh_log_sink_settle_all(void) {
+    const struct timespec pause = {.tv_nsec = 10000000};
+    for (int i = 0; i < 100 && !are_all_written(); i++) nanosleep(&pause, NULL);
+}
+
 void lh_log_sink_forked(void) {
     for (size_t i = 0; i < sink_count; i++) sinks[i]->has_writer = false;
 }

@@ -52,5 +52,9 @@ void lh_log_sink_reopen_all(void);
  * ten seconds. */
 void lh_log_sink_flush_all(void);
 
+/* All sinks: for a thread that crashed and may hold any lock: gives the writers up to a second to write what is queued.
+ */
+void lh_log_sink_settle_all(void);
+
 /* All sinks: for the child of a fork, which has no threads. Their queues are empty: flush before. */
 void lh_log_sink_forked(void);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/heartbeat.h"
 #include "loop/child.h"
 #include "loop/pool.h"
 #include "loop/signals.h"
@@ -14,8 +15,10 @@
 #include "runtime/errors.h"
 #include "runtime/log.h"
 #include "runtime/script.h"
+#include "runtime/service.h"
 #include "runtime/shared.h"
 #include "runtime/task.h"
+#include "runtime/trace.h"
 #include "runtime/traceback.h"
 
 static lh_program program;
@@ -96,6 +99,7 @@ static void on_signal(lh_loop *loop, int signal) {
     lh_child_spare_all();
     pthread_mutex_lock(&program.mutex);
     atomic_store(&program.status, 128 + signal);
+    lh_service_notify("STOPPING=1");
     stop_all();
     pthread_mutex_unlock(&program.mutex);
 }
@@ -173,6 +177,16 @@ static void withdraw(const lh_state *state) {
     pthread_mutex_unlock(&program.mutex);
 }
 
+/* Whoever looks sees from now on whether the loop turns. */
+static void begin_to_beat(lh_state *state) {
+    if (!lh_heartbeats_here || state->index >= LH_HEARTBEATS) return;
+    lh_heartbeat *slot = &lh_heartbeats_here->of[state->index];
+    atomic_store(&slot->thread_id, state->thread_id);
+    atomic_store(&slot->beat, lh_clock_now());
+    state->net.loop.beat = &slot->beat;
+    if (lh_heartbeats_here->monitor) lh_trace_open_thread();
+}
+
 /* Opens the state of thread `index`, or ends the process. */
 static lh_state *open_state(int index) {
     lh_state *state = lh_alloc(sizeof(*state));
@@ -180,13 +194,16 @@ static lh_state *open_state(int index) {
     state->net.loop.on_turn = on_turn;
     state->net.loop.on_idle = on_idle;
     state->net.loop.on_busy = on_busy;
+    begin_to_beat(state);
     return state;
 }
 
 static void run_state(lh_state *state) {
     publish(state);
     lh_script_start(state);
+    if (lh_heartbeats_here) atomic_fetch_add(&lh_heartbeats_here->ready_count, 1);
     lh_loop_run(&state->net.loop);
+    atomic_store(state->net.loop.beat, LH_NEVER);
     if (atomic_load(&program.is_deadlock)) report_deadlock(state);
 }
 
@@ -229,6 +246,7 @@ int lh_program_run(const lh_options *options, void (*open_api)(lua_State *L)) {
     open_api_of_states = open_api;
     lh_task_on = (lh_task_events){.on_error = on_error, .on_main_end = on_main_end};
     program.states = lh_alloc((size_t)options->thread_count * sizeof(*program.states));
+    if (lh_heartbeats_here) atomic_store(&lh_heartbeats_here->thread_count, options->thread_count);
     run_all();
     lh_pool_close();
     lh_reverse_end();

@@ -23,6 +23,8 @@ typedef struct lh_options {
     int thread_count;         /* event loops, at least 1; 0 = not said, until the configuration is read */
     const char *config;       /* -c, NULL = none */
     bool is_showing_config;   /* -T */
+    int managed_count;        /* -m: 0 = no monitor, 1 = one in the background, 2 = in the foreground */
+    const char *user, *group; /* -u, -g; NULL = stay */
     const char *program;      /* what error lines begin with: "lhotse" */
     const char *entry;        /* -e, NULL = "main" if there is one */
     const char *path, *cpath; /* -L, -C; NULL = default */

@@ -3,8 +3,10 @@
  */
 #include "runtime/traceback.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buffer.h"
 #include "runtime/errors.h"
@@ -149,4 +151,100 @@ void lh_traceback_push_all(lua_State *L, lh_state *state) {
         lh_buffer_print(&out, "\n");
     }
     push_buffer(L, &out);
+}
+
+/* -- For a trace of a process that hangs or crashed ---------------------------------------------------------------- */
+
+static void write_buffer(int fd, lh_buffer *out) {
+    for (size_t done = 0; done < out->length;) {
+        const ssize_t n = write(fd, lh_buffer_bytes(out) + done, out->length - done);
+        if (n <= 0) break;
+        done += (size_t)n;
+    }
+    lh_buffer_reset(out);
+}
+
+static const char *status_of(const lh_task *task) {
+    static const char *const words[] = {"gone", "running", "ready to run after", "waiting in"};
+    return words[task->status];
+}
+
+typedef struct save_request {
+    lh_state *state;
+    lua_State *T;
+    int fd;
+} save_request;
+
+static int save_all(lua_State *L) {
+    const save_request *request = lua_touserdata(L, 1);
+    lh_state *state = request->state;
+    lh_buffer out = {0};
+    const lh_task *running = state->running;
+    if (running) {
+        lh_buffer_print(&out, "coroutine %p is running\n", (void *)running->L);
+        if (request->T != running->L) {
+            lh_buffer_print(&out, "stack traceback of coroutine %p inside it:", (void *)request->T);
+            describe_stack(request->T, &out);
+            lh_buffer_print(&out, "\n");
+        }
+        describe(L, state, running, &out);
+        lh_buffer_print(&out, "\n");
+        write_buffer(request->fd, &out);
+    }
+    for (size_t i = 0; i < state->task_of.capacity; i++) {
+        const lh_task *task = state->task_of.entries[i].value;
+        if (!state->task_of.entries[i].key || task == running || task->status == LH_TASK_GONE) continue;
+        lh_buffer_print(&out, "coroutine %p is %s %s\n", (void *)task->L, status_of(task),
+                        task->wait ? task->wait->name : "");
+        describe(L, state, task, &out);
+        lh_buffer_print(&out, "\n");
+        write_buffer(request->fd, &out);
+    }
+    return 0;
+}
+
+void lh_traceback_save_all(lua_State *T, lh_state *state, int fd) {
+    save_request request = {state, T, fd};
+    if (!lua_checkstack(T, 4)) return;
+    lua_pushcfunction(T, save_all);
+    lua_pushlightuserdata(T, &request);
+    if (lua_pcall(T, 1, 0, 0) != 0) lua_pop(T, 1);
+}
+
+static void write_raw(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void write_raw(int fd, const char *format, ...) {
+    char text[256];
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (length > 0 && write(fd, text, (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1) < 0) return;
+}
+
+static void save_stack_raw(lua_State *T, int fd) {
+    lua_Debug ar;
+    for (int level = 0; level < FRAMES_MAX && lua_getstack(T, level, &ar); level++) {
+        memset(ar.short_src, 0, sizeof(ar.short_src));
+        if (!lua_getinfo(T, "Sl", &ar)) return;
+        if (strcmp(ar.what, "C") == 0) {
+            write_raw(fd, "\t[C]: in ?\n");
+        } else if (!lh_is_internal_source(ar.source)) {
+            write_raw(fd, "\t%.60s:%d: in a function defined in line %d\n", ar.short_src, ar.currentline,
+                      ar.linedefined);
+        }
+    }
+}
+
+void lh_traceback_save_raw(lh_state *state, int fd) {
+    const lh_task *running = state->running;
+    if (running) {
+        write_raw(fd, "coroutine %p is running (as far as it can be told)\n", (void *)running->L);
+        save_stack_raw(running->L, fd);
+    }
+    for (size_t i = 0; i < state->task_of.capacity; i++) {
+        const lh_task *task = state->task_of.entries[i].value;
+        if (!state->task_of.entries[i].key || task == running || task->status == LH_TASK_GONE) continue;
+        write_raw(fd, "coroutine %p is %s %s\n", (void *)task->L, status_of(task), task->wait ? task->wait->name : "");
+        save_stack_raw(task->L, fd);
+    }
 }

@@ -13,5 +13,13 @@ void lh_traceback_push(lua_State *L, lh_state *state, const lh_task *task);
 /* Pushes on `L` the traceback of what runs on it. */
 void lh_traceback_push_here(lua_State *L);
 
+/* Writes on `fd` where every coroutine of the state is, the running one first; `T` is what runs. At a point where Lua
+ * may be called. */
+void lh_traceback_save_all(lua_State *T, lh_state *state, int fd);
+
+/* The same where Lua may not be called, in a signal handler: allocates nothing, and reads what may be half changed. The
+ * caller sees to it that a fault ends the attempt. */
+void lh_traceback_save_raw(lh_state *state, int fd);
+
 /* Pushes "waiting in mtev.NAME" and the traceback for every parked task of the state, as one string. */
 void lh_traceback_push_all(lua_State *L, lh_state *state);

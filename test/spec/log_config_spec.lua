@@ -294,7 +294,7 @@ describe("a log's file", function()
     child:kill(1)
     wait_for(function() return holds(dir .. "/a.log", "line ") end)
     child:kill(15)
-    child:wait()
+    child:wait(60)
     local expected = 1
     for i in (files.read(dir .. "/a.log.1") .. files.read(dir .. "/a.log")):gmatch("line (%d+)\n") do
       assert.equal(expected, tonumber(i))
@@ -313,7 +313,7 @@ describe("a log's file", function()
     os.execute("mkdir " .. dir .. "/logs")
     wait_for(function() return holds(dir .. "/logs/a.log", "line ") end)
     child:kill(15)
-    child:wait()
+    child:wait(60)
     local first = tonumber(files.read(dir .. "/logs/a.log"):match("line (%d+)"))
     for i in files.read(dir .. "/logs/a.log"):gmatch("line (%d+)\n") do
       assert.equal(first, tonumber(i)) -- what came meanwhile waited
@@ -330,7 +330,7 @@ describe("a log's file", function()
     child:kill(1)
     wait_for(function() return holds(dir .. "/real.log", "line 500\n") end)
     child:kill(15)
-    child:wait()
+    child:wait(60)
     assert.matches("^line 1\nline 2\n", files.read(dir .. "/real.log"))
   end)
 

@@ -1,0 +1,107 @@
+#include "runtime/privileges.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define NO_ID ((uid_t)-1)
+
+static bool fail(char *message, const char *what, const char *who) {
+    snprintf(message, LH_PRIVILEGES_MESSAGE_BYTES, "%s %s: %s", what, who, strerror(errno));
+    return false;
+}
+
+static bool read_number(const char *text, unsigned *number) {
+    char *end;
+    errno = 0;
+    const unsigned long value = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || value >= NO_ID) return false;
+    *number = (unsigned)value;
+    return true;
+}
+
+static bool find_user(const char *user, lh_identity *identity, char *message) {
+    const struct passwd *entry = getpwnam(user);
+    unsigned number;
+    if (!entry && read_number(user, &number)) {
+        entry = getpwuid(number);
+        identity->user = number;
+    }
+    if (entry) {
+        identity->user = entry->pw_uid;
+        identity->group = entry->pw_gid;
+        identity->name = user;
+    }
+    if (identity->user != NO_ID) return true;
+    snprintf(message, LH_PRIVILEGES_MESSAGE_BYTES, "no such user: %s", user);
+    return false;
+}
+
+static bool find_group(const char *group, lh_identity *identity, char *message) {
+    const struct group *entry = getgrnam(group);
+    unsigned number;
+    if (entry) {
+        identity->group = entry->gr_gid;
+        return true;
+    }
+    if (read_number(group, &number)) {
+        identity->group = number;
+        return true;
+    }
+    snprintf(message, LH_PRIVILEGES_MESSAGE_BYTES, "no such group: %s", group);
+    return false;
+}
+
+bool lh_privileges_find(const char *user, const char *group, lh_identity *identity,
+                        char message[LH_PRIVILEGES_MESSAGE_BYTES]) {
+    *identity = (lh_identity){.user = NO_ID, .group = (gid_t)-1};
+    if (user && !find_user(user, identity, message)) return false;
+    return !group || find_group(group, identity, message);
+}
+
+/* -- Dropping ------------------------------------------------------------------------------------------------------ */
+
+static bool keep_binding(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    data[0].permitted = data[0].effective = 1u << CAP_NET_BIND_SERVICE;
+    return syscall(SYS_capset, &header, data) == 0;
+}
+
+static bool set_groups(const lh_identity *identity) {
+    if (identity->user == geteuid() && geteuid() != 0) return true; /* they are ours already */
+    if (!identity->name) return setgroups(identity->group != (gid_t)-1, &identity->group) == 0;
+    return initgroups(identity->name, identity->group) == 0;
+}
+
+static bool set_user(uid_t user) {
+    const bool was_root = geteuid() == 0;
+    const bool keeps = was_root && user != 0;
+    if (keeps && prctl(PR_SET_KEEPCAPS, 1) < 0) return false;
+    if (setresuid(user, user, user) < 0) return false;
+    if (keeps && (!keep_binding() || prctl(PR_SET_KEEPCAPS, 0) < 0)) return false;
+    if (!was_root || user == 0) return true;
+    errno = EPERM;
+    return setuid(0) < 0; /* there must be no way back */
+}
+
+bool lh_privileges_drop(const lh_identity *identity, char message[LH_PRIVILEGES_MESSAGE_BYTES]) {
+    char who[32];
+    if (identity->user != NO_ID && !set_groups(identity)) return fail(message, "cannot take the groups of", "the user");
+    if (identity->group != (gid_t)-1) {
+        snprintf(who, sizeof(who), "%u", (unsigned)identity->group);
+        if (setresgid(identity->group, identity->group, identity->group) < 0) {
+            return fail(message, "cannot become group", who);
+        }
+    }
+    if (identity->user == NO_ID) return true;
+    snprintf(who, sizeof(who), "%u", (unsigned)identity->user);
+    return set_user(identity->user) || fail(message, "cannot become user", who);
+}

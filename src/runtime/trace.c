@@ -1,0 +1,120 @@
+#include "runtime/trace.h"
+
+#include <execinfo.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/heartbeat.h"
+#include "runtime/log_sink.h"
+#include "runtime/state.h"
+#include "runtime/traceback.h"
+
+enum { C_FRAMES_MAX = 64, SIGNAL_STACK_BYTES = 128 * 1024 };
+
+static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+enum { CRASH_SIGNAL_COUNT = sizeof(crash_signals) / sizeof(crash_signals[0]) };
+
+static int trace_fd = -1;
+static _Thread_local sigjmp_buf way_out; /* of reading what may not be readable */
+static _Thread_local volatile sig_atomic_t is_reading;
+
+static void write_text(const char *text) {
+    if (write(trace_fd, text, strlen(text)) < 0) return;
+}
+
+static void write_title(const char *what) {
+    const lh_state *state = lh_state_here();
+    char text[128];
+    snprintf(text, sizeof(text), "-- %s, thread default/%d --\n", what, state ? state->index : -1);
+    write_text(text);
+}
+
+static void write_c_frames(void) {
+    void *frames[C_FRAMES_MAX];
+    write_text("C stack:\n");
+    if (sigsetjmp(way_out, 1) == 0) {
+        is_reading = 1;
+        backtrace_symbols_fd(frames, backtrace(frames, C_FRAMES_MAX), trace_fd);
+    } else {
+        write_text("(it cannot be read further)\n");
+    }
+    is_reading = 0;
+    write_text("\n");
+}
+
+static void write_lua_raw(void) {
+    lh_state *state = lh_state_here();
+    if (!state || !state->L) return;
+    if (sigsetjmp(way_out, 1) == 0) {
+        is_reading = 1;
+        lh_traceback_save_raw(state, trace_fd);
+    } else {
+        write_text("(it cannot be read further)\n");
+    }
+    is_reading = 0;
+}
+
+/* -- A hang -------------------------------------------------------------------------------------------------------- */
+
+static void done(void) { atomic_store(&lh_heartbeats_here->trace_done, 1); }
+
+/* The next Lua instruction. */
+static void on_instruction(lua_State *L, lua_Debug *ar) {
+    (void)ar;
+    lua_sethook(L, NULL, 0, 0);
+    if (atomic_exchange(&lh_heartbeats_here->trace_wanted, LH_TRACE_NOTHING) != LH_TRACE_SOON) return;
+    write_title("hang");
+    lh_traceback_save_all(L, lh_state_here(), trace_fd);
+    write_c_frames();
+    done();
+}
+
+static void on_trace_signal(int signal) {
+    (void)signal;
+    const lh_state *state = lh_state_here();
+    if (atomic_load(&lh_heartbeats_here->trace_wanted) == LH_TRACE_SOON) {
+        /* LuaJIT allows this in a signal handler: its own console stops scripts so. */
+        if (state && state->L) lua_sethook(state->L, on_instruction, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+        return;
+    }
+    if (atomic_exchange(&lh_heartbeats_here->trace_wanted, LH_TRACE_NOTHING) != LH_TRACE_NOW) return;
+    write_title("hang, in a C function or a compiled loop");
+    write_lua_raw();
+    write_c_frames();
+    done();
+}
+
+/* -- A crash ------------------------------------------------------------------------------------------------------- */
+
+static void on_crash(int signal) {
+    if (is_reading) siglongjmp(way_out, 1);
+    char title[64];
+    snprintf(title, sizeof(title), "crash, signal %d", signal);
+    write_title(title);
+    write_lua_raw();
+    write_c_frames();
+    lh_log_sink_settle_all();
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigaction(signal, &action, NULL);
+    raise(signal);
+}
+
+void lh_trace_open_thread(void) {
+    const stack_t stack = {.ss_sp = lh_alloc(SIGNAL_STACK_BYTES), .ss_size = SIGNAL_STACK_BYTES};
+    sigaltstack(&stack, NULL); /* for the life of the thread, which is that of the process */
+}
+
+void lh_trace_open(int fd) {
+    void *frames[2];
+    trace_fd = fd;
+    backtrace(frames, 2); /* the first call loads a library: not in a handler */
+    struct sigaction trace = {.sa_handler = on_trace_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
+    sigfillset(&trace.sa_mask);
+    for (int i = 0; i < CRASH_SIGNAL_COUNT; i++) sigdelset(&trace.sa_mask, crash_signals[i]);
+    sigaction(LH_TRACE_SIGNAL, &trace, NULL);
+    struct sigaction crash = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_NODEFER};
+    for (int i = 0; i < CRASH_SIGNAL_COUNT; i++) sigaction(crash_signals[i], &crash, NULL);
+}

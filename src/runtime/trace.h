@@ -1,0 +1,23 @@
+/* What a managed worker tells of itself when it hangs or crashes: a text in a file in memory that it has in common with
+ * its monitor, so that it needs no right to write anywhere.
+ *
+ * Of a hang: the monitor sends LH_TRACE_SIGNAL to the thread of the loop that is late. First it asks for a trace at the
+ * next Lua instruction (LH_TRACE_SOON), which has every coroutine's traceback as an error would show it. Where no Lua
+ * instruction comes, in a blocking C call or in a compiled loop, it asks for one at once (LH_TRACE_NOW), read from the
+ * signal handler: then the line in the running function may be one behind. Behind either, the C functions.
+ *
+ * Owner: static, one per process.
+ * Thread: the handlers run in the thread that is signalled.
+ * Errors: what cannot be read is left out. */
+#pragma once
+#include <signal.h>
+
+typedef enum lh_trace_wanted { LH_TRACE_NOTHING, LH_TRACE_SOON, LH_TRACE_NOW } lh_trace_wanted;
+
+#define LH_TRACE_SIGNAL (SIGRTMIN + 5)
+
+/* Installs the handlers, also those of signals that a crash raises; lh_heartbeats_here is there. */
+void lh_trace_open(int fd);
+
+/* For each loop thread: crashes of a full stack have another to be told on. */
+void lh_trace_open_thread(void);

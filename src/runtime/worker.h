@@ -1,0 +1,16 @@
+/* The worker's side of managed mode: what a process does that a monitor (runtime/monitor.h) has started.
+ *
+ * Owner: nothing.
+ * Thread: the first, before others exist.
+ * Errors: a worker that cannot have what its monitor gave it ends. */
+#pragma once
+#include <stdbool.h>
+
+/* The variable of the environment in which a monitor names the descriptors of the heartbeats and of the trace. */
+#define LH_WORKER_VARIABLE "LHOTSE_WORKER"
+
+/* True when a monitor has started us: lh_heartbeats_here is set, and we end when it does. */
+bool lh_worker_attach(void);
+
+/* Has the kernel end us with our monitor, also after another user was become, which undoes it. */
+void lh_worker_follow_monitor(void);
