@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "data/regex.h"
+#include "runtime/errors.h"
 #include "runtime/log.h"
 #include "runtime/log_line.h"
 
@@ -163,7 +164,7 @@ static bool open_log_file(log_element *element, const char *path, bool is_synchr
     }
     int error;
     element->sink = lh_log_sink_of_file(path, &limits, is_synchronous, &error);
-    if (!element->sink) return fail(element, "%s: %s", path, strerror(-error));
+    if (!element->sink) return fail(element, "%s: %s", path, lh_error_text(-error));
     lh_log_sink_file(element->sink)->is_following = is_follower;
     open_file *file = lh_alloc(sizeof(*file));
     *file = (open_file){open_files, element->sink, lh_alloc_copy(path, strlen(path)), limits, is_synchronous};
@@ -303,7 +304,7 @@ static bool connect_outlets(const log_element *element) {
 static int count_elements(void) {
     char why[LH_CONFIG_MESSAGE_BYTES], *text = NULL;
     int count = 0;
-    if (lh_config_read("count(/*/logs//log)", &text, why) == LH_CONFIG_DONE) count = atoi(text);
+    if (lh_config_read("count(/*/logs//log)", &text, why) == LH_CONFIG_DONE) count = (int)strtol(text, NULL, 10);
     lh_free(text);
     return count;
 }

@@ -116,14 +116,15 @@ static void print_stamp(char stamp[STAMP_BYTES + 1], const struct timespec *at) 
 
 /* Renames the file to a name that nothing has yet. */
 static int move_aside(const char *path) {
-    char *to = lh_alloc(strlen(path) + STAMP_BYTES + 2);
+    const size_t size = strlen(path) + STAMP_BYTES + 2;
+    char *to = lh_alloc(size);
     char stamp[STAMP_BYTES + 1];
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     int error;
     do {
         print_stamp(stamp, &now);
-        sprintf(to, "%s.%s", path, stamp);
+        snprintf(to, size, "%s.%s", path, stamp);
         error = renameat2(AT_FDCWD, path, AT_FDCWD, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
         if (error == -EINVAL) error = rename(path, to) < 0 ? -errno : 0; /* a file system that knows no NOREPLACE */
         now.tv_nsec += 1000;

@@ -13,7 +13,7 @@ enum { ESCAPED_MAX = 6 }; /* bytes that one byte becomes: \u0001 */
 /* The thread's name; asked once. */
 static const char *thread_name(void) {
     static _Thread_local char name[16];
-    if (!name[0] && pthread_getname_np(pthread_self(), name, sizeof(name)) != 0) strcpy(name, "?");
+    if (!name[0] && pthread_getname_np(pthread_self(), name, sizeof(name)) != 0) return "?";
     return name;
 }
 
@@ -68,13 +68,22 @@ static char short_escape(unsigned char c) {
     }
 }
 
+static char *put_literal(char *to, const char *text) {
+    const size_t length = strlen(text);
+    memcpy(to, text, length);
+    return to + length;
+}
+
 static char *put_byte(char *to, unsigned char c) {
+    static const char digits[] = "0123456789abcdef";
     const char as = short_escape(c);
     if (as) {
         *to++ = '\\';
         *to++ = as;
     } else if (c < 0x20 || c == 0x7f) {
-        to += sprintf(to, "\\u%04x", c);
+        to = put_literal(to, "\\u00");
+        *to++ = digits[c >> 4];
+        *to++ = digits[c & 15];
     } else {
         *to++ = (char)c;
     }
@@ -111,20 +120,20 @@ char *lh_log_line_json(const lh_log_record *record, size_t *length) {
     if (message_length > 0 && record->bytes[message_length - 1] == '\n') message_length--;
     char *line = lh_try_alloc(ESCAPED_MAX * (facility_length + file_length + message_length + 16) + 256);
     if (!line) return NULL;
-    char *to = line + sprintf(line, "{\"time\":\"");
+    char *to = put_literal(line, "{\"time\":\"");
     to += print_time(to, 40, format, gmtime_r);
-    to += sprintf(to, "Z\",\"facility\":");
+    to = put_literal(to, "Z\",\"facility\":");
     to = put_string(to, record->facility, facility_length);
-    to += sprintf(to, ",\"thread\":");
+    to = put_literal(to, ",\"thread\":");
     to = put_string(to, thread_name(), strlen(thread_name()));
     if (record->file) {
-        to += sprintf(to, ",\"file\":");
+        to = put_literal(to, ",\"file\":");
         to = put_string(to, file, file_length);
-        to += sprintf(to, ",\"line\":%d", record->line);
+        to += snprintf(to, 32, ",\"line\":%d", record->line);
     }
-    to += sprintf(to, ",\"message\":");
+    to = put_literal(to, ",\"message\":");
     to = put_string(to, record->bytes, message_length);
-    to += sprintf(to, "}\n");
+    to = put_literal(to, "}\n");
     *length = (size_t)(to - line);
     return line;
 }

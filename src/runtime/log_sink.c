@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "loop/thread.h"
+#include "runtime/errors.h"
 
 enum { QUEUE_MAX_BYTES = 8 * 1024 * 1024, CHUNK_MIN_BYTES = 512, CHUNK_MAX_BYTES = 32 * 1024 };
 enum { BATCH = 64, BATCH_MAX_BYTES = 64 * 1024 }; /* chunks and bytes; the latter below the least rotate_bytes */
@@ -110,7 +111,7 @@ static void unlock_and_reopen(lh_log_sink *sink) {
     const int rv = lh_log_file_reopen(&sink->file);
     if (rv < 0) {
         char what[128];
-        snprintf(what, sizeof(what), "cannot be opened anew (%s); what is open is used on", strerror(-rv));
+        snprintf(what, sizeof(what), "cannot be opened anew (%s); what is open is used on", lh_error_text(-rv));
         complain(sink->file.path, what);
     }
     pthread_mutex_lock(&sink->mutex);
@@ -121,7 +122,7 @@ static void wait_for_retry(lh_log_sink *sink, int error) {
     pthread_mutex_lock(&sink->mutex);
     if (!sink->is_failing) {
         char what[192];
-        snprintf(what, sizeof(what), "%s; up to %d MiB of records wait for it", strerror(-error),
+        snprintf(what, sizeof(what), "%s; up to %d MiB of records wait for it", lh_error_text(-error),
                  QUEUE_MAX_BYTES / 1024 / 1024);
         complain(sink->file.path, what);
     }
@@ -306,7 +307,7 @@ static void put_now(lh_log_sink *sink, const char *head, size_t head_length, con
     struct iovec pieces[] = {
         {"\n", sink->is_torn}, {(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)bytes, length}};
     const int rv = lh_log_file_write(&sink->file, pieces, 3, false);
-    if (rv < 0 && !sink->is_failing) complain(sink->file.path, strerror(-rv));
+    if (rv < 0 && !sink->is_failing) complain(sink->file.path, lh_error_text(-rv));
     sink->is_failing = rv < 0;
     sink->is_torn = pieces[0].iov_len + pieces[1].iov_len + pieces[2].iov_len != 0 &&
                     pieces[1].iov_len + pieces[2].iov_len != head_length + length;

@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/heartbeat.h"
+#include "runtime/errors.h"
 #include "runtime/log.h"
 #include "runtime/service.h"
 #include "runtime/trace.h"
@@ -143,7 +144,7 @@ static bool start_worker(void) {
         setpgid(monitor.worker, monitor.worker); /* whoever is first */
         return true;
     }
-    lh_log_print("error", "%s: cannot start a worker: %s\n", monitor.settings->program, strerror(errno));
+    lh_log_print("error", "%s: cannot start a worker: %s\n", monitor.settings->program, lh_error_text(errno));
     return false;
 }
 
@@ -168,7 +169,7 @@ static void save_trace(pid_t worker) {
     if (fd >= 0 && copy_trace(fd)) {
         lh_log_print("error", "%s: trace of worker %d: %s\n", monitor.settings->program, (int)worker, path);
     } else {
-        lh_log_print("error", "%s: %s: %s\n", monitor.settings->program, path, strerror(errno));
+        lh_log_print("error", "%s: %s: %s\n", monitor.settings->program, path, lh_error_text(errno));
     }
     if (fd >= 0) close(fd);
 }
@@ -215,7 +216,7 @@ static void run_glider(pid_t worker, const char *reason) {
     const int error = posix_spawnp(&glider, argv[0], NULL, &attributes, argv, environ);
     posix_spawnattr_destroy(&attributes);
     if (error) {
-        lh_log_print("error", "%s: glider %s: %s\n", monitor.settings->program, argv[0], strerror(error));
+        lh_log_print("error", "%s: glider %s: %s\n", monitor.settings->program, argv[0], lh_error_text(error));
         return;
     }
     const lh_ns limit = lh_clock_now() + GLIDER_TIME;
@@ -379,7 +380,7 @@ static void block_signals(void) {
 int lh_monitor_run(const lh_monitor_settings *settings) {
     monitor.settings = settings;
     if (!settings->is_foreground && !detach()) {
-        lh_log_print("error", "%s: cannot detach: %s\n", settings->program, strerror(errno));
+        lh_log_print("error", "%s: cannot detach: %s\n", settings->program, lh_error_text(errno));
         return 1;
     }
     block_signals();
@@ -388,7 +389,7 @@ int lh_monitor_run(const lh_monitor_settings *settings) {
     monitor.heartbeats = lh_heartbeats_new(&monitor.heartbeats_fd);
     monitor.trace_fd = memfd_create("trace", MFD_CLOEXEC);
     if (!monitor.heartbeats || monitor.trace_fd < 0) {
-        lh_log_print("error", "%s: no memory to share with a worker: %s\n", settings->program, strerror(errno));
+        lh_log_print("error", "%s: no memory to share with a worker: %s\n", settings->program, lh_error_text(errno));
         return 1;
     }
     monitor.heartbeats->monitor = getpid();

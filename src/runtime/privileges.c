@@ -11,10 +11,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "runtime/errors.h"
+
 #define NO_ID ((uid_t)-1)
 
 static bool fail(char *message, const char *what, const char *who) {
-    snprintf(message, LH_PRIVILEGES_MESSAGE_BYTES, "%s %s: %s", what, who, strerror(errno));
+    snprintf(message, LH_PRIVILEGES_MESSAGE_BYTES, "%s %s: %s", what, who, lh_error_text(errno));
     return false;
 }
 
