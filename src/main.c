@@ -20,6 +20,7 @@ enum { THREADS_MAX = 256, WANTED_LOGS_MAX = 64, EXIT_USAGE = 2 };
 
 static const char usage_text[] =
     "usage: lhotse [options] FILE [ARGUMENT...]    run a Lua program (- = from standard input)\n"
+    "       lhotse [options] -c CONFIG                run the programs that its <modules> name\n"
     "       lhotse test [--timeout SECONDS] PATH... [BUSTED OPTION...]    run busted specs\n"
     "\n"
     "  -e NAME         entry function, called when the file has run (default: main, if there is one)\n"
@@ -28,7 +29,7 @@ static const char usage_text[] =
     "  -C PATH         package.cpath (+PATH appends)\n"
     "  -c FILE         the configuration, XML\n"
     "  -T              print the configuration as it counts, and end\n"
-    "  -m              run managed: in the background, with a monitor that starts the program again when it dies or "
+    "  -m              run managed, in the background: a monitor starts the program again when it dies or "
     "hangs\n"
     "  -m -m           the same in the foreground\n"
     "  -u USER         become that user, once the logs are open\n"
@@ -166,7 +167,7 @@ static lh_options parse(char **argv) {
         return options;
     }
     options.script = argv[i];
-    if (options.script || options.is_showing_config) {
+    if (options.script || options.is_showing_config || options.config) {
         options.arguments = argv + i + (options.script != NULL);
         return options;
     }
@@ -202,16 +203,26 @@ static void open_config(lh_options *options) {
     if (options->thread_count == 0) options->thread_count = configured_threads();
 }
 
+/* What the path says, freed with lh_free; NULL = nothing. */
+static char *configured_name(const char *path) {
+    char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
+    return lh_config_read(path, &value, message) == LH_CONFIG_DONE ? value : NULL;
+}
+
+/* Without a file it is the configuration that says what runs. */
+static void choose_mode(lh_options *options) {
+    if (options->script || options->mode == LH_MODE_TEST) return;
+    char *first = configured_name("/*/modules/*[1]");
+    if (!first) usage_error("no file given, and the configuration has no <modules> that say what to run");
+    lh_free(first);
+    options->mode = LH_MODE_DAEMON;
+    options->script = "modules";
+}
+
 static void open_logs(const lh_options *options, bool is_monitor) {
     char message[LH_CONFIG_MESSAGE_BYTES];
     if (!lh_log_configure(is_monitor, message)) config_error(options, message);
     enable_wanted_logs();
-}
-
-/* The configuration's, unless the command line says. */
-static char *configured_name(const char *path) {
-    char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
-    return lh_config_read(path, &value, message) == LH_CONFIG_DONE ? value : NULL;
 }
 
 /* Becomes the user that the program is to run as; a program that cannot does not run. */
@@ -259,6 +270,7 @@ int main(int argc, char **argv) {
     lh_options options = parse(argv);
     open_config(&options);
     if (options.is_showing_config) show_config();
+    choose_mode(&options);
     const bool is_monitor = options.managed_count > 0 && !is_worker;
     open_logs(&options, is_monitor);
     int status;

@@ -168,6 +168,11 @@ function mtev.shared_waitfor(key, timeout) end
 ---@return string name such as `default/0`
 function mtev.thread_self() end
 
+---What each event loop thread does; an extension. The counts are those at the end of its last turn. Does not yield.
+---@return {name: string, id: integer, cpu: number, turns: integer, coroutines: integer, sockets: integer, timers: integer}[] threads
+---`name` and `id` as `mtev.thread_self` has them; `cpu`: seconds of CPU time; `turns` of the loop; what is there of the rest
+function mtev.thread_stats() end
+
 ---@return integer n the number of event loop threads (`lhotse -n`)
 function mtev.eventer_loop_concurrency() end
 
@@ -1463,6 +1468,19 @@ function mtev.getaddrinfo(host) end
 ---@return string? family `"inet"` or `"inet6"`
 ---@return userdata? address 4 or 16 bytes, in network order
 function mtev.inet_pton(text) end
+
+-- == Daemons ===========================================================================================================
+--
+-- `lhotse -c FILE` without a script runs what the configuration names:
+--   <modules>
+--     <script file="web.lua" threads="all" entry="main"><argument>8080</argument></script>
+--   </modules>
+-- `threads`: a number, default 1, or `all`; scripts of fewer threads than there are (`/*/eventer/config/concurrency`, `-n`) are spread over
+-- them. A script has globals of its own, and sees those of its thread; `arg`, `...` and the entry are as on the command line. libmtev's
+-- form is there too: `<generic image="lua_mtev"><config><directory>DIR/?.lua</directory><cpath/><lua_module>NAME</lua_module>
+-- <lua_function>FUNCTION</lua_function><concurrent>true</concurrent></config></generic>`, in the first thread unless concurrent.
+-- `print` goes to the log `error`. `<security user="www-data" group="www-data"/>` is as `-u` and `-g`: of root's rights the one to bind low
+-- ports stays, because scripts bind after that. An uncaught error ends the process: `-m` starts it again.
 
 -- == Watchdog ============================================================================================================
 --

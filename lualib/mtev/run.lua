@@ -31,8 +31,10 @@ local function apply_path(name, option)
 end
 
 local function set_paths(script)
-  local here = directory_of(script)
-  package.path = "./?.lua;" .. here .. "/?.lua;" .. package.path
+  package.path = "./?.lua;" .. directory_of(script) .. "/?.lua;" .. package.path
+end
+
+local function apply_path_options()
   apply_path("path", options.path)
   apply_path("cpath", options.cpath)
 end
@@ -79,23 +81,25 @@ table.insert(loaders, 2, file_loader)
 -- -- module: as LuaJIT's, except when the script's own chunk calls it -------------------------------------------------
 
 local real_module = module
-local entry_chunk, entry_name, entry_module
+local entries = {} -- chunk of a script -> {name =, module = what it declared}
 
 -- `module(..., package.seeall)` arrives with the script's arguments, or with none, where a module's name should be. In the
 -- script's own chunk the name is the file's, and of the arguments the functions count.
 function module(...)
   local caller = getinfo(2, "f").func
-  if caller ~= entry_chunk then return real_module(...) end
-  local M = { _NAME = entry_name, _PACKAGE = entry_name:match("^(.*%.)[^.]*$") or "" }
+  local entry = entries[caller]
+  if not entry then return real_module(...) end
+  local name = entry.name
+  local M = { _NAME = name, _PACKAGE = name:match("^(.*%.)[^.]*$") or "" }
   M._M = M
-  entry_module = M
-  loaded[entry_name] = loaded[entry_name] or M
-  if rawget(_G, entry_name) == nil then rawset(_G, entry_name, M) end
+  entry.module = M
+  loaded[name] = loaded[name] or M
+  if rawget(_G, name) == nil then rawset(_G, name, M) end
   for i = 1, select("#", ...) do
     local option = select(i, ...)
     if type(option) == "function" then option(M) end
   end
-  setfenv(entry_chunk, M)
+  setfenv(caller, M)
 end
 
 -- -- Running ----------------------------------------------------------------------------------------------------------
@@ -114,13 +118,14 @@ local function field(value, name)
   if type(value) == "table" then return value[name] end
 end
 
-local function find_entry(result)
-  local name = options.entry or "main"
+-- The function that is called when the chunk has run, or nil. `wanted`: its name was given.
+local function find_entry(chunk, result, wanted, script, globals)
+  local name, declared = wanted or "main", entries[chunk].module
   if options.is_luamtev then
-    return entry_module and rawget(entry_module, name) or options.fail("no function " .. name .. " in the script's module")
+    return declared and rawget(declared, name) or options.fail("no function " .. name .. " in the script's module")
   end
-  local entry = field(result, name) or (entry_module and rawget(entry_module, name)) or rawget(_G, name)
-  if entry == nil and options.entry then options.fail("no function " .. name .. " in " .. options.script) end
+  local entry = field(result, name) or (declared and rawget(declared, name)) or rawget(globals, name)
+  if entry == nil and wanted then options.fail("no function " .. name .. " in " .. script) end
   return entry
 end
 
@@ -129,26 +134,105 @@ local function module_name(script)
   return script == "-" and "stdin" or script:match("([^/]+)$"):gsub("%.lua$", "")
 end
 
-local function set_arguments(script)
-  arg = {}
-  local first = options.is_luamtev and 1 or 0
-  arg[first] = script
-  for i, value in ipairs(options.arguments) do arg[first + i] = value end
+local function argument_table(script, arguments)
+  local result, first = {}, options.is_luamtev and 1 or 0
+  result[first] = script
+  for i, value in ipairs(arguments) do result[first + i] = value end
+  return result
 end
 
 local function run_script()
   local script = options.script
   set_paths(script)
-  set_arguments(script)
-  entry_name = module_name(script)
-  entry_chunk = load_script(script)
+  apply_path_options()
+  arg = argument_table(script, options.arguments)
+  local chunk = load_script(script)
+  entries[chunk] = { name = module_name(script) }
   if options.is_luamtev then
-    entry_chunk(entry_name)
-    find_entry()()
+    chunk(entries[chunk].name)
+    find_entry(chunk, nil, options.entry, script, _G)()
     return
   end
-  local entry = find_entry(entry_chunk(unpack(options.arguments)))
+  local entry = find_entry(chunk, chunk(unpack(options.arguments)), options.entry, script, _G)
   if entry then return entry(unpack(options.arguments)) end
+end
+
+-- -- The scripts of a configuration -----------------------------------------------------------------------------------
+
+local get, get_list = mtev.conf_get_string, mtev.conf_get_string_list
+
+-- Which scripts this thread runs: each takes so many threads, one after the other around.
+local function is_here(thread, first, count)
+  local total = mtev.eventer_loop_concurrency()
+  return (thread - first) % total < count
+end
+
+local function thread_count(text, name)
+  local total = mtev.eventer_loop_concurrency()
+  if text == "all" then return total end
+  local count = tonumber(text or 1)
+  if not count or count < 1 or count > total or count % 1 ~= 0 then
+    options.fail(("%s: threads: a number from 1 to %d, or all, expected, got '%s'"):format(name, total, tostring(text)))
+  end
+  return count
+end
+
+-- A script of its own globals, which sees those of the thread.
+local function script_module(path)
+  local file = get(path .. "/@file") or options.fail("<script>: it needs a file")
+  local arguments = get_list(path .. "/argument", ".") or {}
+  return {
+    threads = thread_count(get(path .. "/@threads"), file),
+    run = function()
+      set_paths(file)
+      local chunk = load_script(file)
+      entries[chunk] = { name = module_name(file) }
+      local globals = setmetatable({ arg = argument_table(file, arguments) }, { __index = _G })
+      globals._G = globals
+      setfenv(chunk, globals)
+      local entry = find_entry(chunk, chunk(unpack(arguments)), get(path .. "/@entry"), file, globals)
+      if entry then entry(unpack(arguments)) end
+    end,
+  }
+end
+
+-- libmtev's form: a Lua module, found along <directory>, and a function of it.
+local function lua_module(path)
+  local function setting(name)
+    return get(path .. "/config/" .. name)
+  end
+  local name = setting("lua_module") or options.fail("<generic>: it needs a lua_module")
+  local directory, cpath = setting("directory"), setting("cpath")
+  local is_concurrent = mtev.conf_get_boolean(path .. "/config/concurrent")
+  return {
+    threads = is_concurrent and mtev.eventer_loop_concurrency() or 1,
+    is_first = true,
+    run = function()
+      if directory then package.path = directory .. ";" .. package.path end
+      if cpath then package.cpath = cpath .. ";" .. package.cpath end
+      local loaded_module = require(name)
+      local wanted = setting("lua_function")
+      local entry = field(loaded_module, wanted or "main")
+      if not entry and wanted then options.fail(("no function %s in the module %s"):format(wanted, name)) end
+      if entry then entry() end
+    end,
+  }
+end
+
+local kinds = { script = script_module, generic = lua_module }
+
+local function run_modules()
+  local _, thread = mtev.thread_self()
+  local first = 0
+  apply_path_options()
+  for i = 1, tonumber(get("count(/*/modules/*)")) do
+    local path = ("/*/modules/*[%d]"):format(i)
+    local kind = get(("name(%s)"):format(path))
+    local make = kinds[kind] or options.fail(("<%s> in <modules>: script or generic expected"):format(kind))
+    local module = make(path)
+    if is_here(thread, module.is_first and 0 or first, module.threads) then mtev.coroutine_spawn(module.run) end
+    if not module.is_first then first = first + module.threads end
+  end
 end
 
 local function run_tests()
@@ -156,4 +240,4 @@ local function run_tests()
   return require("mtev.test")(options.arguments, options.test_timeout)
 end
 
-return options.is_test and run_tests or run_script
+return options.is_test and run_tests or options.is_daemon and run_modules or run_script

@@ -6,6 +6,7 @@
 #include "mtev/api.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
+#include "runtime/program.h"
 
 /* Where mtev.print writes, for the whole process. */
 static _Atomic(lh_log *) print_stream;
@@ -129,7 +130,8 @@ static const luaL_Reg core_functions[] = {
 
 void lh_open_log(lua_State *L) {
     lh_log *expected = NULL;
-    atomic_compare_exchange_strong(&print_stream, &expected, lh_log_get("stdout", strlen("stdout")));
+    const char *name = lh_program_options()->mode == LH_MODE_DAEMON ? "error" : "stdout";
+    atomic_compare_exchange_strong(&print_stream, &expected, lh_log_get(name, strlen(name)));
     lh_set_functions(L, LH_MTEV, functions);
     lh_set_functions(L, LH_CORE, core_functions);
 }

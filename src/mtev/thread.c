@@ -1,6 +1,4 @@
-/* What scripts get: mtev.thread_self, mtev.eventer_loop_concurrency. */
-#include <stdio.h>
-
+/* What scripts get: mtev.thread_self, mtev.thread_stats, mtev.eventer_loop_concurrency. */
 #include "mtev/api.h"
 #include "runtime/program.h"
 
@@ -12,6 +10,30 @@ static int mtev_thread_self(lua_State *L) {
     return 3;
 }
 
+static void set_number(lua_State *L, const char *key, double value) {
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, key);
+}
+
+static int mtev_thread_stats(lua_State *L) {
+    lh_thread_figures *threads = lua_newuserdata(L, (size_t)lh_program_options()->thread_count * sizeof(*threads));
+    const int count = lh_program_threads(threads);
+    lua_createtable(L, count, 0);
+    for (int i = 0; i < count; i++) {
+        lua_createtable(L, 0, 7);
+        lua_pushfstring(L, "default/%d", threads[i].index);
+        lua_setfield(L, -2, "name");
+        set_number(L, "id", threads[i].thread_id);
+        set_number(L, "cpu", threads[i].cpu_seconds);
+        set_number(L, "turns", (double)threads[i].turns);
+        set_number(L, "coroutines", (double)threads[i].tasks);
+        set_number(L, "sockets", (double)threads[i].sockets);
+        set_number(L, "timers", (double)threads[i].timers);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
 static int mtev_eventer_loop_concurrency(lua_State *L) {
     lua_pushinteger(L, lh_program_options()->thread_count);
     return 1;
@@ -19,6 +41,7 @@ static int mtev_eventer_loop_concurrency(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"thread_self", mtev_thread_self},
+    {"thread_stats", mtev_thread_stats},
     {"eventer_loop_concurrency", mtev_eventer_loop_concurrency},
     {NULL, NULL},
 };

@@ -295,8 +295,8 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     return length;
 }
 
-/* curl is about to send. When a kept connection was closed before any answer it tries again on another one, which is good only
- * for what may be made twice. */
+/* curl is about to send. When a kept connection was closed before any answer it tries again on another one, which is
+ * good only for what may be made twice. */
 static int on_send(void *context, char *ip, char *local_ip, int port, int local_port) {
     (void)ip;
     (void)local_ip;

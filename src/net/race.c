@@ -33,13 +33,27 @@ struct lh_race {
 /* What a script may have set on the socket that stands for all of them. */
 static const struct {
     int level, option;
-} options[] = {{SOL_SOCKET, SO_KEEPALIVE},    {SOL_SOCKET, SO_LINGER},       {SOL_SOCKET, SO_OOBINLINE},
-               {SOL_SOCKET, SO_DONTROUTE},    {SOL_SOCKET, SO_RCVLOWAT},     {SOL_SOCKET, SO_PRIORITY},
-               {SOL_SOCKET, SO_MARK},         {SOL_SOCKET, SO_BINDTODEVICE}, {SOL_SOCKET, SO_REUSEADDR},
-               {SOL_SOCKET, SO_REUSEPORT},    {IPPROTO_TCP, TCP_NODELAY},    {IPPROTO_TCP, TCP_KEEPIDLE},
-               {IPPROTO_TCP, TCP_KEEPINTVL},  {IPPROTO_TCP, TCP_KEEPCNT},    {IPPROTO_TCP, TCP_USER_TIMEOUT},
-               {IPPROTO_TCP, TCP_CONGESTION}, {IPPROTO_TCP, TCP_SYNCNT},     {IPPROTO_IP, IP_TOS},
-               {IPPROTO_IP, IP_TTL},          {IPPROTO_IP, IP_FREEBIND},     {IPPROTO_IPV6, IPV6_TCLASS},
+} options[] = {{SOL_SOCKET, SO_KEEPALIVE},
+               {SOL_SOCKET, SO_LINGER},
+               {SOL_SOCKET, SO_OOBINLINE},
+               {SOL_SOCKET, SO_DONTROUTE},
+               {SOL_SOCKET, SO_RCVLOWAT},
+               {SOL_SOCKET, SO_PRIORITY},
+               {SOL_SOCKET, SO_MARK},
+               {SOL_SOCKET, SO_BINDTODEVICE},
+               {SOL_SOCKET, SO_REUSEADDR},
+               {SOL_SOCKET, SO_REUSEPORT},
+               {IPPROTO_TCP, TCP_NODELAY},
+               {IPPROTO_TCP, TCP_KEEPIDLE},
+               {IPPROTO_TCP, TCP_KEEPINTVL},
+               {IPPROTO_TCP, TCP_KEEPCNT},
+               {IPPROTO_TCP, TCP_USER_TIMEOUT},
+               {IPPROTO_TCP, TCP_CONGESTION},
+               {IPPROTO_TCP, TCP_SYNCNT},
+               {IPPROTO_IP, IP_TOS},
+               {IPPROTO_IP, IP_TTL},
+               {IPPROTO_IP, IP_FREEBIND},
+               {IPPROTO_IPV6, IPV6_TCLASS},
                {IPPROTO_IPV6, IPV6_UNICAST_HOPS}};
 
 static void copy_option(int from, int to, int level, int option) {

@@ -103,8 +103,8 @@ static void on_done(void *argument, int status, int timeouts, unsigned char *byt
     end(question, error ? NULL : (const char *)bytes, error ? 0 : (size_t)length, error);
 }
 
-/* The program ends when nothing is expected any more: the tick runs only while somebody waits. Answers to questions that
- * were given up are still read, as they come. */
+/* The program ends when nothing is expected any more: the tick runs only while somebody waits. Answers to questions
+ * that were given up are still read, as they come. */
 static void run_tick(lh_resolver *resolver) {
     lh_timers *timers = &resolver->net->loop.timers;
     if (!lh_list_is_empty(&resolver->failed)) {

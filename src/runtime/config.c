@@ -15,7 +15,7 @@ static char *config_file;
 
 /* What is not built yet is refused, not ignored. */
 static bool check_built(char message[LH_CONFIG_MESSAGE_BYTES]) {
-    static const char *const sections[] = {"/*/clusters", "/*/modules"};
+    static const char *const sections[] = {"/*/clusters"};
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         char *value = NULL;
         if (lh_config_get(config, sections[i], &value, message) != LH_CONFIG_DONE) continue;

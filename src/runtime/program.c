@@ -83,9 +83,24 @@ static void on_busy(lh_loop *loop) {
     pthread_mutex_unlock(&program.mutex);
 }
 
+static void set_figure(_Atomic uint64_t *figure, uint64_t value) {
+    atomic_store_explicit(figure, value, memory_order_relaxed);
+}
+
+static uint64_t figure(const _Atomic uint64_t *value) { return atomic_load_explicit(value, memory_order_relaxed); }
+
+static void show_figures(lh_state *state) {
+    lh_state_figures *figures = &state->figures;
+    set_figure(&figures->turns, figure(&figures->turns) + 1);
+    set_figure(&figures->tasks, state->task_count);
+    set_figure(&figures->sockets, state->net.open_count);
+    set_figure(&figures->timers, state->net.loop.timers.count);
+}
+
 static bool on_turn(lh_loop *loop) {
     lh_state *state = state_of_loop(loop);
     const bool has_more = lh_task_run_ready(state);
+    show_figures(state);
     if (!has_more) lh_log_flush_stdio();
     return has_more;
 }
@@ -191,6 +206,7 @@ static void begin_to_beat(lh_state *state) {
 static lh_state *open_state(int index) {
     lh_state *state = lh_alloc(sizeof(*state));
     if (!lh_state_open(state, &program, index, open_api_of_states)) lh_program_exit(1);
+    pthread_getcpuclockid(pthread_self(), &state->cpu_clock);
     state->net.loop.on_turn = on_turn;
     state->net.loop.on_idle = on_idle;
     state->net.loop.on_busy = on_busy;
@@ -264,4 +280,28 @@ void lh_program_each_other(const lh_state *self, void (*visit)(lh_state *other, 
         if (state && state != self) visit(state, context);
     }
     pthread_mutex_unlock(&program.mutex);
+}
+
+static double seconds_of(clockid_t clock) {
+    struct timespec time = {0};
+    clock_gettime(clock, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+int lh_program_threads(lh_thread_figures *threads) {
+    int count = 0;
+    pthread_mutex_lock(&program.mutex);
+    for (int i = 0; i < program.options.thread_count; i++) {
+        const lh_state *state = program.states[i];
+        if (!state) continue;
+        threads[count++] = (lh_thread_figures){.index = i,
+                                               .thread_id = state->thread_id,
+                                               .cpu_seconds = seconds_of(state->cpu_clock),
+                                               .turns = figure(&state->figures.turns),
+                                               .tasks = figure(&state->figures.tasks),
+                                               .sockets = figure(&state->figures.sockets),
+                                               .timers = figure(&state->figures.timers)};
+    }
+    pthread_mutex_unlock(&program.mutex);
+    return count;
 }

@@ -14,7 +14,7 @@
 
 #include "runtime/state.h"
 
-typedef enum lh_mode { LH_MODE_RUN, LH_MODE_TEST } lh_mode;
+typedef enum lh_mode { LH_MODE_RUN, LH_MODE_TEST, LH_MODE_DAEMON } lh_mode; /* DAEMON: the scripts of <modules> */
 
 typedef struct lh_options {
     lh_mode mode;
@@ -61,3 +61,14 @@ void lh_program_exit(int status) __attribute__((noreturn));
 
 /* Calls `visit` with the loop of every other thread. Any thread. */
 void lh_program_each_other(const lh_state *self, void (*visit)(lh_state *other, void *context), void *context);
+
+/* What each thread does. */
+typedef struct lh_thread_figures {
+    int index;
+    pid_t thread_id;
+    double cpu_seconds;
+    uint64_t turns, tasks, sockets, timers; /* lh_state_figures */
+} lh_thread_figures;
+
+/* Fills as many as there are threads in the options; returns how many run. Any thread. */
+int lh_program_threads(lh_thread_figures *threads);

@@ -25,6 +25,7 @@ static void push_options(lua_State *L, const lh_options *options) {
     set_string(L, "path", options->path);
     set_string(L, "cpath", options->cpath);
     set_boolean(L, "is_luamtev", options->is_luamtev);
+    set_boolean(L, "is_daemon", options->mode == LH_MODE_DAEMON);
     set_boolean(L, "is_test", options->mode == LH_MODE_TEST);
     lua_pushnumber(L, options->test_timeout);
     lua_setfield(L, -2, "test_timeout");

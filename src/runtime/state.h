@@ -11,6 +11,7 @@
 #include <lua.h>
 #include <stdbool.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "base/ptrmap.h"
 #include "net/net.h"
@@ -19,12 +20,20 @@ typedef struct lh_task lh_task;
 typedef struct lh_state lh_state;
 struct lh_program;
 
+/* What other threads may see of a state, as it was at the end of its last turn. */
+typedef struct lh_state_figures {
+    _Atomic uint64_t turns;
+    _Atomic uint64_t tasks, sockets, timers; /* that are there */
+} lh_state_figures;
+
 struct lh_state {
     lua_State *L; /* the Lua state's main thread; scripts never run on it */
     lh_net net;
     struct lh_program *program;
-    int index;       /* of the loop, 0..n-1 */
-    pid_t thread_id; /* the kernel's */
+    int index;           /* of the loop, 0..n-1 */
+    pid_t thread_id;     /* the kernel's */
+    clockid_t cpu_clock; /* the thread's CPU time */
+    lh_state_figures figures;
     bool is_closing; /* lua_close is under way: finalizers must not wake anybody */
 
     /* scheduler (task.c) */

@@ -386,3 +386,28 @@ describe("mtev.thread_self", function()
       end]])
   end)
 end)
+
+describe("mtev.thread_stats", function()
+  it("tells what each thread does", function()
+    local output, status = process.run([[
+      local _, i = mtev.thread_self()
+      if i == 1 then
+        local x = 0
+        while mtev.thread_stats()[2].cpu < 0.05 do for j = 1, 1e6 do x = x + j end end -- CPU time, not the clock's
+        for _ = 1, 5 do mtev.coroutine_spawn(mtev.sleep, 1000) end
+        for _ = 1, 100 do mtev.sleep(0) end
+        mtev.shared_notify("ready", true)
+        mtev.sleep(1000)
+      else
+        local e = mtev.socket("inet")
+        mtev.shared_waitfor("ready")
+        local one, two = unpack(mtev.thread_stats())
+        while two.timers < 6 do mtev.sleep(0.001) one, two = unpack(mtev.thread_stats()) end
+        print(#mtev.thread_stats(), one.name, two.name, one.id == mtev.thread_self(), two.coroutines, two.timers, one.sockets)
+        print(two.cpu >= 0.05, two.turns >= 100, one.turns > 0)
+        os.exit(0)
+      end]], { options = "-n 2" })
+    assert.equal("2\tdefault/0\tdefault/1\ttrue\t6\t6\t1\ntrue\ttrue\ttrue\n", output)
+    assert.equal(0, status)
+  end)
+end)
