@@ -1,4 +1,4 @@
--- mtev.conf_save, mtev.conf_mark_changed.
+-- mtev.conf_save, mtev.conf_mark_changed, and the door to mtev.cluster.
 
 local mtev, core = ...
 local conf_text = core.conf_text
@@ -26,3 +26,10 @@ end
 
 -- libmtev's word for "somebody should save this"; here saving is asked for, so there is nothing to note.
 function mtev.conf_mark_changed() end
+
+-- Programs without clusters do not load them.
+function mtev.cluster(name)
+  if type(name) ~= "string" then core.check.type(name, "string", 1, "cluster") end
+  if not mtev.conf_get_string("/*/clusters/cluster") then return nil end
+  return require("mtev.cluster")(name)
+end

@@ -9,6 +9,7 @@ ffi.cdef [[
 double lh_ffi_time(void);
 int64_t lh_ffi_time_us(void);
 double lh_ffi_monotonic(void);
+double lh_ffi_boot_time(void);
 typedef struct { const double sec; const int32_t usec; } lh_timeval;
 ]]
 
@@ -23,6 +24,11 @@ function mtev.gettimeofday()
 end
 
 -- For deadlines in the built-in library.
+-- Goes on while the machine sleeps.
+function core.boot_time()
+  return C.lh_ffi_boot_time()
+end
+
 function core.monotonic()
   return C.lh_ffi_monotonic()
 end

@@ -148,6 +148,11 @@ static int core_conf_text(lua_State *L) {
     return 2;
 }
 
+static int core_conf_generation(lua_State *L) {
+    lua_pushnumber(L, (double)lh_config_generation());
+    return 1;
+}
+
 /* The reference's names, and libmtev's. */
 static const luaL_Reg functions[] = {{"conf_get_string", mtev_conf_get_string},
                                      {"conf_get_integer", mtev_conf_get_integer},
@@ -168,7 +173,8 @@ static const luaL_Reg functions[] = {{"conf_get_string", mtev_conf_get_string},
                                      {"conf_replace_number", mtev_conf_replace_value},
                                      {NULL, NULL}};
 
-static const luaL_Reg core_functions[] = {{"conf_text", core_conf_text}, {NULL, NULL}};
+static const luaL_Reg core_functions[] = {
+    {"conf_text", core_conf_text}, {"conf_generation", core_conf_generation}, {NULL, NULL}};
 
 void lh_open_conf(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);

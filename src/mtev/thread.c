@@ -1,4 +1,6 @@
 /* What scripts get: mtev.thread_self, mtev.thread_stats, mtev.eventer_loop_concurrency. */
+#include <unistd.h>
+
 #include "mtev/api.h"
 #include "runtime/program.h"
 
@@ -46,4 +48,14 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
-void lh_open_thread(lua_State *L) { lh_set_functions(L, LH_MTEV, functions); }
+static int core_process_id(lua_State *L) {
+    lua_pushinteger(L, getpid());
+    return 1;
+}
+
+static const luaL_Reg core_functions[] = {{"process_id", core_process_id}, {NULL, NULL}};
+
+void lh_open_thread(lua_State *L) {
+    lh_set_functions(L, LH_MTEV, functions);
+    lh_set_functions(L, LH_CORE, core_functions);
+}

@@ -10,21 +10,9 @@
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER; /* guards `config`; held for one evaluation */
 static lh_config *config;
 static char *config_file;
+static _Atomic uint64_t generation;
 
 /* -- Opening ------------------------------------------------------------------------------------------------------- */
-
-/* What is not built yet is refused, not ignored. */
-static bool check_built(char message[LH_CONFIG_MESSAGE_BYTES]) {
-    static const char *const sections[] = {"/*/clusters"};
-    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
-        char *value = NULL;
-        if (lh_config_get(config, sections[i], &value, message) != LH_CONFIG_DONE) continue;
-        lh_free(value);
-        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "<%s> is not built yet", sections[i] + 3);
-        return false;
-    }
-    return true;
-}
 
 /* What the command line amounts to. */
 static lh_config *make_default(int thread_count, char message[LH_CONFIG_MESSAGE_BYTES]) {
@@ -44,7 +32,7 @@ bool lh_config_open(const char *file, int thread_count, char message[LH_CONFIG_M
     }
     config_file = lh_alloc_copy(file, strlen(file));
     config = lh_config_load(file, message);
-    return config && check_built(message);
+    return config != NULL;
 }
 
 void lh_config_close(void) {
@@ -78,9 +66,12 @@ lh_config_result lh_config_write(const char *path, const char *value, size_t len
     pthread_rwlock_wrlock(&lock);
     const lh_config_result result = is_replacing ? lh_config_replace(config, path, value, length, message)
                                                  : lh_config_set(config, path, value, length, message);
+    generation++;
     pthread_rwlock_unlock(&lock);
     return result;
 }
+
+uint64_t lh_config_generation(void) { return generation; }
 
 static char *get_text(bool with_included, size_t *length) {
     pthread_rwlock_rdlock(&lock);

@@ -7,6 +7,8 @@
  * Thread: any, in between.
  * Errors: as data/config.h. */
 #pragma once
+#include <stdint.h>
+
 #include "data/config.h"
 
 /* Reads the file, or, with NULL, makes what the command line amounts to. False: `message` says why. */
@@ -21,6 +23,9 @@ lh_config_result lh_config_read_list(const char *base, const char *child, char *
                                      char message[LH_CONFIG_MESSAGE_BYTES]);
 lh_config_result lh_config_write(const char *path, const char *value, size_t length, bool is_replacing,
                                  char message[LH_CONFIG_MESSAGE_BYTES]);
+
+/* Another number after each change. */
+uint64_t lh_config_generation(void);
 
 /* The document as text, freed with lh_free; NULL = no memory. */
 char *lh_config_shown_text(size_t *length); /* with what was included */

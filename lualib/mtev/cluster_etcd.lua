@@ -1,0 +1,749 @@
+-- The engine of a cluster on etcd.
+--
+-- A process is one node, with all its threads. The thread that came first keeps the membership: a lease, a key below
+-- PREFIX/members/ that lives as long as the lease, and a watch on all such keys. It publishes what it knows (core.shared_*), and
+-- the others read that. The age of a node is the revision at which its key was made.
+--
+-- A membership is an epoch. It is good until `valid_until`, counted from before the last renewal was sent, on the clock that
+-- goes on while the machine sleeps: it ends here before it ends in etcd. What a node writes is written only if its key is still
+-- the one of its epoch, in one transaction; so a node that was cut off, or stopped, cannot act on what it had. A coroutine that
+-- learned something in an epoch gets one error when it acts in a later one.
+
+local mtev, core = ...
+local ffi = require("ffi")
+local bit = require("bit")
+local Etcd = require("mtev.etcd")
+local is_utf8, boot_time = core.ws_is_utf8, core.boot_time
+local now, running = core.monotonic, coroutine.running
+local to64, from64 = mtev.base64_encode, mtev.base64_decode
+
+local Engine = {}
+Engine.__index = Engine
+
+local JOIN_PAUSE, JOIN_PAUSE_MOST = 0.2, 2 -- seconds between attempts, doubling
+local RETRY_PAUSE = 0.2                    -- seconds after a renewal that failed
+local LOOK_PAUSE = 0.02                    -- seconds between looks at what another coroutine or thread does, at most
+local CALLBACK_PAUSE = 0.05                -- the same, for callbacks in a thread that does not keep the membership
+local WATCH_SLICE = 10                     -- seconds after which a waiter asks anew, whatever its watch says
+local DEPTH_MAX = 100                      -- of tables in messages
+
+-- -- What threads share -----------------------------------------------------------------------------------------------
+
+-- view: {state = "joining" | "member" | "lost" | "left", epoch, id, lease, revision, valid_until, version, problem, nodes}
+
+local function publish(self)
+  local view = self.view
+  mtev.shared_set(self.shared_key, {
+    state = view.state, epoch = view.epoch, id = view.id, lease = view.lease, revision = view.revision,
+    valid_until = view.valid_until, version = view.version, problem = view.problem,
+  })
+end
+
+local function publish_nodes(self)
+  self.view.version = self.view.version + 1
+  if mtev.eventer_loop_concurrency() > 1 then mtev.shared_set(self.shared_key .. ":nodes", self.view.nodes) end
+  publish(self)
+end
+
+local function current_view(self)
+  if self.is_keeper then return self.view end
+  local before, view = self.view, mtev.shared_get(self.shared_key)
+  if not view then return before end
+  if view.version ~= before.version then
+    view.nodes = mtev.shared_get(self.shared_key .. ":nodes") or {}
+  else
+    view.nodes = before.nodes
+  end
+  self.view = view
+  return view
+end
+
+local function is_valid(view)
+  return view.state == "member" and boot_time() < view.valid_until
+end
+
+local function complaint(self, view)
+  local why = view.problem or (view.state == "joining" and "it is joining") or "its lease has ended"
+  if view.state == "left" then why = "it has been left" end
+  return ("cluster '%s': this node is no member: %s"):format(self.name, why)
+end
+
+-- The view, once this node is a member; or nil, why not, when `timeout` is over.
+local function await_member(self, timeout)
+  local deadline, seconds = now() + timeout, 0.001
+  while true do
+    local view = current_view(self)
+    if is_valid(view) then return view end
+    if view.state == "left" or now() >= deadline then return nil, complaint(self, view) end
+    mtev.sleep(seconds)
+    seconds = math.min(2 * seconds, LOOK_PAUSE)
+  end
+end
+
+-- For calls that tell something about the cluster: they wait for the first join only. What they tell, this coroutine knows.
+local function look(self)
+  local view = current_view(self)
+  if view.state == "joining" and view.epoch == 0 and not view.problem and running() then
+    await_member(self, self.settings.timeout)
+    view = current_view(self)
+  end
+  local co = running()
+  if co then self.heard[co] = view.epoch end
+  return view
+end
+
+-- For calls that act: the view, or nil and the error.
+local function act(self)
+  local co = running()
+  local view, problem = await_member(self, self.settings.timeout)
+  if not view then return nil, problem end
+  local heard = co and self.heard[co]
+  if co then self.heard[co] = view.epoch end
+  if heard and heard ~= 0 and heard ~= view.epoch then
+    return nil, ("cluster '%s': this node was no member for a while; what it held is lost"):format(self.name)
+  end
+  return view
+end
+
+-- -- Writing, as a member ---------------------------------------------------------------------------------------------
+
+-- The fence: the revision at which the node's key was last written. Every transaction of ours compares it, so writing the key
+-- again voids whatever of ours is still on its way, in a stalled member of etcd perhaps: what was not done until then never will be.
+
+local function fence_of(self, view)
+  if self.fence_epoch ~= view.epoch then self.fence_epoch, self.fence = view.epoch, view.revision end
+  return self.fence
+end
+
+local function member_value(self)
+  return mtev.tojson({ name = self.node_name }):tostring()
+end
+
+local function no_member_any_more(self)
+  mtev.shared_notify(self.command_key, "check")
+  return nil, ("cluster '%s': this node is no member any more; what it held is lost"):format(self.name)
+end
+
+-- true, or nil and why not.
+local function raise_fence(self, view, timeout)
+  local member_key = self.members_prefix .. view.id
+  local result, message = self.etcd:transact({ Etcd.created(member_key, view.revision) },
+    { Etcd.put(member_key, member_value(self), view.lease) }, nil, timeout)
+  if not result then return nil, message end
+  if not result.ok then return no_member_any_more(self) end
+  self.fence_epoch, self.fence = view.epoch, result.revision
+  return true
+end
+
+-- A transaction that is carried out only while the view's membership lasts. The result, or nil, message, whether it may have been
+-- done after all. `otherwise`: read when a comparison fails. `is_once`: what may have been done is not tried again.
+local function mutate(self, view, compare, success, is_once, otherwise)
+  local member_key, deadline = self.members_prefix .. view.id, now() + self.settings.timeout
+  while true do
+    local left, fence = math.max(0.001, deadline - now()), fence_of(self, view)
+    local compares = { Etcd.created(member_key, view.revision), Etcd.modified(member_key, fence), unpack(compare) }
+    local result, message, is_undone = self.etcd:transact(compares, success, { Etcd.get(member_key), otherwise }, left, true)
+    if not result then
+      message = ("cluster '%s': %s"):format(self.name, message)
+      if is_undone then return nil, message end
+      local raised, problem = raise_fence(self, view, math.max(0.001, deadline - now()))
+      if not raised and problem:find("no member", 1, true) then return nil, problem end
+      if not raised or is_once then return nil, message .. "; it may have been done", true end
+    elseif result.ok then
+      return result
+    else
+      local mine = Etcd.clean_all(result[1].kvs)[1]
+      if not mine or mine.created ~= view.revision then return no_member_any_more(self) end
+      if mine.modified == fence then return result end
+      self.fence = mine.modified -- another coroutine has raised it: nothing was done
+    end
+  end
+end
+
+-- -- Keeping the membership -------------------------------------------------------------------------------------------
+
+local function list_of(members)
+  local nodes = {}
+  for _, node in pairs(members) do nodes[#nodes + 1] = node end
+  table.sort(nodes, function(a, b) return a.revision < b.revision end)
+  return nodes
+end
+
+local function node_of(self, kv)
+  local json = mtev.parsejson(kv.value)
+  local value = json and json:document()
+  local id = kv.key:sub(#self.members_prefix + 1)
+  return { id = id, name = type(value) == "table" and value.name or id, revision = kv.created }
+end
+
+local function call_all(callbacks, ...)
+  for f in pairs(callbacks) do mtev.coroutine_spawn(f, ...) end
+end
+
+local function tell_change(self)
+  if next(self.on_change_callbacks) then call_all(self.on_change_callbacks, self:nodes()) end
+end
+
+-- Reads who is there; the members by id, and the revision.
+local function read_members(self)
+  local result, message = self.etcd:transact({}, { Etcd.list(self.members_prefix) }, nil, self.settings.timeout)
+  if not result then return nil, message end
+  local members = {}
+  for _, kv in ipairs(Etcd.clean_all(result[1].kvs)) do
+    local node = node_of(self, kv)
+    members[node.id] = node
+  end
+  return members, result.revision
+end
+
+local function show_members(self, members)
+  self.view.nodes = list_of(members)
+  publish_nodes(self)
+  tell_change(self)
+end
+
+-- Follows the members from `revision` on, for ever; reads anew when a watch ends. A coroutine of its own.
+local function follow(self, members, revision)
+  while true do
+    local _, problem = self.etcd:watch(self.members_prefix, revision + 1, 1e9, function(events)
+      for _, event in ipairs(events) do
+        revision = math.max(revision, event.modified)
+        local node = node_of(self, event)
+        members[node.id] = not event.is_gone and node or nil
+      end
+      show_members(self, members)
+    end)
+    mtev.log("debug/cluster", "lhotse: cluster '%s': the watch has ended: %s\n", self.name, tostring(problem))
+    local read, at
+    repeat
+      mtev.sleep(LOOK_PAUSE * 5)
+      read, at = read_members(self)
+    until read
+    members, revision = read, at
+    show_members(self, members)
+  end
+end
+
+-- The lease, and the key. Returns true, or nil and why not.
+local function enter(self)
+  local etcd, settings, view = self.etcd, self.settings, self.view
+  local sent = boot_time()
+  local lease, ttl = etcd:grant(settings.ttl, settings.timeout)
+  if not lease then return nil, ttl end
+  local value, member_key = member_value(self), self.members_prefix .. view.id
+  local result, message
+  for _ = 1, 2 do -- a key of an earlier epoch is deleted first, so that the new one has its own age
+    result, message = etcd:transact({ Etcd.created(member_key, 0) }, { Etcd.put(member_key, value, lease) },
+      { Etcd.delete(member_key) }, settings.timeout)
+    if not result or result.ok then break end
+  end
+  local members, revision
+  if result and result.ok then members, revision = read_members(self) end
+  if not members then
+    mtev.coroutine_spawn(etcd.revoke, etcd, lease, settings.timeout)
+    return nil, message or revision or "its key is taken"
+  end
+  view.lease, view.revision, view.valid_until = lease, result.revision, sent + ttl
+  view.state, view.epoch, view.problem, view.nodes = "member", view.epoch + 1, nil, list_of(members)
+  publish_nodes(self)
+  tell_change(self)
+  return true, members, revision
+end
+
+-- Renews the lease until it is lost; returns why, or "leave".
+local function stay(self, members, revision)
+  local etcd, view, interval = self.etcd, self.view, self.settings.ttl / 3
+  local watched = etcd.current
+  local watcher = mtev.coroutine_spawn(follow, self, members, revision)
+  local wait, why = interval, nil
+  while not why do
+    local command = mtev.shared_waitfor(self.command_key, wait)
+    local sent = boot_time()
+    local left = view.valid_until - sent
+    if command == "leave" or not self.is_configured() then
+      why = "leave"
+    elseif left <= 0 then
+      why = view.problem or "its lease has ended"
+    else
+      local ttl, message = etcd:keep_alive(view.lease, math.min(left, interval))
+      if ttl == 0 then
+        why = "etcd has ended its lease"
+      elseif ttl then
+        view.valid_until, view.problem, wait = sent + ttl, nil, interval
+        publish(self)
+      else
+        view.problem, wait = message, RETRY_PAUSE
+      end
+      if etcd.current ~= watched then -- the watch may be of a member that hears nothing any more
+        watched = etcd.current
+        mtev.cancel_coro(watcher)
+        local read, at = read_members(self)
+        if read then
+          show_members(self, read)
+          members, revision = read, at
+        end
+        watcher = mtev.coroutine_spawn(follow, self, members, revision)
+      end
+      local mine = false
+      for _, node in ipairs(view.nodes) do mine = mine or (node.id == view.id and node.revision == view.revision) end
+      if not mine then why = why or "its key was deleted" end
+    end
+  end
+  mtev.cancel_coro(watcher)
+  return why
+end
+
+local function lose(self, why)
+  local view = self.view
+  view.state, view.problem, view.nodes = "lost", why, {}
+  publish_nodes(self)
+  mtev.log("error/cluster", "lhotse: cluster '%s': this node is no member any more: %s\n", self.name, why)
+  mtev.coroutine_spawn(self.etcd.revoke, self.etcd, view.lease, self.settings.timeout) -- if it is still there
+  call_all(self.on_lost_callbacks, why)
+  tell_change(self)
+end
+
+local function quit(self)
+  local view = self.view
+  view.state, view.nodes = "left", {}
+  publish_nodes(self)
+  tell_change(self)
+  if view.lease then self.etcd:revoke(view.lease, self.settings.timeout) end
+  mtev.shared_set(self.shared_key .. ":gone", view.epoch)
+  self.keeper_semaphore:release()
+end
+
+-- Between attempts to join; true: it is to leave instead.
+local function pause(self, seconds)
+  return mtev.shared_waitfor(self.command_key, seconds) == "leave" or not self.is_configured()
+end
+
+local function keep(self)
+  local seconds = JOIN_PAUSE
+  while mtev.shared_waitfor(self.command_key, 0) do end -- of a membership before this one
+  while true do
+    local ok, members, revision = enter(self)
+    if ok then
+      seconds = JOIN_PAUSE
+      local why = stay(self, members, revision)
+      if why == "leave" then break end
+      lose(self, why)
+    else
+      local problem = members
+      if self.view.problem ~= problem then
+        mtev.log("error/cluster", "lhotse: cluster '%s': cannot join: %s\n", self.name, tostring(problem))
+      end
+      self.view.problem = problem
+      publish(self)
+      if pause(self, seconds) then break end
+      seconds = math.min(seconds * 2, JOIN_PAUSE_MOST)
+    end
+  end
+  quit(self)
+end
+
+-- -- Opening ----------------------------------------------------------------------------------------------------------
+
+local function host_name()
+  local file = io.open("/proc/sys/kernel/hostname")
+  local name = file and file:read("*l") or "?"
+  if file then file:close() end
+  return name
+end
+
+function Engine.new(name, settings, is_configured)
+  local self = setmetatable({
+    name = name, settings = settings, is_configured = is_configured, etcd = Etcd.new(settings),
+    shared_key = "lhotse.cluster:" .. name, command_key = "lhotse.cluster:" .. name .. ":command",
+    keeper_semaphore = mtev.semaphore("lhotse.cluster:" .. name .. ":keeper", 1),
+    on_change_callbacks = {}, on_lost_callbacks = {}, heard = setmetatable({}, { __mode = "k" }),
+    members_prefix = settings.prefix .. "members/",
+    node_name = settings.node or ("%s:%d"):format(host_name(), core.process_id()),
+  }, Engine)
+  self.is_keeper = self.keeper_semaphore:try_acquire()
+  local before = mtev.shared_get(self.shared_key)
+  local id = before and before.id or mtev.uuid()
+  self.view = { state = "joining", epoch = before and before.epoch or 0, id = id, version = before and before.version or 0, nodes = {} }
+  if self.is_keeper then
+    publish(self)
+    mtev.coroutine_spawn(keep, self)
+  elseif not before then -- the keeper is about to say who we are
+    self.view.version = -1
+  end
+  return self
+end
+
+function Engine:is_left()
+  return current_view(self).state == "left"
+end
+
+function Engine:join(timeout)
+  local view, problem = await_member(self, timeout or math.huge)
+  if not view then return nil, problem end
+  local co = running()
+  if co then self.heard[co] = view.epoch end
+  return true
+end
+
+function Engine:leave()
+  local view = current_view(self)
+  if view.state == "left" then return true end
+  mtev.shared_notify(self.command_key, "leave")
+  local deadline, seconds = now() + 2 * self.settings.timeout, 0.001
+  local function is_gone()
+    return current_view(self).state == "left" and mtev.shared_get(self.shared_key .. ":gone") == self.view.epoch
+  end
+  while not is_gone() do
+    if now() >= deadline then return nil, ("cluster '%s': etcd has not answered yet"):format(self.name) end
+    mtev.sleep(seconds)
+    seconds = math.min(2 * seconds, LOOK_PAUSE)
+  end
+  return true
+end
+
+-- -- Who is there -----------------------------------------------------------------------------------------------------
+
+function Engine:id()
+  return current_view(self).id
+end
+
+function Engine:size()
+  local view = look(self)
+  return is_valid(view) and #view.nodes or 0
+end
+
+function Engine:am_i_oldest_visible_node()
+  local view = look(self)
+  local oldest = view.nodes[1]
+  return is_valid(view) and oldest ~= nil and oldest.id == view.id and oldest.revision == view.revision
+end
+
+function Engine:nodes()
+  local view = look(self)
+  local nodes = {}
+  if not is_valid(view) then return nodes end
+  for i, node in ipairs(view.nodes) do
+    nodes[i] = { id = node.id, name = node.name, revision = node.revision, is_self = node.id == view.id }
+  end
+  return nodes
+end
+
+-- Rendezvous hashing (Thaler, Ravishankar 1998): the node whose hash with the key is highest. FNV-1a, mixed as by murmur3.
+local FNV_BASIS, FNV_PRIME = 0xcbf29ce484222325ULL, 0x100000001b3ULL
+
+local function fnv(text)
+  local hash = FNV_BASIS
+  for i = 1, #text do hash = bit.bxor(hash, text:byte(i)) * FNV_PRIME end
+  return hash
+end
+
+local function mix(hash)
+  hash = bit.bxor(hash, bit.rshift(hash, 33)) * 0xff51afd7ed558ccdULL
+  hash = bit.bxor(hash, bit.rshift(hash, 33)) * 0xc4ceb9fe1a85ec53ULL
+  return bit.bxor(hash, bit.rshift(hash, 33))
+end
+
+local hashes = setmetatable({}, { __mode = "v" }) -- id -> boxed hash
+local box = ffi.typeof("struct { uint64_t value; }")
+
+local function hash_of(id)
+  local known = hashes[id]
+  if not known then
+    known = box(fnv(id))
+    hashes[id] = known
+  end
+  return known.value
+end
+
+function Engine:owner(key)
+  local view = look(self)
+  if not is_valid(view) then return nil end
+  local hash, best, best_score = fnv(key), nil, nil
+  for _, node in ipairs(view.nodes) do
+    local score = mix(bit.bxor(hash, hash_of(node.id)))
+    if not best or score > best_score then best, best_score = node, score end
+  end
+  return best and { id = best.id, name = best.name, revision = best.revision, is_self = best.id == view.id }
+end
+
+-- In a thread that does not keep the membership somebody has to look.
+local function look_for_callbacks(self)
+  local version, epoch, state = self.view.version, self.view.epoch, self.view.state
+  while next(self.on_change_callbacks) or next(self.on_lost_callbacks) do
+    mtev.sleep(CALLBACK_PAUSE)
+    local view = current_view(self)
+    if (view.state == "lost" and state == "member") or (view.epoch > epoch and state == "member") then
+      call_all(self.on_lost_callbacks, view.problem or "its lease has ended")
+    end
+    if view.version ~= version then tell_change(self) end
+    version, epoch, state = view.version, view.epoch, view.state
+    if state == "left" then break end
+  end
+  self.is_looking = false
+end
+
+local function register(self, callbacks, f)
+  local function call(...) return f(...) end -- the same function twice is two
+  callbacks[call] = true
+  if not self.is_keeper and not self.is_looking then
+    self.is_looking = true
+    current_view(self)
+    mtev.coroutine_spawn(look_for_callbacks, self)
+  end
+  return function() callbacks[call] = nil end
+end
+
+function Engine:on_change(f) return register(self, self.on_change_callbacks, f) end
+function Engine:on_lost(f) return register(self, self.on_lost_callbacks, f) end
+
+-- -- Values -----------------------------------------------------------------------------------------------------------
+
+local function value_key(self, key) return self.settings.prefix .. "values/" .. key end
+
+function Engine:get(key)
+  local result, message = self.etcd:transact({}, { Etcd.get(value_key(self, key)) }, nil, self.settings.timeout)
+  if not result then return nil, ("cluster '%s': %s"):format(self.name, message) end
+  local kv = Etcd.clean_all(result[1].kvs)[1]
+  return kv and kv.value
+end
+
+local function change(key, value, lease)
+  return value and Etcd.put(key, value, lease) or Etcd.delete(key)
+end
+
+function Engine:set(key, value, is_ephemeral)
+  local view, problem = act(self)
+  if not view then return nil, problem end
+  local result, message = mutate(self, view, {}, { change(value_key(self, key), value, is_ephemeral and view.lease or nil) })
+  if not result then return nil, message end
+  return true
+end
+
+function Engine:cas(key, expected, value)
+  local view, problem = act(self)
+  if not view then return nil, problem end
+  key = value_key(self, key)
+  local compare = expected and Etcd.holds(key, expected) or Etcd.created(key, 0)
+  local result, message = mutate(self, view, { compare }, { change(key, value) }, true, Etcd.get(key))
+  if not result then return nil, message end
+  if result.ok then return true end
+  local kv = Etcd.clean_all(result[2].kvs)[1]
+  return false, kv and kv.value
+end
+
+-- How often the key was written is the number: no reading before, nothing to try again when others are faster.
+function Engine:seq(key)
+  local view, problem = act(self)
+  if not view then return nil, problem end
+  local result, message = mutate(self, view, {}, { Etcd.put(self.settings.prefix .. "sequences/" .. key, "") })
+  if not result then return nil, message end
+  local before = result[1].prev_kv
+  return (before and tonumber(before.version or 0) or 0) + 1
+end
+
+-- -- Messages ---------------------------------------------------------------------------------------------------------
+
+-- A value in JSON, which knows no binary strings, no NaN and no keys but strings: "s" text, "b" base64, "n" number that JSON has
+-- not, "z" nil; a table is an array of its keys and values in turn.
+local function pack(value, depth)
+  local kind = type(value)
+  if kind == "string" then return is_utf8(value) and "s" .. value or "b" .. to64(value) end
+  if kind == "number" then return (value ~= value or value == math.huge or value == -math.huge) and "n" .. tostring(value) or value end
+  if kind == "boolean" then return value end
+  if kind == "nil" then return "z" end
+  if kind ~= "table" then error(("cannot send a %s"):format(kind), 0) end
+  if depth > DEPTH_MAX then error("cannot send tables nested so deeply", 0) end
+  local packed = {}
+  for k, v in pairs(value) do
+    packed[#packed + 1] = pack(k, depth + 1)
+    packed[#packed + 1] = pack(v, depth + 1)
+  end
+  return packed
+end
+
+local NUMBERS = { nnan = 0 / 0, ["n-nan"] = 0 / 0, ninf = math.huge, ["n-inf"] = -math.huge }
+
+local function unpack_value(packed)
+  if type(packed) == "table" then
+    local value = {}
+    for i = 1, #packed, 2 do value[unpack_value(packed[i])] = unpack_value(packed[i + 1]) end
+    return value
+  end
+  if type(packed) ~= "string" then return packed end
+  local tag = packed:sub(1, 1)
+  if tag == "s" then return packed:sub(2) end
+  if tag == "b" then return from64(packed:sub(2)) end
+  if tag == "n" then return NUMBERS[packed] end
+  return nil
+end
+
+-- Keys of one length behind another cannot be taken for one another: "1:a/" is not the beginning of "3:a/b/".
+local function folder(self, kind, key)
+  return ("%s%s/%d:%s/"):format(self.settings.prefix, kind, #key, key)
+end
+
+function Engine:notify(key, ...)
+  local values = {}
+  for i = 1, select("#", ...) do
+    local ok, packed = pcall(pack, (select(i, ...)), 0)
+    if not ok then error(("bad argument #%d to 'notify' (%s)"):format(i + 1, packed), 3) end
+    values[i] = packed
+  end
+  local view, problem = act(self)
+  if not view then return nil, problem end
+  local message_key = folder(self, "messages", key) .. mtev.uuid()
+  local result, message = mutate(self, view, {}, { Etcd.put(message_key, mtev.tojson(values):tostring()) })
+  if not result then return nil, message end
+  return true
+end
+
+local function left_until(deadline)
+  return deadline and math.max(0, deadline - now()) or math.huge
+end
+
+-- Waits for something to happen below `prefix`, of which `is_news` says whether it counts; not for long, so that who waits
+-- looks for itself again.
+local function wait_for_event(self, prefix, revision, deadline, is_news)
+  local _, problem = self.etcd:watch(prefix, revision + 1, math.min(WATCH_SLICE, math.max(0.001, left_until(deadline))), function(events)
+    for _, event in ipairs(events) do
+      if is_news(event) then return true end
+    end
+  end)
+  if problem and left_until(deadline) > 0 and not problem:find("timed out", 1, true) and not problem:find("within", 1, true) then
+    mtev.sleep(math.min(LOOK_PAUSE * 5, left_until(deadline)))
+  end
+end
+
+local function is_new(event) return not event.is_gone end
+
+local function receive(key, text)
+  local values = mtev.parsejson(text):document()
+  local count = #values
+  for i = 1, count do values[i] = unpack_value(values[i]) end
+  return key, unpack(values, 1, count)
+end
+
+function Engine:waitfor(key, timeout)
+  local deadline = timeout and now() + timeout
+  local prefix = folder(self, "messages", key)
+  local view, problem = act(self)
+  if not view then return nil, problem end
+  while true do
+    local result, message = self.etcd:transact({}, { Etcd.list(prefix, 1) }, nil, self.settings.timeout)
+    if not result then return nil, ("cluster '%s': %s"):format(self.name, message) end
+    local kv = Etcd.clean_all(result[1].kvs)[1]
+    if kv then
+      local taken
+      taken, message = mutate(self, view, { Etcd.modified(kv.key, kv.modified) }, { Etcd.delete(kv.key) }, true)
+      if not taken then return nil, message end
+      if taken.ok then return receive(key, kv.value) end
+    else
+      if left_until(deadline) <= 0 then return end
+      wait_for_event(self, prefix, result.revision, deadline, is_new)
+      view, problem = act(self)
+      if not view then return nil, problem end
+    end
+  end
+end
+
+-- -- Semaphores -------------------------------------------------------------------------------------------------------
+
+-- Who wants a unit puts a ticket, which lives as long as the lease. Tickets are served by age: the first n hold, where n is what
+-- the oldest ticket says, so that all agree. Who waits follows the tickets go; nobody asks anew when one does.
+local Units = {}
+Units.__index = Units
+
+function Engine:semaphore(name, n)
+  return setmetatable({ engine = self, name = name, n = n, prefix = folder(self, "semaphores", name), tickets = {} }, Units)
+end
+
+-- A ticket that nobody wants any more goes, unless its lease does so first. `may_come`: it may still be on its way.
+local function drop_ticket(self, view, ticket, may_come)
+  local epoch = view.epoch
+  while current_view(self).epoch == epoch do
+    may_come = may_come and not raise_fence(self, view, self.settings.timeout)
+    if not may_come and self.etcd:transact({}, { Etcd.delete(ticket) }, nil, self.settings.timeout) then return end
+    mtev.sleep(RETRY_PAUSE)
+  end
+end
+
+-- The tickets before `ticket` (they can only become fewer), their number, and how many units there are; nil: it is not there.
+local function queue_before(kvs, ticket)
+  local before, count, units = {}, 0, nil
+  for _, kv in ipairs(Etcd.clean_all(kvs)) do
+    units = units or kv.value -- as the oldest says
+    if kv.key == ticket then return before, count, tonumber(units) or 1 end
+    before[kv.key], count = true, count + 1
+  end
+end
+
+-- true, false when the time is up, or nil, message, whether the ticket may still come. Does not clean up.
+local function wait_for_unit(units, view, ticket, deadline)
+  local self, all = units.engine, Etcd.list(units.prefix)
+  local put = Etcd.put(ticket, ("%d"):format(units.n), view.lease)
+  local result, message, may_come = mutate(self, view, {}, { put, all })
+  if not result then return nil, message, may_come end
+  local kvs = result[2].kvs
+  while true do
+    local before, count, n = queue_before(kvs or {}, ticket)
+    if not before then return nil, ("cluster '%s': its lease has ended while it waited"):format(self.name) end
+    if count >= n then
+      if left_until(deadline) <= 0 then return false end
+      wait_for_event(self, units.prefix, result.revision, deadline, function(event)
+        if event.is_gone and before[event.key] then before[event.key], count = nil, count - 1 end
+        return count < n
+      end)
+    end
+    if count < n then
+      if is_valid(current_view(self)) and self.view.epoch == view.epoch then return true end
+      return nil, complaint(self, self.view)
+    end
+    result, message = self.etcd:transact({}, { all }, nil, self.settings.timeout)
+    if not result then return nil, ("cluster '%s': %s"):format(self.name, message) end
+    kvs = result[1].kvs
+  end
+end
+
+function Units:acquire(timeout)
+  local engine = self.engine
+  local deadline = timeout and now() + timeout
+  local view, problem = act(engine)
+  if not view then return nil, problem end
+  local epoch, ticket = view.epoch, self.prefix .. mtev.uuid()
+  local ok, taken, message, may_come = pcall(wait_for_unit, self, view, ticket, deadline)
+  if ok and taken then
+    self.tickets[#self.tickets + 1] = { key = ticket, epoch = epoch }
+    return true
+  end
+  mtev.coroutine_spawn(drop_ticket, engine, view, ticket, may_come or not ok)
+  if not ok then error(taken, 0) end -- cancelled
+  return taken, message
+end
+
+-- The tickets that are still good; the others are forgotten.
+local function good_tickets(units)
+  local view, good = current_view(units.engine), {}
+  for _, ticket in ipairs(units.tickets) do
+    if is_valid(view) and ticket.epoch == view.epoch then good[#good + 1] = ticket end
+  end
+  return good
+end
+
+function Units:release()
+  local count = #self.tickets
+  local good = good_tickets(self)
+  local ticket = table.remove(good)
+  self.tickets = good
+  if not ticket then return nil, count > 0 and "it was lost with the membership" or "it is not held" end
+  local engine = self.engine
+  local result, message = engine.etcd:transact({}, { Etcd.delete(ticket.key) }, nil, engine.settings.timeout)
+  if result then return true end
+  mtev.coroutine_spawn(drop_ticket, engine, { epoch = ticket.epoch }, ticket.key, false)
+  return nil, ("cluster '%s': %s; it goes on trying"):format(engine.name, message)
+end
+
+function Units:held()
+  return #good_tickets(self)
+end
+
+return Engine
