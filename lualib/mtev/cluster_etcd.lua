@@ -25,6 +25,7 @@ local RETRY_PAUSE = 0.2                    -- seconds after a renewal that faile
 local LOOK_PAUSE = 0.02                    -- seconds between looks at what another coroutine or thread does, at most
 local CALLBACK_PAUSE = 0.05                -- the same, for callbacks in a thread that does not keep the membership
 local WATCH_SLICE = 10                     -- seconds after which a waiter asks anew, whatever its watch says
+local WATCH_TIME = 20                      -- seconds after which the watch of the members is made anew: a connection may be dead
 local DEPTH_MAX = 100                      -- of tables in messages
 
 -- -- What threads share -----------------------------------------------------------------------------------------------
@@ -80,29 +81,37 @@ local function await_member(self, timeout)
   end
 end
 
--- For calls that tell something about the cluster: they wait for the first join only. What they tell, this coroutine knows.
+-- What a coroutine knows is of an epoch: of the next one, if it was told that there is no membership now.
+local function hear(self, co, view)
+  if co then self.heard[co] = is_valid(view) and view.epoch or view.epoch + 1 end
+end
+
+-- For calls that tell something about the cluster: they wait for the first join only.
 local function look(self)
-  local view = current_view(self)
-  if view.state == "joining" and view.epoch == 0 and not view.problem and running() then
+  local view, co = current_view(self), running()
+  if view.state == "joining" and view.epoch == 0 and not view.problem and co then
     await_member(self, self.settings.timeout)
     view = current_view(self)
   end
-  local co = running()
-  if co then self.heard[co] = view.epoch end
+  hear(self, co, view)
   return view
 end
 
--- For calls that act: the view, or nil and the error.
+-- For calls that act: the view, and until when etcd may take; or nil and the error. A coroutine whose membership is another than
+-- the one it has heard of last is told, once.
 local function act(self)
-  local co = running()
-  local view, problem = await_member(self, self.settings.timeout)
-  if not view then return nil, problem end
-  local heard = co and self.heard[co]
-  if co then self.heard[co] = view.epoch end
-  if heard and heard ~= 0 and heard ~= view.epoch then
-    return nil, ("cluster '%s': this node was no member for a while; what it held is lost"):format(self.name)
+  local co, deadline = running(), now() + self.settings.timeout
+  local view, heard = current_view(self), self.heard[co]
+  local has_lost = heard and (view.epoch > heard or (view.epoch == heard and not is_valid(view)))
+  if has_lost then
+    hear(self, co, view)
+    return nil, ("cluster '%s': this node is no member any more, or is one again; what it held is lost"):format(self.name)
   end
-  return view
+  local problem
+  view, problem = await_member(self, self.settings.timeout)
+  hear(self, co, current_view(self))
+  if not view then return nil, problem end
+  return view, deadline
 end
 
 -- -- Writing, as a member ---------------------------------------------------------------------------------------------
@@ -137,8 +146,8 @@ end
 
 -- A transaction that is carried out only while the view's membership lasts. The result, or nil, message, whether it may have been
 -- done after all. `otherwise`: read when a comparison fails. `is_once`: what may have been done is not tried again.
-local function mutate(self, view, compare, success, is_once, otherwise)
-  local member_key, deadline = self.members_prefix .. view.id, now() + self.settings.timeout
+local function mutate(self, view, deadline, compare, success, is_once, otherwise)
+  local member_key = self.members_prefix .. view.id
   while true do
     local left, fence = math.max(0.001, deadline - now()), fence_of(self, view)
     local compares = { Etcd.created(member_key, view.revision), Etcd.modified(member_key, fence), unpack(compare) }
@@ -205,7 +214,8 @@ end
 -- Follows the members from `revision` on, for ever; reads anew when a watch ends. A coroutine of its own.
 local function follow(self, members, revision)
   while true do
-    local _, problem = self.etcd:watch(self.members_prefix, revision + 1, 1e9, function(events)
+    local started = now()
+    local _, problem = self.etcd:watch(self.members_prefix, revision + 1, WATCH_TIME, function(events)
       for _, event in ipairs(events) do
         revision = math.max(revision, event.modified)
         local node = node_of(self, event)
@@ -213,14 +223,16 @@ local function follow(self, members, revision)
       end
       show_members(self, members)
     end)
-    mtev.log("debug/cluster", "lhotse: cluster '%s': the watch has ended: %s\n", self.name, tostring(problem))
-    local read, at
-    repeat
-      mtev.sleep(LOOK_PAUSE * 5)
-      read, at = read_members(self)
-    until read
-    members, revision = read, at
-    show_members(self, members)
+    if now() - started < WATCH_TIME then
+      mtev.log("debug/cluster", "lhotse: cluster '%s': the watch has ended: %s\n", self.name, tostring(problem))
+      local read, at
+      repeat
+        mtev.sleep(LOOK_PAUSE * 5)
+        read, at = read_members(self)
+      until read
+      members, revision = read, at
+      show_members(self, members)
+    end
   end
 end
 
@@ -255,7 +267,7 @@ local function stay(self, members, revision)
   local etcd, view, interval = self.etcd, self.view, self.settings.ttl / 3
   local watched = etcd.current
   local watcher = mtev.coroutine_spawn(follow, self, members, revision)
-  local wait, why = interval, nil
+  local wait, why = math.min(interval, math.max(0, view.valid_until - boot_time()) / 2), nil
   while not why do
     local command = mtev.shared_waitfor(self.command_key, wait)
     local sent = boot_time()
@@ -274,7 +286,7 @@ local function stay(self, members, revision)
       else
         view.problem, wait = message, RETRY_PAUSE
       end
-      if etcd.current ~= watched then -- the watch may be of a member that hears nothing any more
+      if etcd.current ~= watched or command == "check" then -- the watch may be of a member that hears nothing any more
         watched = etcd.current
         mtev.cancel_coro(watcher)
         local read, at = read_members(self)
@@ -367,8 +379,8 @@ function Engine.new(name, settings, is_configured)
   if self.is_keeper then
     publish(self)
     mtev.coroutine_spawn(keep, self)
-  elseif not before then -- the keeper is about to say who we are
-    self.view.version = -1
+  else
+    self.view.version = -1 -- nothing is known yet
   end
   return self
 end
@@ -512,19 +524,19 @@ local function change(key, value, lease)
 end
 
 function Engine:set(key, value, is_ephemeral)
-  local view, problem = act(self)
-  if not view then return nil, problem end
-  local result, message = mutate(self, view, {}, { change(value_key(self, key), value, is_ephemeral and view.lease or nil) })
+  local view, limit = act(self)
+  if not view then return nil, limit end
+  local result, message = mutate(self, view, limit, {}, { change(value_key(self, key), value, is_ephemeral and view.lease or nil) })
   if not result then return nil, message end
   return true
 end
 
 function Engine:cas(key, expected, value)
-  local view, problem = act(self)
-  if not view then return nil, problem end
+  local view, limit = act(self)
+  if not view then return nil, limit end
   key = value_key(self, key)
   local compare = expected and Etcd.holds(key, expected) or Etcd.created(key, 0)
-  local result, message = mutate(self, view, { compare }, { change(key, value) }, true, Etcd.get(key))
+  local result, message = mutate(self, view, limit, { compare }, { change(key, value) }, true, Etcd.get(key))
   if not result then return nil, message end
   if result.ok then return true end
   local kv = Etcd.clean_all(result[2].kvs)[1]
@@ -533,9 +545,9 @@ end
 
 -- How often the key was written is the number: no reading before, nothing to try again when others are faster.
 function Engine:seq(key)
-  local view, problem = act(self)
-  if not view then return nil, problem end
-  local result, message = mutate(self, view, {}, { Etcd.put(self.settings.prefix .. "sequences/" .. key, "") })
+  local view, limit = act(self)
+  if not view then return nil, limit end
+  local result, message = mutate(self, view, limit, {}, { Etcd.put(self.settings.prefix .. "sequences/" .. key, "", nil, true) })
   if not result then return nil, message end
   local before = result[1].prev_kv
   return (before and tonumber(before.version or 0) or 0) + 1
@@ -589,10 +601,10 @@ function Engine:notify(key, ...)
     if not ok then error(("bad argument #%d to 'notify' (%s)"):format(i + 1, packed), 3) end
     values[i] = packed
   end
-  local view, problem = act(self)
-  if not view then return nil, problem end
+  local view, limit = act(self)
+  if not view then return nil, limit end
   local message_key = folder(self, "messages", key) .. mtev.uuid()
-  local result, message = mutate(self, view, {}, { Etcd.put(message_key, mtev.tojson(values):tostring()) })
+  local result, message = mutate(self, view, limit, {}, { Etcd.put(message_key, mtev.tojson(values):tostring()) })
   if not result then return nil, message end
   return true
 end
@@ -626,22 +638,22 @@ end
 function Engine:waitfor(key, timeout)
   local deadline = timeout and now() + timeout
   local prefix = folder(self, "messages", key)
-  local view, problem = act(self)
-  if not view then return nil, problem end
+  local view, limit = act(self)
+  if not view then return nil, limit end
   while true do
     local result, message = self.etcd:transact({}, { Etcd.list(prefix, 1) }, nil, self.settings.timeout)
     if not result then return nil, ("cluster '%s': %s"):format(self.name, message) end
     local kv = Etcd.clean_all(result[1].kvs)[1]
     if kv then
       local taken
-      taken, message = mutate(self, view, { Etcd.modified(kv.key, kv.modified) }, { Etcd.delete(kv.key) }, true)
+      taken, message = mutate(self, view, now() + self.settings.timeout, { Etcd.modified(kv.key, kv.modified) }, { Etcd.delete(kv.key) }, true)
       if not taken then return nil, message end
       if taken.ok then return receive(key, kv.value) end
     else
       if left_until(deadline) <= 0 then return end
       wait_for_event(self, prefix, result.revision, deadline, is_new)
-      view, problem = act(self)
-      if not view then return nil, problem end
+      view, limit = act(self)
+      if not view then return nil, limit end
     end
   end
 end
@@ -678,10 +690,10 @@ local function queue_before(kvs, ticket)
 end
 
 -- true, false when the time is up, or nil, message, whether the ticket may still come. Does not clean up.
-local function wait_for_unit(units, view, ticket, deadline)
+local function wait_for_unit(units, view, limit, ticket, deadline)
   local self, all = units.engine, Etcd.list(units.prefix)
   local put = Etcd.put(ticket, ("%d"):format(units.n), view.lease)
-  local result, message, may_come = mutate(self, view, {}, { put, all })
+  local result, message, may_come = mutate(self, view, limit, {}, { put, all })
   if not result then return nil, message, may_come end
   local kvs = result[2].kvs
   while true do
@@ -707,10 +719,10 @@ end
 function Units:acquire(timeout)
   local engine = self.engine
   local deadline = timeout and now() + timeout
-  local view, problem = act(engine)
-  if not view then return nil, problem end
+  local view, limit = act(engine)
+  if not view then return nil, limit end
   local epoch, ticket = view.epoch, self.prefix .. mtev.uuid()
-  local ok, taken, message, may_come = pcall(wait_for_unit, self, view, ticket, deadline)
+  local ok, taken, message, may_come = pcall(wait_for_unit, self, view, limit, ticket, deadline)
   if ok and taken then
     self.tickets[#self.tickets + 1] = { key = ticket, epoch = epoch }
     return true

@@ -1,7 +1,7 @@
 -- The engine of a cluster without endpoints: one node, this process, with all its threads. What it offers is made of what
 -- threads share anyway, so it has no coroutine of its own and does not keep the program alive.
 
-local mtev = ...
+local mtev, core = ...
 
 local Local = {}
 Local.__index = Local
@@ -9,16 +9,13 @@ Local.__index = Local
 function Local.new(name, settings)
   local self = setmetatable({ name = name, prefix = "lhotse.cluster:" .. name .. ":" }, Local)
   self.lock = mtev.semaphore(self.prefix .. "lock", 1)
-  if self.lock:try_acquire() then -- never held while a thread waits, so that this cannot fail for the first
-    if not mtev.shared_get(self.prefix .. "id") then mtev.shared_set(self.prefix .. "id", mtev.uuid()) end
-    self.lock:release()
-  end
+  self.node_id = ("local:%d"):format(core.process_id())
   self.node = settings.node or "local"
   return self
 end
 
 function Local:id()
-  return mtev.shared_get(self.prefix .. "id")
+  return self.node_id
 end
 
 local function this_node(self)

@@ -61,6 +61,11 @@ local function headers_of(self)
   return self.token and { Authorization = self.token }
 end
 
+-- curl's words when it has not got as far as to send anything.
+local function is_before_sending(message)
+  return message:find("^Failed to connect") ~= nil or message:find("^Could not resolve") ~= nil
+end
+
 -- One try at the current endpoint: the answer, or nil, message, gRPC's code (nil = no answer), whether it cannot have been
 -- carried out.
 local function try(self, path, body, timeout)
@@ -68,7 +73,7 @@ local function try(self, path, body, timeout)
   local response = self.apis[index]:post(path, body, headers_of(self), { timeout = timeout, connect_timeout = timeout })
   if response:rc() == -1 then
     local message = response:text()
-    return nil, ("%s: %s"):format(self.endpoints[index].text, message), nil, message:find("connect", 1, true) ~= nil
+    return nil, ("%s: %s"):format(self.endpoints[index].text, message), nil, is_before_sending(message)
   end
   local answer = decode(response:text())
   if response:rc() == 200 and answer then return answer end
@@ -76,11 +81,10 @@ local function try(self, path, body, timeout)
 end
 
 local function log_in(self, timeout)
-  local answer, message = try(self, "/v3/auth/authenticate",
+  local answer, message, code = try(self, "/v3/auth/authenticate",
     { name = self.settings.user, password = self.settings.password or "" }, timeout)
-  if not answer then return nil, message end
-  self.token = answer.token
-  return true
+  self.token = answer and answer.token
+  return message, code
 end
 
 -- The answer, or nil, message, whether it is certain that nothing was done. `is_once`: not to be repeated when it may have
@@ -94,14 +98,14 @@ function Etcd:call(path, body, timeout, is_once)
     if left <= 0 then return nil, ("etcd does not answer within %g s (%s)"):format(timeout, message), is_once or false end
     local index, answer, code, is_unsent = self.current, nil, nil, nil
     if self.settings.user and not self.token then
-      answer, message = log_in(self, math.min(left, share))
-      if not answer then is_unsent = true end
+      message, code = log_in(self, math.min(left, share))
+      is_unsent = true
     end
     if not self.settings.user or self.token then
       answer, message, code, is_unsent = try(self, path, body, math.min(left, share))
       if answer then return answer end
     end
-    local is_token_bad = code == UNAUTHENTICATED and self.settings.user and not has_logged_in
+    local is_token_bad = code == UNAUTHENTICATED and self.token ~= nil and not has_logged_in
     if is_token_bad then
       self.token, has_logged_in = nil, true
     else
@@ -138,8 +142,9 @@ end
 Etcd.clean_all = clean_all
 
 -- Parts of a transaction.
-function Etcd.put(key, value, lease)
-  return { request_put = { key = to64(key), value = to64(value), lease = lease, prev_kv = true } }
+-- `with_before`: the response has what was there before.
+function Etcd.put(key, value, lease, with_before)
+  return { request_put = { key = to64(key), value = to64(value), lease = lease, prev_kv = with_before } }
 end
 
 function Etcd.get(key)

@@ -38,7 +38,8 @@ void lh_config_free(lh_config *config);
 lh_config_result lh_config_get(const lh_config *config, const char *path, char **value,
                                char message[LH_CONFIG_MESSAGE_BYTES]);
 
-/* The text of `child`, relative to each node that `base` selects. Each is freed with lh_free, as is the array. */
+/* The text of `child`, relative to each node that `base` selects. Each of the *count is freed with lh_free, as is the
+ * array, whatever the result. */
 lh_config_result lh_config_list(const lh_config *config, const char *base, const char *child, char ***values,
                                 size_t *count, char message[LH_CONFIG_MESSAGE_BYTES]);
 

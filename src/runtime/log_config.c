@@ -128,7 +128,7 @@ static bool are_met(const char *base) {
     size_t count = 0;
     bool is_good = true;
     snprintf(path, sizeof(path), "%s" AROUND "/@require_env", base);
-    if (lh_config_read_list(path, ".", &values, &count, why) != LH_CONFIG_DONE) return true;
+    lh_config_read_list(path, ".", &values, &count, why);
     for (size_t i = 0; i < count; i++) {
         is_good = is_good && is_met(values[i]);
         lh_free(values[i]);

@@ -19,9 +19,11 @@ static uint64_t period_of(const lh_log_file *file, time_t time) {
 }
 
 static int open_path(lh_log_file *file) {
-    const int fd = open(file->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, FILE_MODE);
+    /* O_NONBLOCK: a pipe that nobody reads is an error, not a wait. */
+    const int fd = open(file->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, FILE_MODE);
     struct stat status;
     if (fd < 0) return -errno;
+    fcntl(fd, F_SETFL, O_APPEND);
     if (fstat(fd, &status) < 0) {
         const int error = -errno;
         close(fd);

@@ -370,10 +370,7 @@ void lh_log_sink_put(lh_log_sink *sink, const char *head, size_t head_length, co
 
 /* -- All sinks ----------------------------------------------------------------------------------------------------- */
 
-static lh_log_sink *make(sink_kind kind) {
-    lh_log_sink *sink = lh_alloc(sizeof(*sink));
-    sink->kind = kind;
-    sink->fd = sink->file.fd = -1;
+static void init_locks(lh_log_sink *sink) {
     pthread_mutex_init(&sink->mutex, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -381,6 +378,13 @@ static lh_log_sink *make(sink_kind kind) {
     pthread_cond_init(&sink->queued, &attributes);
     pthread_cond_init(&sink->written, &attributes);
     pthread_condattr_destroy(&attributes);
+}
+
+static lh_log_sink *make(sink_kind kind) {
+    lh_log_sink *sink = lh_alloc(sizeof(*sink));
+    sink->kind = kind;
+    sink->fd = sink->file.fd = -1;
+    init_locks(sink);
     if (sink_count < SINKS_MAX) sinks[sink_count++] = sink;
     return sink;
 }
@@ -465,6 +469,10 @@ void lh_log_sink_settle_all(void) {
     for (int i = 0; i < 100 && !are_all_written(); i++) nanosleep(&pause, NULL);
 }
 
+/* The writers that wait in the conditions are not here any more. */
 void lh_log_sink_forked(void) {
-    for (size_t i = 0; i < sink_count; i++) sinks[i]->has_writer = false;
+    for (size_t i = 0; i < sink_count; i++) {
+        init_locks(sinks[i]);
+        sinks[i]->has_writer = false;
+    }
 }

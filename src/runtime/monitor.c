@@ -28,6 +28,7 @@ enum { RETRIES_MAX = 1000, ENVIRONMENT_EXTRA = 2 };
 #define LOOK_MAX (LH_SECOND / 2)        /* between two looks at the heartbeats */
 #define TRACE_SOON_TIME (LH_SECOND / 2) /* for the next Lua instruction to come */
 #define TRACE_NOW_TIME LH_SECOND
+#define TRACE_OTHER_TIME (LH_SECOND / 10)
 #define GLIDER_TIME (30 * LH_SECOND)
 #define STOP_TIME_MIN (5 * LH_SECOND)
 
@@ -125,7 +126,10 @@ static void __attribute__((noreturn)) become_worker(char **environment) {
 
 static void reset_shared(void) {
     lh_heartbeats *heartbeats = monitor.heartbeats;
-    for (int i = 0; i < LH_HEARTBEATS; i++) atomic_store(&heartbeats->of[i].beat, LH_NEVER);
+    for (int i = 0; i < LH_HEARTBEATS; i++) {
+        atomic_store(&heartbeats->of[i].beat, LH_NEVER);
+        atomic_store(&heartbeats->of[i].thread_id, 0);
+    }
     atomic_store(&heartbeats->of[0].beat, lh_clock_now()); /* its start, too, must not hang */
     atomic_store(&heartbeats->ready_count, 0);
     atomic_store(&heartbeats->thread_count, 1);
@@ -188,16 +192,26 @@ static bool ask_for_trace(int thread_id, lh_trace_wanted wanted, lh_ns time) {
     return atomic_load(&monitor.heartbeats->trace_done);
 }
 
-/* Of every loop that is late. */
+static bool is_late(const lh_heartbeat *slot, lh_ns now) {
+    const lh_ns beat = atomic_load(&slot->beat);
+    return beat != LH_NEVER && now > lh_clock_add(beat, monitor.heartbeats->timeout);
+}
+
+/* Of every loop that is late, then of the others. */
 static void trace_hang(void) {
     const lh_ns now = lh_clock_now();
+    bool was_late[LH_HEARTBEATS];
     for (int i = 0; i < LH_HEARTBEATS; i++) {
         const lh_heartbeat *slot = &monitor.heartbeats->of[i];
-        const lh_ns beat = atomic_load(&slot->beat);
         const int thread_id = atomic_load(&slot->thread_id);
-        if (beat == LH_NEVER || now <= lh_clock_add(beat, monitor.heartbeats->timeout) || !thread_id) continue;
+        was_late[i] = is_late(slot, now);
+        if (!was_late[i] || !thread_id) continue;
         if (!ask_for_trace(thread_id, LH_TRACE_SOON, TRACE_SOON_TIME))
             ask_for_trace(thread_id, LH_TRACE_NOW, TRACE_NOW_TIME);
+    }
+    for (int i = 0; i < LH_HEARTBEATS; i++) {
+        const int thread_id = atomic_load(&monitor.heartbeats->of[i].thread_id);
+        if (thread_id && !was_late[i]) ask_for_trace(thread_id, LH_TRACE_OTHER, TRACE_OTHER_TIME);
     }
 }
 

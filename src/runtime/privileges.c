@@ -70,11 +70,13 @@ bool lh_privileges_find(const char *user, const char *group, lh_identity *identi
 
 /* -- Dropping ------------------------------------------------------------------------------------------------------ */
 
-static bool keep_binding(void) {
+/* Exactly these, or none if they are not ours to keep (a container may not have them). */
+static bool keep_only(unsigned capabilities) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
-    data[0].permitted = data[0].effective = 1u << CAP_NET_BIND_SERVICE;
-    return syscall(SYS_capset, &header, data) == 0;
+    data[0].permitted = data[0].effective = capabilities;
+    if (syscall(SYS_capset, &header, data) == 0) return true;
+    return capabilities != 0 && errno == EPERM && keep_only(0);
 }
 
 static bool set_groups(const lh_identity *identity) {
@@ -88,7 +90,7 @@ static bool set_user(uid_t user) {
     const bool keeps = was_root && user != 0;
     if (keeps && prctl(PR_SET_KEEPCAPS, 1) < 0) return false;
     if (setresuid(user, user, user) < 0) return false;
-    if (keeps && (!keep_binding() || prctl(PR_SET_KEEPCAPS, 0) < 0)) return false;
+    if (keeps && (!keep_only(1u << CAP_NET_BIND_SERVICE) || prctl(PR_SET_KEEPCAPS, 0) < 0)) return false;
     if (!was_root || user == 0) return true;
     errno = EPERM;
     return setuid(0) < 0; /* there must be no way back */

@@ -220,6 +220,7 @@ static void run_state(lh_state *state) {
     if (lh_heartbeats_here) atomic_fetch_add(&lh_heartbeats_here->ready_count, 1);
     lh_loop_run(&state->net.loop);
     atomic_store(state->net.loop.beat, LH_NEVER);
+    lh_trace_close_thread();
     if (atomic_load(&program.is_deadlock)) report_deadlock(state);
 }
 

@@ -80,8 +80,11 @@ static void on_trace_signal(int signal) {
         if (state && state->L) lua_sethook(state->L, on_instruction, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
         return;
     }
-    if (atomic_exchange(&lh_heartbeats_here->trace_wanted, LH_TRACE_NOTHING) != LH_TRACE_NOW) return;
-    write_title("hang, in a C function or a compiled loop");
+    switch (atomic_exchange(&lh_heartbeats_here->trace_wanted, LH_TRACE_NOTHING)) {
+    case LH_TRACE_NOW: write_title("hang, in a C function or a compiled loop"); break;
+    case LH_TRACE_OTHER: write_title("meanwhile"); break;
+    default: return;
+    }
     write_lua_raw();
     write_c_frames();
     done();
@@ -102,9 +105,20 @@ static void on_crash(int signal) {
     raise(signal);
 }
 
+static _Thread_local void *signal_stack;
+
 void lh_trace_open_thread(void) {
-    const stack_t stack = {.ss_sp = lh_alloc(SIGNAL_STACK_BYTES), .ss_size = SIGNAL_STACK_BYTES};
-    sigaltstack(&stack, NULL); /* for the life of the thread, which is that of the process */
+    signal_stack = lh_alloc(SIGNAL_STACK_BYTES);
+    const stack_t stack = {.ss_sp = signal_stack, .ss_size = SIGNAL_STACK_BYTES};
+    sigaltstack(&stack, NULL);
+}
+
+void lh_trace_close_thread(void) {
+    const stack_t none = {.ss_flags = SS_DISABLE};
+    if (!signal_stack) return;
+    sigaltstack(&none, NULL);
+    lh_free(signal_stack);
+    signal_stack = NULL;
 }
 
 void lh_trace_open(int fd) {

@@ -4,7 +4,8 @@
  * Of a hang: the monitor sends LH_TRACE_SIGNAL to the thread of the loop that is late. First it asks for a trace at the
  * next Lua instruction (LH_TRACE_SOON), which has every coroutine's traceback as an error would show it. Where no Lua
  * instruction comes, in a blocking C call or in a compiled loop, it asks for one at once (LH_TRACE_NOW), read from the
- * signal handler: then the line in the running function may be one behind. Behind either, the C functions.
+ * signal handler: then the line in the running function may be one behind. Behind either, the C functions. The other
+ * loops are asked last.
  *
  * Owner: static, one per process.
  * Thread: the handlers run in the thread that is signalled.
@@ -12,7 +13,12 @@
 #pragma once
 #include <signal.h>
 
-typedef enum lh_trace_wanted { LH_TRACE_NOTHING, LH_TRACE_SOON, LH_TRACE_NOW } lh_trace_wanted;
+typedef enum lh_trace_wanted {
+    LH_TRACE_NOTHING,
+    LH_TRACE_SOON,
+    LH_TRACE_NOW,
+    LH_TRACE_OTHER, /* of a loop that turns, at once: for what its coroutines wait */
+} lh_trace_wanted;
 
 #define LH_TRACE_SIGNAL (SIGRTMIN + 5)
 
@@ -21,3 +27,4 @@ void lh_trace_open(int fd);
 
 /* For each loop thread: crashes of a full stack have another to be told on. */
 void lh_trace_open_thread(void);
+void lh_trace_close_thread(void);
