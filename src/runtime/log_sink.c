@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -45,13 +46,13 @@ struct lh_log_sink {
     pthread_cond_t queued;  /* the writer waits for records */
     pthread_cond_t written; /* others wait for room, or for the end */
     chunk *first, *last;
-    size_t queued_bytes;      /* capacity of the chunks in the queue, the batch under way not counted */
-    size_t debug_chunk_count; /* in the queue */
-    size_t lost_count;        /* records dropped and not yet reported */
-    uint64_t put, done;       /* records ever queued, and ever written or dropped */
-    bool has_writer;
-    bool is_failing; /* a file that cannot be written now */
-    bool is_torn;    /* of SINK_SYNCHRONOUS: the last record was written in part */
+    size_t queued_bytes;        /* capacity of the chunks in the queue, the batch under way not counted */
+    size_t debug_chunk_count;   /* in the queue */
+    size_t lost_count;          /* records dropped and not yet reported */
+    _Atomic uint64_t put, done; /* records ever queued, and ever written or dropped; a crash reads without the mutex */
+    atomic_bool has_writer;
+    atomic_bool is_failing; /* a file that cannot be written now */
+    bool is_torn;           /* of SINK_SYNCHRONOUS: the last record was written in part */
     bool must_reopen;
     ring_record *ring;         /* of SINK_MEMORY */
     size_t line_max, byte_max; /* its limits */
@@ -458,8 +459,7 @@ static bool are_all_written(void) {
     for (size_t i = 0; i < sink_count; i++) {
         const lh_log_sink *sink = sinks[i];
         const bool is_queued = sink->kind == SINK_FD || sink->kind == SINK_FILE;
-        const volatile uint64_t *put = &sink->put, *done = &sink->done;
-        if (is_queued && sink->has_writer && !sink->is_failing && *put != *done) return false;
+        if (is_queued && sink->has_writer && !sink->is_failing && sink->put != sink->done) return false;
     }
     return true;
 }

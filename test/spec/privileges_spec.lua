@@ -30,7 +30,7 @@ end
 describe("The option -u", function()
   as_root("makes the program that user, with its groups, for good", function()
     local output, status = run([[
-      print(field("Uid")) print(field("Gid")) print(field("Groups"))
+      print(field("Uid") .. "\n" .. field("Gid") .. "\n" .. field("Groups"))
       print(os.execute("id -u") == 0)
       require("ffi").cdef "int setuid(unsigned);"
       print(require("ffi").C.setuid(0))]], "-n 2 -u nobody")
