@@ -3,11 +3,17 @@
 
 local mtev, core = ...
 local ffi = require("ffi")
+local C = ffi.C
 local get, write, get_flag = core.log_get, core.log_write, core.log_flag
 local format, tostring, type, select, concat = string.format, tostring, type, select, table.concat
 local pcall, error, tonumber = pcall, error, tonumber
 
+ffi.cdef "size_t lh_ffi_log_write(void *stream, const char *bytes, size_t length);"
+
+local REACHES = 1  -- LH_LOG_REACHES alone: nobody wants to know the caller, so that compiled code may write
+
 local streams = {} -- facility -> stream (a light userdata)
+local handles = {} -- facility -> the same as cdata, which compiled code can pass
 local flags = {}   -- facility -> pointer to its byte
 
 local function check_name(value, name, index)
@@ -19,6 +25,7 @@ end
 local function open(facility)
   local stream = get(facility)
   streams[facility] = stream
+  handles[facility] = ffi.cast("void *", stream)
   local flag = ffi.cast("const volatile uint8_t *", get_flag(stream))
   flags[facility] = flag
   return flag
@@ -46,7 +53,9 @@ function mtev.log(facility, fmt, ...)
   end
   local text, message = finish(pcall(format, check_name(fmt, "log", 2), ...))
   if not text then format_failed(message) end
-  return write(streams[facility] or streams[tostring(facility)], text)
+  if flag[0] ~= REACHES then return write(streams[facility] or streams[tostring(facility)], text) end
+  C.lh_ffi_log_write(handles[facility] or handles[tostring(facility)], text, #text)
+  return #text
 end
 
 local print_to = core.print_target

@@ -107,6 +107,13 @@ static int core_log_write(lua_State *L) {
     return 1;
 }
 
+/* The same for compiled code, of a stream that does not want to know the caller. */
+size_t lh_ffi_log_write(lh_log *log, const char *bytes, size_t length);
+size_t lh_ffi_log_write(lh_log *log, const char *bytes, size_t length) {
+    lh_log_write(log, bytes, length);
+    return length;
+}
+
 static int core_print_target(lua_State *L) {
     lua_pushlightuserdata(L, atomic_load_explicit(&print_stream, memory_order_relaxed));
     return 1;
