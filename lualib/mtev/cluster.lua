@@ -68,7 +68,6 @@ end
 
 local Cluster, Semaphore = {}, {}
 Cluster.__index, Semaphore.__index = Cluster, Semaphore
-core.cluster_methods, core.cluster_semaphore_methods = Cluster, Semaphore
 
 local open = {} -- name -> engine of this thread
 

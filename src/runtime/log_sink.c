@@ -140,9 +140,8 @@ static void wait_for_retry(lh_log_sink *sink, int error) {
 
 /* A file's pieces stay until they are written; a descriptor's are dropped when it refuses. */
 static void write_surely(lh_log_sink *sink, struct iovec *pieces, int count) {
-    const size_t whole = pieces[0].iov_len;
-    for (;;) {
-        const int rv = write_pieces(sink, pieces, count, pieces[0].iov_len != whole);
+    for (bool is_continued = false;; is_continued = true) {
+        const int rv = write_pieces(sink, pieces, count, is_continued);
         if (rv == 0 || sink->kind == SINK_FD) return;
         while (count > 1 && pieces->iov_len == 0) { /* gone already */
             pieces++;
@@ -203,6 +202,7 @@ static void *write_records(void *argument) {
         if (sink->must_reopen) unlock_and_reopen(sink);
         if (!sink->first) continue;
         if (sink->lost_count) report_loss(sink);
+        if (!sink->first) continue; /* it was dropped meanwhile, and there was no memory for another */
         size_t count;
         chunk *batch = take_batch(sink, &count);
         pthread_mutex_unlock(&sink->mutex);
