@@ -6,7 +6,7 @@
 #include "mtev/api.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
-#include "runtime/program.h"
+#include "runtime/options.h"
 
 /* Where mtev.print writes, for the whole process. */
 static _Atomic(lh_log *) print_stream;

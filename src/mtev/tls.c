@@ -9,7 +9,7 @@
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 #include "runtime/fields.h"
-#include "runtime/program.h"
+#include "runtime/options.h"
 
 #define CONTEXT "mtev.tls_context"
 

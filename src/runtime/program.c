@@ -24,33 +24,20 @@
 static lh_program program;
 static void (*open_api_of_states)(lua_State *L);
 
-const lh_options *lh_program_options(void) { return &program.options; }
-
 static lh_state *state_of_loop(lh_loop *loop) { return LH_CONTAINER(lh_net_of(loop), lh_state, net); }
-
-/* A script's children end with it, unless a signal ends it. */
-void lh_program_exit(int status) {
-    lh_child_kill_all();
-    lh_log_flush();
-    fflush(NULL);
-    lh_log_flush();
-    _exit(status & 0xff);
-}
-
-int lh_program_failure_status(void) { return program.options.is_luamtev ? 255 : 1; }
 
 /* -- The end ------------------------------------------------------------------------------------------------------- */
 
 static void stop_all(void) {
     atomic_store(&program.is_stopping, true);
-    for (int i = 0; i < program.options.thread_count; i++) {
+    for (int i = 0; i < program.thread_count; i++) {
         if (program.states[i]) lh_loop_stop(&program.states[i]->net.loop);
     }
 }
 
 static bool is_all_quiet(void) {
-    if (program.idle_count < program.options.thread_count) return false;
-    for (int i = 0; i < program.options.thread_count; i++) {
+    if (program.idle_count < program.thread_count) return false;
+    for (int i = 0; i < program.thread_count; i++) {
         if (!lh_mailbox_is_empty(&program.states[i]->net.loop.mailbox)) return false;
     }
     return true;
@@ -60,12 +47,12 @@ static bool is_all_quiet(void) {
  * on_busy before taking it. Both are looked at under the mutex. */
 static void on_idle(lh_loop *loop) {
     (void)loop;
-    if (program.options.is_luamtev) return; /* runs until it is told to end */
+    if (lh_program_options()->is_luamtev) return; /* runs until it is told to end */
     pthread_mutex_lock(&program.mutex);
     program.idle_count++;
     if (is_all_quiet()) {
         size_t waiting_count = 0;
-        for (int i = 0; i < program.options.thread_count; i++) waiting_count += program.states[i]->task_count;
+        for (int i = 0; i < program.thread_count; i++) waiting_count += program.states[i]->task_count;
         if (waiting_count > 0) {
             atomic_store(&program.is_deadlock, true);
             atomic_store(&program.status, 1);
@@ -77,7 +64,7 @@ static void on_idle(lh_loop *loop) {
 
 static void on_busy(lh_loop *loop) {
     (void)loop;
-    if (program.options.is_luamtev) return;
+    if (lh_program_options()->is_luamtev) return;
     pthread_mutex_lock(&program.mutex);
     program.idle_count--;
     pthread_mutex_unlock(&program.mutex);
@@ -122,8 +109,8 @@ static void on_signal(lh_loop *loop, int signal) {
 static void report_deadlock(lh_state *state) {
     if (state->task_count == 0) return;
     lh_traceback_push_all(state->L, state);
-    lh_log_print("error/lua", "%s: deadlock: everything waits, and nothing can wake it\n%s", program.options.program,
-                 lua_tostring(state->L, -1));
+    lh_log_print("error/lua", "%s: deadlock: everything waits, and nothing can wake it\n%s",
+                 lh_program_options()->program, lua_tostring(state->L, -1));
     lua_pop(state->L, 1);
 }
 
@@ -148,8 +135,8 @@ static const char *error_text(lua_State *L, lua_State *T) {
 
 /* An uncaught error. */
 static void report(const char *text, const char *traceback) {
-    lh_log_print("error/lua", "%s: %s\n%s\n", program.options.program, text, traceback);
-    if (!program.options.is_keep_going) lh_program_exit(lh_program_failure_status());
+    lh_log_print("error/lua", "%s: %s\n%s\n", lh_program_options()->program, text, traceback);
+    if (!lh_program_options()->is_keep_going) lh_program_exit(lh_program_failure_status());
 }
 
 static void on_error(lh_state *state, lh_task *task) {
@@ -171,7 +158,7 @@ void lh_program_report_error(lua_State *L) {
 
 static void on_main_end(lh_state *state, lua_State *T) {
     (void)state;
-    if (program.options.is_luamtev || lua_gettop(T) < 1 || lua_type(T, 1) != LUA_TNUMBER) return;
+    if (lh_program_options()->is_luamtev || lua_gettop(T) < 1 || lua_type(T, 1) != LUA_TNUMBER) return;
     const double status = lua_tonumber(T, 1);
     if (status >= 0 && status <= 255 && status == (int)status && status != 0)
         atomic_store(&program.status, (int)status);
@@ -242,14 +229,14 @@ static void *run_thread(void *argument) {
 
 /* Other threads' states are closed only when every loop has stopped: until then mails may be sent to them. */
 static void run_all(void) {
-    const int count = program.options.thread_count;
+    const int count = program.thread_count;
     pthread_t *threads = lh_alloc((size_t)count * sizeof(*threads));
     lh_child_setup();
     lh_state *first = open_state(0);
     lh_signals_install(&first->net.loop, on_signal);
     for (int i = 1; i < count; i++) {
         if (pthread_create(&threads[i], NULL, run_thread, (void *)(intptr_t)i) == 0) continue;
-        lh_log_print("error", "%s: cannot create thread %d\n", program.options.program, i);
+        lh_log_print("error", "%s: cannot create thread %d\n", lh_program_options()->program, i);
         lh_program_exit(1);
     }
     run_state(first);
@@ -258,7 +245,8 @@ static void run_all(void) {
 }
 
 int lh_program_run(const lh_options *options, void (*open_api)(lua_State *L)) {
-    program = (lh_program){.options = *options};
+    lh_options_set(options);
+    program = (lh_program){.thread_count = options->thread_count};
     pthread_mutex_init(&program.mutex, NULL);
     open_api_of_states = open_api;
     lh_task_on = (lh_task_events){.on_error = on_error, .on_main_end = on_main_end};
@@ -276,7 +264,7 @@ int lh_program_run(const lh_options *options, void (*open_api)(lua_State *L)) {
 
 void lh_program_each_other(const lh_state *self, void (*visit)(lh_state *other, void *context), void *context) {
     pthread_mutex_lock(&program.mutex);
-    for (int i = 0; i < program.options.thread_count; i++) {
+    for (int i = 0; i < program.thread_count; i++) {
         lh_state *state = program.states[i];
         if (state && state != self) visit(state, context);
     }
@@ -292,7 +280,7 @@ static double seconds_of(clockid_t clock) {
 int lh_program_threads(lh_thread_figures *threads) {
     int count = 0;
     pthread_mutex_lock(&program.mutex);
-    for (int i = 0; i < program.options.thread_count; i++) {
+    for (int i = 0; i < program.thread_count; i++) {
         const lh_state *state = program.states[i];
         if (!state) continue;
         threads[count++] = (lh_thread_figures){.index = i,

@@ -3,7 +3,7 @@
 #include "runtime/errors.h"
 #include "runtime/log.h"
 #include "runtime/lualib.h"
-#include "runtime/program.h"
+#include "runtime/options.h"
 #include "runtime/task.h"
 
 static void set_string(lua_State *L, const char *key, const char *value) {

@@ -10,7 +10,7 @@ after_each(function() files.remove(dir) end)
 
 local function run(config, options)
   files.write(dir .. "/config.xml", (config:gsub("DIR", dir)))
-  return process.sh(("%s %s -c %s/config.xml"):format(process.lhotse, options or "", dir))
+  return process.sh(("%s %s -c %s/config.xml </dev/null"):format(process.lhotse, options or "", dir))
 end
 
 local function lines(text)
@@ -80,6 +80,12 @@ describe("<modules>", function()
       assert.matches(message, output, 1, true)
       assert.is_true(status == 1 or status == 2)
     end
+  end)
+
+  it("are not needed for a script from a pipe", function()
+    files.write(dir .. "/config.xml", "<app><answer>42</answer></app>")
+    local output = process.sh(("echo 'print(mtev.conf_get_integer(\"//answer\"))' | %s -c %s/config.xml"):format(process.lhotse, dir))
+    assert.equal("42\n", output)
   end)
 
   it("runs managed, as a user, with its logs: a daemon by one file", function()
