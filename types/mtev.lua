@@ -932,7 +932,7 @@ local xmlnode = {}
 ---50,000 bytes, attributes of more than 10 MB, documents from 2 GiB on. The tree takes ten to fifteen times the memory of the text.
 ---@param text string in UTF-8, or in the encoding that it declares
 ---@return mtev.xmldoc? doc nil when the text is not well-formed
----@return string message `"line 3: Opening and ending tag mismatch: b line 2 and a"`
+---@return string message `"line 3, column 5: Opening and ending tag mismatch: b line 2 and a"`
 function mtev.parsexml(text) end
 
 ---The outermost element. Does not yield.

@@ -117,25 +117,28 @@ typedef struct parse {
 } parse;
 
 /* libxml2's texts end with a line feed. */
-static void write_message(char *message, int line, const char *text) {
+static void write_message(char *message, int line, int column, const char *text) {
     const size_t length = strcspn(text, "\n");
     const int shown = length < 200 ? (int)length : 200;
-    if (line > 0) {
+    if (line > 0 && column > 0) {
+        snprintf(message, LH_XML_MESSAGE_BYTES, "line %d, column %d: %.*s", line, column, shown, text);
+    } else if (line > 0) {
         snprintf(message, LH_XML_MESSAGE_BYTES, "line %d: %.*s", line, shown, text);
     } else {
         snprintf(message, LH_XML_MESSAGE_BYTES, "%.*s", shown, text);
     }
 }
 
-static void note_error(parse *p, int line, const char *text) {
+static void note_error(parse *p, int line, int column, const char *text) {
     if (p->has_failed) return; /* the first error says more than those that follow from it */
     p->has_failed = true;
-    write_message(p->message, line, text);
+    write_message(p->message, line, column, text);
 }
 
 static void on_error(void *user, xmlErrorPtr error) {
     const xmlParserCtxt *context = user;
-    if (error->level >= XML_ERR_ERROR) note_error(context->_private, error->line, error->message ? error->message : "");
+    if (error->level < XML_ERR_ERROR) return;
+    note_error(context->_private, error->line, error->int2, error->message ? error->message : "");
 }
 
 static void on_entity(void *user, const xmlChar *name, int type, const xmlChar *public_id, const xmlChar *system_id,
@@ -145,7 +148,8 @@ static void on_entity(void *user, const xmlChar *name, int type, const xmlChar *
         xmlSAX2EntityDecl(context, name, type, public_id, system_id, content);
         return;
     }
-    note_error(context->_private, xmlSAX2GetLineNumber(context), "external and parameter entities are refused");
+    note_error(context->_private, xmlSAX2GetLineNumber(context), xmlSAX2GetColumnNumber(context),
+               "external and parameter entities are refused");
     xmlStopParser(context);
 }
 

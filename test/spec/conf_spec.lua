@@ -213,7 +213,7 @@ describe("A configuration file", function()
 
   it("that cannot be used ends the program with the reason", function()
     for text, reason in pairs {
-      ["<app>\n<b>\n</app>"] = "line 3",
+      ["<app>\n<b>\n</app>"] = "line 3, column 7: Opening and ending tag mismatch: b line 2 and app",
       [""] = "",
       ['<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>'] = "line 1",
       ['<!DOCTYPE a [<!ENTITY a "' .. ("x"):rep(1000) .. '"><!ENTITY b "' .. ("&a;"):rep(1000) .. '"><!ENTITY c "' .. ("&b;"):rep(1000) ..

@@ -33,13 +33,15 @@ describe("mtev.parsexml", function()
     assert.equal("Bern", doc:root():attr("city"))
   end)
 
-  it("gives nil and a message with the line for what is not well-formed", function()
+  it("gives nil and a message with line and column for what is not well-formed", function()
     local function refused(text, message)
       local doc, got = mtev.parsexml(text)
       assert.is_nil(doc)
+      assert.matches("^line %d+, column %d+: ", got)
+      if not message:find("column") then got = got:gsub(", column %d+", "") end
       assert.equal(message, got:sub(1, #message))
     end
-    refused("<a>\n<b>\n</a>", "line 3: Opening and ending tag mismatch: b line 2 and a")
+    refused("<a>\n<b>\n</a>", "line 3, column 5: Opening and ending tag mismatch: b line 2 and a")
     refused("", "line 1: Document is empty")
     refused("plain", "line 1: Start tag expected")
     refused("<a/><b/>", "line 1: Extra content")
@@ -62,7 +64,7 @@ describe("mtev.parsexml", function()
 
   it("counts lines beyond 65535", function()
     local _, message = mtev.parsexml("<a>" .. ("\n"):rep(100000) .. "</b>")
-    assert.equal("line 100001: Opening and ending tag mismatch: a line 1 and b", message)
+    assert.equal("line 100001, column 5: Opening and ending tag mismatch: a line 1 and b", message)
   end)
 
   it("wants a string", function()
@@ -94,7 +96,7 @@ describe("documents that mean harm", function()
 
   it("cannot read files, by any kind of entity", function()
     local file = files.write(os.tmpname(), "secret")
-    local refusal = "^line %d+: external and parameter entities are refused$"
+    local refusal = "^line %d+, column %d+: external and parameter entities are refused$"
     refused(("<!DOCTYPE a [\n<!ENTITY e SYSTEM 'file://%s'>]><a>&e;</a>"):format(file), refusal)
     refused(("<!DOCTYPE a [<!ENTITY e SYSTEM '%s'>]><a>&e;</a>"):format(file), refusal)
     refused(("<!DOCTYPE a [<!ENTITY e PUBLIC 'x' '%s'>]><a/>"):format(file), refusal)
