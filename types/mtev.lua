@@ -65,6 +65,13 @@ MTEV_HOOK_CONTINUE, MTEV_HOOK_DONE, MTEV_HOOK_ABORT = 0, 1, 2
 ---@return thread co
 function mtev.coroutine_spawn(f, ...) end
 
+---Has `f` called, in a coroutine of its own, when SIGTERM, SIGINT or SIGQUIT tell the program to end; an extension. The program ends
+---when all such functions of all threads have returned, or after 4 seconds, or at a second signal. Meanwhile everything goes on. With
+---one registered, coroutines that all wait for one another are no deadlock: they may wait for the signal. Does not yield.
+---@param f fun()
+---@return fun() cancel
+function mtev.on_stop(f) end
+
 ---Cancels a coroutine: what it waits for is withdrawn, what it owns is closed, and it never resumes. Does not yield.
 ---
 ---A coroutine inside `pcall` or `xpcall` gets the error `"coroutine cancelled"` (a string, compare with `==`) from the call
@@ -1574,7 +1581,7 @@ function cluster:on_change(f) end
 ---@return fun() stop
 function cluster:on_lost(f) end
 
----Leaves: the others are told at once. `mtev.cluster` joins again. Yields.
+---Leaves: the others are told at once. `mtev.cluster` joins again. A program that a signal tells to end leaves by itself. Yields.
 ---@return boolean? ok
 ---@return string? message etcd has not answered: it goes on trying
 function cluster:leave() end

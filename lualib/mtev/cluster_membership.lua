@@ -329,6 +329,7 @@ end
 
 local function keep(self)
   local seconds = JOIN_PAUSE
+  local forget = mtev.on_stop(function() self:leave() end)
   while mtev.shared_waitfor(self.command_key, 0) do end -- of a membership before this one
   while true do
     local ok, members, revision = enter(self)
@@ -348,6 +349,7 @@ local function keep(self)
       seconds = math.min(seconds * 2, JOIN_PAUSE_MOST)
     end
   end
+  forget()
   quit(self)
 end
 

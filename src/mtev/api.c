@@ -11,9 +11,10 @@
 #include "runtime/state.h"
 
 /* Run when the state opens, in this order; every other file of the library waits for its `require`. */
-static const char *const boot_files[] = {"check",   "coroutine", "message", "eventer",   "log",   "time",     "files",
-                                         "process", "LogWatch",  "Proc",    "json",      "codec", "timezone", "tls",
-                                         "dns",     "reverse",   "Api",     "websocket", "conf",  "finalizer"};
+static const char *const boot_files[] = {"check",    "coroutine", "message",  "eventer", "log",  "time",
+                                         "files",    "process",   "LogWatch", "Proc",    "json", "codec",
+                                         "timezone", "tls",       "dns",      "reverse", "Api",  "websocket",
+                                         "conf",     "stop",      "finalizer"};
 
 static void (*const topics[])(lua_State *L) = {
     lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared,    lh_open_eventer, lh_open_socket,

@@ -8,6 +8,7 @@
 #include "mtev/api.h"
 #include "runtime/errors.h"
 #include "runtime/program.h"
+#include "runtime/stop.h"
 #include "runtime/task.h"
 #include "runtime/traceback.h"
 
@@ -158,6 +159,25 @@ static int core_counts(lua_State *L) {
     return 5;
 }
 
+/* -- For stop.lua -------------------------------------------------------------------------------------------------- */
+
+static int core_stop_register(lua_State *L) {
+    lh_stop_register((int)luaL_checkinteger(L, 1));
+    return 0;
+}
+
+static int core_stop_done(lua_State *L) {
+    (void)L;
+    lh_stop_done();
+    return 0;
+}
+
+static int core_set_stop(lua_State *L) {
+    lua_settop(L, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, LH_STOP);
+    return 0;
+}
+
 static const luaL_Reg functions[] = {
     {"coroutine_spawn", mtev_coroutine_spawn},
     {NULL, NULL},
@@ -174,6 +194,9 @@ static const luaL_Reg core_functions[] = {
     {"traceback", core_traceback},
     {"report_error", core_report_error},
     {"counts", core_counts},
+    {"stop_register", core_stop_register},
+    {"stop_done", core_stop_done},
+    {"set_stop", core_set_stop},
     {NULL, NULL},
 };
 

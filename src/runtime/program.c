@@ -17,6 +17,7 @@
 #include "runtime/script.h"
 #include "runtime/service.h"
 #include "runtime/shared.h"
+#include "runtime/stop.h"
 #include "runtime/task.h"
 #include "runtime/trace.h"
 #include "runtime/traceback.h"
@@ -43,6 +44,18 @@ static bool is_all_quiet(void) {
     return true;
 }
 
+/* Nothing can wake anybody any more, but a signal, if a script has something to do then. Under the mutex. */
+static void end_quietly(void) {
+    size_t waiting_count = 0;
+    for (int i = 0; i < program.thread_count; i++) waiting_count += program.states[i]->task_count;
+    if (waiting_count > 0 && !atomic_load(&program.is_told_to_end)) {
+        if (lh_stop_is_registered()) return;
+        atomic_store(&program.is_deadlock, true);
+        atomic_store(&program.status, 1);
+    }
+    stop_all();
+}
+
 /* A mail to an idle thread keeps the program from ending: either it is still in the mailbox, or the thread has called
  * on_busy before taking it. Both are looked at under the mutex. */
 static void on_idle(lh_loop *loop) {
@@ -50,15 +63,7 @@ static void on_idle(lh_loop *loop) {
     if (lh_program_options()->is_luamtev) return; /* runs until it is told to end */
     pthread_mutex_lock(&program.mutex);
     program.idle_count++;
-    if (is_all_quiet()) {
-        size_t waiting_count = 0;
-        for (int i = 0; i < program.thread_count; i++) waiting_count += program.states[i]->task_count;
-        if (waiting_count > 0) {
-            atomic_store(&program.is_deadlock, true);
-            atomic_store(&program.status, 1);
-        }
-        stop_all();
-    }
+    if (is_all_quiet()) end_quietly();
     pthread_mutex_unlock(&program.mutex);
 }
 
@@ -92,18 +97,35 @@ static bool on_turn(lh_loop *loop) {
     return has_more;
 }
 
+static void end_program(void) {
+    pthread_mutex_lock(&program.mutex);
+    stop_all();
+    pthread_mutex_unlock(&program.mutex);
+}
+
+static void ask_all_to_stop(void) {
+    pthread_mutex_lock(&program.mutex);
+    for (int i = 0; i < program.thread_count; i++) {
+        if (program.states[i]) lh_stop_ask(program.states[i]);
+    }
+    pthread_mutex_unlock(&program.mutex);
+    lh_stop_done();
+}
+
 static void on_signal(lh_loop *loop, int signal) {
-    (void)loop;
     if (signal == SIGHUP) {
         lh_log_sink_reopen_all();
         return;
     }
     lh_child_spare_all();
-    pthread_mutex_lock(&program.mutex);
     atomic_store(&program.status, 128 + signal);
+    atomic_store(&program.is_told_to_end, true);
     lh_service_notify("STOPPING=1");
-    stop_all();
-    pthread_mutex_unlock(&program.mutex);
+    if (lh_stop_begin(loop, end_program)) {
+        ask_all_to_stop();
+    } else {
+        end_program();
+    }
 }
 
 static void report_deadlock(lh_state *state) {

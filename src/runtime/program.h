@@ -22,7 +22,8 @@ typedef struct lh_program {
     int idle_count;        /* threads with nothing to do */
     atomic_int status;     /* the exit status to be */
     atomic_bool is_stopping;
-    atomic_bool is_deadlock; /* stopping because everybody waits for nobody */
+    atomic_bool is_told_to_end; /* by a signal */
+    atomic_bool is_deadlock;    /* stopping because everybody waits for nobody */
 } lh_program;
 
 /* Runs the program to its end and returns the exit status. Main thread. `open_api` is given to each state. */

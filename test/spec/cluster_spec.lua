@@ -176,6 +176,20 @@ describe("A cluster on etcd", function()
     assert.is_false(all[seen[ages[1]]]:ask("return c:am_i_oldest_visible_node()"))
   end)
 
+  it("is left by a program that is told to end, at once", function()
+    local a, b = unpack(new_nodes():start_members(2))
+    local first = a:ask("return c:am_i_oldest_visible_node()") and a or b
+    local second = first == a and b or a
+    second:ask("c:on_change(function(nodes) if #nodes == 1 then alone = mtev.time() end end)")
+    local before = mtev.time()
+    first:kill(15)
+    assert.equal(143, mtev.WEXITSTATUS((first.process:wait(60))))
+    local alone = wait_for(function() return second:ask("return alone") end)
+    assert.is_true(second:ask("return c:am_i_oldest_visible_node()"))
+    print(("  the next was told %.3f s after SIGTERM"):format(alone - before))
+    assert.is_true(alone - before < TTL / 2) -- a lease would have taken longer
+  end)
+
   it("gives every key one owner, the same everywhere, and moves only what it must", function()
     local all = new_nodes():start_members(4)
     for _, node in ipairs(all) do wait_for(function() return node:ask("return c:size()") == 4 end) end

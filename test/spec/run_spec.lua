@@ -409,3 +409,83 @@ describe("as luamtev", function()
     assert.equal(255, select(2, luamtev("= 1")))
   end)
 end)
+
+describe("mtev.on_stop", function()
+  local function start(script, options)
+    local argv = { "lhotse" }
+    for word in (options or ""):gmatch("%S+") do argv[#argv + 1] = word end
+    argv[#argv + 1] = process.write_file(script)
+    local child, _, out = mtev.spawn(process.lhotse, argv, nil, { stderr = "inherit" })
+    assert.equal("ready\n", out:read("\n"))
+    return child, out, argv[#argv]
+  end
+
+  it("runs functions before a signal ends the program, each in a coroutine that may block", function()
+    local child, out, name = start([[
+      for i = 1, 3 do mtev.on_stop(function() mtev.sleep(0.05 * i) print("done " .. i) end) end
+      mtev.on_stop(function() print("never") end)()
+      print("ready") io.flush()
+      mtev.sleep(1e6)]])
+    child:kill(15)
+    assert.equal("done 1\n", out:read("\n"))
+    assert.equal("done 2\n", out:read("\n"))
+    assert.equal("done 3\n", out:read("\n"))
+    assert.equal(143, mtev.WEXITSTATUS((child:wait(60))))
+    assert.is_nil((out:read("\n")))
+    os.remove(name)
+  end)
+
+  it("does so in every thread", function()
+    local child, out, name = start([[
+      local _, i = mtev.thread_self()
+      mtev.on_stop(function() mtev.sleep(0.01 * i) print("thread " .. i) end)
+      mtev.shared_notify("here", i)
+      if i == 0 then for _ = 1, 3 do mtev.shared_waitfor("here") end print("ready") end
+      mtev.sleep(1e6)]], "-n 3")
+    child:kill(2)
+    local lines = {}
+    for i = 1, 3 do lines[i] = out:read("\n") end
+    table.sort(lines)
+    assert.same({ "thread 0\n", "thread 1\n", "thread 2\n" }, lines)
+    assert.equal(130, mtev.WEXITSTATUS((child:wait(60))))
+    os.remove(name)
+  end)
+
+  it("waits for them no more than four seconds, and not at all after a second signal", function()
+    local child, _, name = start('mtev.on_stop(function() mtev.sleep(1e6) end) print("ready") mtev.sleep(1e6)')
+    local started = mtev.time()
+    child:kill(15)
+    assert.equal(143, mtev.WEXITSTATUS((child:wait(60))))
+    assert.is_true(mtev.time() - started >= 3.9)
+    os.remove(name)
+    child, _, name = start('mtev.on_stop(function() print("asked") mtev.sleep(1e6) end) print("ready") mtev.sleep(1e6)')
+    child:kill(15)
+    mtev.sleep(0.1)
+    child:kill(15)
+    assert.equal(143, mtev.WEXITSTATUS((child:wait(60))))
+    os.remove(name)
+  end)
+
+  it("is what coroutines may wait for", function()
+    local child, out, name = start([[
+      mtev.on_stop(function() mtev.notify("stop") mtev.waitfor("stopped") end)
+      print("ready") io.flush()
+      mtev.waitfor("stop") print("stopping") mtev.notify("stopped")]])
+    child:kill(15)
+    assert.equal("stopping\n", out:read("\n"))
+    assert.equal(143, mtev.WEXITSTATUS((child:wait(60))))
+    os.remove(name)
+  end)
+
+  it("that waits for what cannot come is no deadlock", function()
+    local child, out, name = start('mtev.on_stop(function() print("asked") mtev.waitfor("nobody") end) print("ready") mtev.waitfor("nobody either")')
+    child:kill(15)
+    assert.equal("asked\n", out:read("\n"))
+    assert.equal(143, mtev.WEXITSTATUS((child:wait(60))))
+    os.remove(name)
+  end)
+
+  it("takes functions only", function()
+    assert.error_matches(function() mtev.on_stop("x") end, "bad argument #1 to 'on_stop' %(function expected, got string%)")
+  end)
+end)

@@ -1,0 +1,57 @@
+#include "runtime/stop.h"
+
+#include "base/alloc.h"
+#include "runtime/task.h"
+
+static atomic_int function_count;
+static atomic_int pending; /* threads that have not answered, and the one that asks */
+static lh_timer patience;
+static void (*end_program)(void);
+
+static lh_state *state_of_loop(lh_loop *loop) { return LH_CONTAINER(lh_net_of(loop), lh_state, net); }
+
+void lh_stop_register(int count) { atomic_fetch_add(&function_count, count); }
+
+bool lh_stop_is_registered(void) { return atomic_load(&function_count) > 0; }
+
+void lh_stop_done(void) {
+    if (atomic_fetch_sub(&pending, 1) == 1) end_program();
+}
+
+static void on_patience_over(lh_timer *timer) {
+    (void)timer;
+    end_program();
+}
+
+static void run_functions(lh_mail *mail, lh_loop *loop, bool is_closing) {
+    lh_free(mail);
+    if (is_closing) return;
+    lh_state *state = state_of_loop(loop);
+    lua_State *L = state->L;
+    lua_settop(L, 0);
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_STOP);
+    if (!lua_isfunction(L, -1)) {
+        lua_settop(L, 0);
+        lh_stop_done();
+        return;
+    }
+    lh_task *task = lh_task_new(state, L, 0);
+    lua_settop(L, 0);
+    lh_task_start(state, task);
+}
+
+bool lh_stop_begin(lh_loop *loop, void (*end)(void)) {
+    if (!lh_stop_is_registered()) return false;
+    end_program = end;
+    atomic_store(&pending, 1);
+    lh_timer_init(&patience, on_patience_over);
+    lh_timer_start(&loop->timers, &patience, lh_loop_deadline(LH_STOP_SECONDS * LH_SECOND));
+    return true;
+}
+
+void lh_stop_ask(lh_state *state) {
+    lh_mail *mail = lh_alloc(sizeof(*mail));
+    mail->deliver = run_functions;
+    atomic_fetch_add(&pending, 1);
+    lh_mailbox_post(&state->net.loop.mailbox, mail);
+}
