@@ -15,6 +15,7 @@
 #include "runtime/privileges.h"
 #include "runtime/program.h"
 #include "runtime/service.h"
+#include "runtime/trace.h"
 #include "runtime/worker.h"
 
 /* How many threads the configuration wants, 1 if it does not say. */
@@ -42,6 +43,13 @@ static void open_config(lh_options *options) {
     }
     if (options->thread_count == 0) options->thread_count = configured_threads();
 }
+
+/* A sanitizer has a report of its own of a crash. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { IS_SANITIZED = true };
+#else
+enum { IS_SANITIZED = false };
+#endif
 
 /* What the path says, freed with lh_free; NULL = nothing. */
 static char *configured_name(const char *path) {
@@ -125,6 +133,7 @@ int main(int argc, char **argv) {
     if (is_monitor) {
         status = run_monitor(&options, argv);
     } else {
+        if (!is_worker && !IS_SANITIZED) lh_trace_open(STDERR_FILENO);
         drop_privileges(&options);
         lh_service_start(options.thread_count);
         status = lh_program_run(&options, lh_open_api);

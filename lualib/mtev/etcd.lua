@@ -24,7 +24,7 @@ end
 
 -- settings: {endpoints = text, user =, password =, ca =, certificate =, key =}. Raises for an endpoint that is none.
 function Etcd.new(settings)
-  local self = setmetatable({ settings = settings, apis = {}, endpoints = {}, current = 1 }, Etcd)
+  local self = setmetatable({ settings = settings, apis = {}, endpoints = {} }, Etcd)
   local sslconfig = { ca_chain = settings.ca, certificate = settings.certificate, key = settings.key }
   for text in settings.endpoints:gmatch("[^,%s]+") do
     local endpoint = parse_endpoint(text)
@@ -36,6 +36,7 @@ function Etcd.new(settings)
     self.apis[#self.apis + 1] = api
   end
   if #self.apis == 0 then error("cluster: no endpoint", 0) end
+  self.current = core.process_id() % #self.apis + 1 -- so that not all nodes ask the same member
   return self
 end
 

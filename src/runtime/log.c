@@ -93,6 +93,9 @@ static bool leads_to(const lh_log *log, const lh_log *goal) {
 }
 
 bool lh_log_add_outlet(lh_log *log, lh_log *outlet) {
+    for (int i = 0; i < log->outlet_count; i++) {
+        if (log->outlets[i] == outlet) return true; /* of an element around it, and its own: once */
+    }
     if (log->outlet_count == OUTLETS_MAX || leads_to(outlet, log)) return false;
     log->outlets[log->outlet_count++] = outlet;
     refresh_all();

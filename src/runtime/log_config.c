@@ -87,8 +87,9 @@ static bool read_number(const log_element *element, const char *name, uint64_t l
     const bool is_number = end != text && !*end && !errno;
     bool is_good = is_number && *value >= least;
     if (!is_number) fail(element, "%s: a number expected, got '%.40s'", name, text);
-    if (is_number && !is_good)
+    if (is_number && !is_good) {
         fail(element, "%s: at least %llu expected, got %.40s", name, (unsigned long long)least, text);
+    }
     lh_free(text);
     return is_good;
 }

@@ -208,7 +208,6 @@ static void begin_to_beat(lh_state *state) {
     atomic_store(&slot->thread_id, state->thread_id);
     atomic_store(&slot->beat, lh_clock_now());
     state->net.loop.beat = &slot->beat;
-    if (lh_heartbeats_here->monitor) lh_trace_open_thread();
 }
 
 /* Opens the state of thread `index`, or ends the process. */
@@ -220,6 +219,7 @@ static lh_state *open_state(int index) {
     state->net.loop.on_idle = on_idle;
     state->net.loop.on_busy = on_busy;
     begin_to_beat(state);
+    lh_trace_open_thread();
     return state;
 }
 

@@ -94,12 +94,12 @@ static void on_trace_signal(int signal) {
 
 static void on_crash(int signal) {
     if (is_reading) siglongjmp(way_out, 1);
+    lh_log_sink_settle_all();
     char title[64];
     snprintf(title, sizeof(title), "crash, signal %d", signal);
     write_title(title);
     write_lua_raw();
     write_c_frames();
-    lh_log_sink_settle_all();
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigaction(signal, &action, NULL);
     raise(signal);
@@ -125,10 +125,12 @@ void lh_trace_open(int fd) {
     void *frames[2];
     trace_fd = fd;
     backtrace(frames, 2); /* the first call loads a library: not in a handler */
-    struct sigaction trace = {.sa_handler = on_trace_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
-    sigfillset(&trace.sa_mask);
-    for (int i = 0; i < CRASH_SIGNAL_COUNT; i++) sigdelset(&trace.sa_mask, crash_signals[i]);
-    sigaction(LH_TRACE_SIGNAL, &trace, NULL);
+    if (lh_heartbeats_here) {
+        struct sigaction trace = {.sa_handler = on_trace_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
+        sigfillset(&trace.sa_mask);
+        for (int i = 0; i < CRASH_SIGNAL_COUNT; i++) sigdelset(&trace.sa_mask, crash_signals[i]);
+        sigaction(LH_TRACE_SIGNAL, &trace, NULL);
+    }
     struct sigaction crash = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_NODEFER};
     for (int i = 0; i < CRASH_SIGNAL_COUNT; i++) sigaction(crash_signals[i], &crash, NULL);
 }

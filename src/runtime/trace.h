@@ -1,5 +1,6 @@
-/* What a managed worker tells of itself when it hangs or crashes: a text in a file in memory that it has in common with
- * its monitor, so that it needs no right to write anywhere.
+/* What a program tells of itself when it crashes, and a managed worker also when it hangs: what all coroutines of the
+ * thread do, then the C functions. What is queued in logs is written first. A worker writes to a file in memory that it
+ * has in common with its monitor, so that it needs no right to write anywhere; other programs to stderr.
  *
  * Of a hang: the monitor sends LH_TRACE_SIGNAL to the thread of the loop that is late. First it asks for a trace at the
  * next Lua instruction (LH_TRACE_SOON), which has every coroutine's traceback as an error would show it. Where no Lua
@@ -22,7 +23,7 @@ typedef enum lh_trace_wanted {
 
 #define LH_TRACE_SIGNAL (SIGRTMIN + 5)
 
-/* Installs the handlers, also those of signals that a crash raises; lh_heartbeats_here is there. */
+/* Installs the handlers of the signals that a crash raises; with lh_heartbeats_here that of LH_TRACE_SIGNAL, too. */
 void lh_trace_open(int fd);
 
 /* For each loop thread: crashes of a full stack have another to be told on. */

@@ -149,8 +149,9 @@ describe("an outlet", function()
       <group><outlet name="all"/>
         <log name="a"><outlet name="stderr"/></log>
         <log name="b"/>
-      </group>]], "mtev.log('a', 'to stderr\\n') mtev.log('b', 'not there\\n')")
-    assert.equal("to stderr\nnot there\n", files.read(dir .. "/all.log"))
+        <log name="c"><outlet name="all"/></log>
+      </group>]], "mtev.log('a', 'to stderr\\n') mtev.log('b', 'not there\\n') mtev.log('c', 'once\\n')")
+    assert.equal("to stderr\nnot there\nonce\n", files.read(dir .. "/all.log"))
   end)
 
   it("may name a log that comes later, but none that is nowhere, and not lead in a circle", function()

@@ -84,12 +84,8 @@ local function trace_of(monitor)
 end
 
 -- The thread sanitizer holds signals back until the thread makes a call that it knows: a loop never does.
-local ffi = require("ffi")
-ffi.cdef "void __tsan_init(void);"
-local is_tsan = pcall(function() return ffi.C.__tsan_init end)
-
 local function with_signals(name, run)
-  if is_tsan then print("  not run, the thread sanitizer holds signals back: " .. name) else it(name, run) end
+  if process.is_tsan then print("  not run, the thread sanitizer holds signals back: " .. name) else it(name, run) end
 end
 
 describe("A managed program", function()

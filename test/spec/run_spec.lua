@@ -410,6 +410,19 @@ describe("as luamtev", function()
   end)
 end)
 
+describe("a crash", function()
+  it("in C writes what was logged, and where all coroutines are, before the signal does its work", function()
+    if process.is_sanitized then return print("  not run: under a sanitizer a crash is the sanitizer's") end
+    local output, status = process.run([[
+      mtev.coroutine_spawn(function() mtev.sleep(1000) end)
+      local function poke() require("ffi").cast("int *", 8)[0] = 1 end
+      print("printed") mtev.log("error", "logged\n")
+      poke()]], { name = "crash.lua" })
+    assert.equal(139, status) -- the shell's 128 + SIGSEGV
+    assert.matches("^printed\nlogged\n.*crash, signal 11, thread default/0.*crash.lua:2:.*is waiting in mtev.sleep.*C stack:", output)
+  end)
+end)
+
 describe("mtev.on_stop", function()
   local function start(script, options)
     local argv = { "lhotse" }

@@ -16,6 +16,10 @@ long readlink(const char *path, char *buffer, size_t size);
 
 process.pid = ffi.C.getpid()
 
+ffi.cdef "void __tsan_init(void); void __asan_init(void);"
+process.is_tsan = pcall(function() return ffi.C.__tsan_init end)
+process.is_sanitized = process.is_tsan or pcall(function() return ffi.C.__asan_init end)
+
 -- The program that runs this spec.
 process.lhotse = ("/proc/%d/exe"):format(process.pid)
 do
