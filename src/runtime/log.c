@@ -12,7 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/strmap.h"
-#include "runtime/log_line.h"
+#include "data/log_line.h"
 
 enum { OUTLETS_MAX = 16, PASS_MAX = 16 };
 

@@ -11,7 +11,7 @@
 #include "data/regex.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
-#include "runtime/log_line.h"
+#include "data/log_line.h"
 
 enum { PATH_BYTES = 256, RING_LINES = 1000, RING_BYTES = 1024 * 1024, RING_LINES_MAX = 10000000 };
 enum { ROTATE_SECONDS_MIN = 600, ROTATE_BYTES_MIN = 102400 };

@@ -1,4 +1,4 @@
-#include "runtime/log_line.h"
+#include "data/log_line.h"
 
 #include <pthread.h>
 #include <stdio.h>
