@@ -24,7 +24,7 @@
 #include "runtime/trace.h"
 #include "runtime/worker.h"
 
-enum { RETRIES_MAX = 1000, ENVIRONMENT_EXTRA = 2 };
+enum { RETRIES_MAX = 1000, ENVIRONMENT_EXTRA = 2, TRACE_MAX_BYTES = 64 * 1024 * 1024 };
 #define LOOK_MAX (LH_SECOND / 2)        /* between two looks at the heartbeats */
 #define TRACE_SOON_TIME (LH_SECOND / 2) /* for the next Lua instruction to come */
 #define TRACE_NOW_TIME LH_SECOND
@@ -124,8 +124,11 @@ static void __attribute__((noreturn)) become_worker(char **environment) {
     _exit(127);
 }
 
+/* A worker before may have written anything there. */
 static void reset_shared(void) {
     lh_heartbeats *heartbeats = monitor.heartbeats;
+    heartbeats->monitor = getpid();
+    heartbeats->timeout = monitor.settings->timeout;
     for (int i = 0; i < LH_HEARTBEATS; i++) {
         atomic_store(&heartbeats->of[i].beat, LH_NEVER);
         atomic_store(&heartbeats->of[i].thread_id, 0);
@@ -158,6 +161,7 @@ static bool copy_trace(int to) {
     char bytes[4096];
     off_t offset = 0;
     for (ssize_t n; (n = pread(monitor.trace_fd, bytes, sizeof(bytes), offset)) > 0; offset += n) {
+        if (offset > TRACE_MAX_BYTES) break; /* whoever fills it may not be us any more */
         if (write(to, bytes, (size_t)n) != n) return false;
     }
     return offset > 0;
@@ -206,8 +210,8 @@ static void trace_hang(void) {
         const int thread_id = atomic_load(&slot->thread_id);
         was_late[i] = is_late(slot, now);
         if (!was_late[i] || !thread_id) continue;
-        if (!ask_for_trace(thread_id, LH_TRACE_SOON, TRACE_SOON_TIME))
-            ask_for_trace(thread_id, LH_TRACE_NOW, TRACE_NOW_TIME);
+        if (ask_for_trace(thread_id, LH_TRACE_SOON, TRACE_SOON_TIME)) continue;
+        ask_for_trace(thread_id, LH_TRACE_NOW, TRACE_NOW_TIME);
     }
     for (int i = 0; i < LH_HEARTBEATS; i++) {
         const int thread_id = atomic_load(&monitor.heartbeats->of[i].thread_id);
@@ -406,7 +410,5 @@ int lh_monitor_run(const lh_monitor_settings *settings) {
         lh_log_print("error", "%s: no memory to share with a worker: %s\n", settings->program, lh_error_text(errno));
         return 1;
     }
-    monitor.heartbeats->monitor = getpid();
-    monitor.heartbeats->timeout = settings->timeout;
     return start_worker() ? watch() : 1;
 }

@@ -64,8 +64,9 @@ static void done(void) { atomic_store(&lh_heartbeats_here->trace_done, 1); }
 /* The next Lua instruction. */
 static void on_instruction(lua_State *L, lua_Debug *ar) {
     (void)ar;
+    int soon = LH_TRACE_SOON;
     lua_sethook(L, NULL, 0, 0);
-    if (atomic_exchange(&lh_heartbeats_here->trace_wanted, LH_TRACE_NOTHING) != LH_TRACE_SOON) return;
+    if (!atomic_compare_exchange_strong(&lh_heartbeats_here->trace_wanted, &soon, LH_TRACE_NOTHING)) return;
     write_title("hang");
     lh_traceback_save_all(L, lh_state_here(), trace_fd);
     write_c_frames();
