@@ -2,7 +2,7 @@
 
 local mtev, core = ...
 local Etcd, Engine = require("mtev.etcd"), require("mtev.cluster_membership")
-local current_view, is_valid, complaint = Engine.current_view, Engine.is_valid, Engine.complaint
+local current_view, is_valid, is_current, complaint = Engine.current_view, Engine.is_valid, Engine.is_current, Engine.complaint
 local act, mutate, raise_fence = Engine.act, Engine.mutate, Engine.raise_fence
 local is_utf8, now = core.ws_is_utf8, core.monotonic
 local to64, from64 = mtev.base64_encode, mtev.base64_decode
@@ -211,7 +211,7 @@ local function wait_for_unit(units, view, limit, ticket, deadline)
       end)
     end
     if count < n then
-      if is_valid(current_view(self)) and self.view.epoch == view.epoch then return true end
+      if is_current(self, view) then return true end
       return nil, complaint(self, self.view)
     end
     result, message = self.etcd:transact({}, { all }, nil, self.settings.timeout)

@@ -94,8 +94,19 @@ local function look(self)
   return view
 end
 
--- For calls that act: the view, and until when etcd may take; or nil and the error. A coroutine whose membership is another than
--- the one it has heard of last is told, once.
+-- A call goes on with the membership that it began with: what it needs of the view, which changes.
+local function snapshot(view)
+  return { id = view.id, epoch = view.epoch, lease = view.lease, revision = view.revision }
+end
+
+-- Is the membership of the snapshot still the one that this node has?
+local function is_current(self, membership)
+  local view = current_view(self)
+  return is_valid(view) and view.epoch == membership.epoch
+end
+
+-- For calls that act: the membership, and until when etcd may take; or nil and the error. A coroutine whose membership is another
+-- than the one it has heard of last is told, once.
 local function act(self)
   local co, deadline = running(), now() + self.settings.timeout
   local view, heard = current_view(self), self.heard[co]
@@ -108,7 +119,7 @@ local function act(self)
   view, problem = await_member(self, self.settings.timeout)
   hear(self, co, current_view(self))
   if not view then return nil, problem end
-  return view, deadline
+  return snapshot(view), deadline
 end
 
 -- -- Writing, as a member ---------------------------------------------------------------------------------------------
@@ -126,8 +137,13 @@ local function member_value(self)
 end
 
 local function no_member_any_more(self)
-  mtev.shared_notify(self.command_key, "check")
   return nil, ("cluster '%s': this node is no member any more; what it held is lost"):format(self.name)
+end
+
+-- etcd has said so; the one who keeps the membership may not know yet.
+local function is_told_so(self, membership)
+  if is_current(self, membership) then mtev.shared_notify(self.command_key, "check") end
+  return no_member_any_more(self)
 end
 
 -- true, or nil and why not.
@@ -136,7 +152,7 @@ local function raise_fence(self, view, timeout)
   local result, message = self.etcd:transact({ Etcd.created(member_key, view.revision) },
     { Etcd.put(member_key, member_value(self), view.lease) }, nil, timeout)
   if not result then return nil, message end
-  if not result.ok then return no_member_any_more(self) end
+  if not result.ok then return is_told_so(self, view) end
   self.fence_epoch, self.fence = view.epoch, result.revision
   return true
 end
@@ -146,6 +162,7 @@ end
 local function mutate(self, view, deadline, compare, success, is_once, otherwise)
   local member_key = self.members_prefix .. view.id
   while true do
+    if not is_current(self, view) then return no_member_any_more(self) end
     local left, fence = math.max(0.001, deadline - now()), fence_of(self, view)
     local compares = { Etcd.created(member_key, view.revision), Etcd.modified(member_key, fence), unpack(compare) }
     local result, message, is_undone = self.etcd:transact(compares, success, { Etcd.get(member_key), otherwise }, left, true)
@@ -159,7 +176,7 @@ local function mutate(self, view, deadline, compare, success, is_once, otherwise
       return result
     else
       local mine = Etcd.clean_all(result[1].kvs)[1]
-      if not mine or mine.created ~= view.revision then return no_member_any_more(self) end
+      if not mine or mine.created ~= view.revision then return is_told_so(self, view) end
       if mine.modified == fence then return result end
       self.fence = mine.modified -- another coroutine has raised it: nothing was done
     end
@@ -508,7 +525,7 @@ function Engine:on_change(f) return register(self, self.on_change_callbacks, f) 
 function Engine:on_lost(f) return register(self, self.on_lost_callbacks, f) end
 
 -- For cluster_etcd.lua.
-Engine.current_view, Engine.is_valid, Engine.complaint = current_view, is_valid, complaint
+Engine.current_view, Engine.is_valid, Engine.is_current, Engine.complaint = current_view, is_valid, is_current, complaint
 Engine.act, Engine.mutate, Engine.raise_fence = act, mutate, raise_fence
 
 return Engine
