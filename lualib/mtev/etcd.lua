@@ -93,11 +93,11 @@ end
 function Etcd:call(path, body, timeout, is_once)
   local deadline = now() + timeout
   local share = math.max(TRY_LEAST, timeout / math.min(#self.apis, 3))
-  local message, has_logged_in = "no time", false
+  local message, has_logged_in = nil, false
   while true do
     local left = deadline - now()
-    if left <= 0 then return nil, ("etcd does not answer within %g s (%s)"):format(timeout, message), is_once or false end
-    local index, answer, code, is_unsent = self.current, nil, nil, nil
+    if left <= 0 then return nil, ("etcd does not answer within %g s (%s)"):format(timeout, message or "no time"), is_once or false end
+    local index, before, answer, code, is_unsent = self.current, message, nil, nil, nil
     if self.settings.user and not self.token then
       message, code = log_in(self, math.min(left, share))
       is_unsent = true
@@ -106,6 +106,7 @@ function Etcd:call(path, body, timeout, is_once)
       answer, message, code, is_unsent = try(self, path, body, math.min(left, share))
       if answer then return answer end
     end
+    if left < TRY_LEAST and not code and before then message = before end -- it had no time to say anything better
     local is_token_bad = code == UNAUTHENTICATED and self.token ~= nil and not has_logged_in
     if is_token_bad then
       self.token, has_logged_in = nil, true
