@@ -137,10 +137,10 @@ describe("A managed program", function()
       mtev.coroutine_spawn(function() mtev.waitfor("nobody") end)
       local function busy() while true do for _ in ("a"):gmatch("a") do end end end -- not compiled
       if #io.open("DIR/notes"):read("*a") < 20 then busy() end
-      note("second") mtev.sleep(1e6)]], "timeout='0.5'")
+      note("second") mtev.sleep(1e6)]], "timeout='1'")
     local trace = trace_of(monitor)
     wait_for(function() return notes():find("second") end)
-    monitor:says("loop default/0 has not turned for more than 0.5 s")
+    monitor:says("loop default/0 has not turned for more than 1.0 s")
     assert.matches("is running", trace)
     assert.matches("script.lua:5: in function 'busy'", trace)
     assert.matches("script.lua:6: in main chunk", trace)
@@ -151,7 +151,7 @@ describe("A managed program", function()
   end)
 
   with_signals("that hangs in a compiled loop is traced as far as can be", function()
-    local monitor = start("local function busy() while true do end end\nif #io.open('DIR/notes'):read('*a') < 20 then busy() end", "timeout='0.5'")
+    local monitor = start("local function busy() while true do end end\nif #io.open('DIR/notes'):read('*a') < 20 then busy() end", "timeout='1'")
     local trace = trace_of(monitor)
     assert.matches("compiled loop", trace)
     assert.matches("script.lua:4:", trace)
@@ -162,7 +162,7 @@ describe("A managed program", function()
     local monitor = start([[
       if #io.open("DIR/notes"):read("*a") < 20 then
         os.execute("echo $$ >DIR/shell; sleep 1000")
-      end]], "timeout='0.5'")
+      end]], "timeout='1'")
     local trace = trace_of(monitor)
     assert.matches("hang, in a C function", trace)
     assert.matches("script.lua:5:", trace)
@@ -175,7 +175,7 @@ describe("A managed program", function()
     local monitor = start([[
       local _, i = mtev.thread_self()
       if i == 1 and #io.open("DIR/notes"):read("*a") < 40 then local t while true do t = tostring(t) end end
-      mtev.sleep(i == 0 and 3 or 0)]], "timeout='0.5' retries='1'", { "-n", "2" })
+      mtev.sleep(i == 0 and 6 or 0)]], "timeout='1' retries='1'", { "-n", "2" })
     local trace = trace_of(monitor)
     assert.matches("^%-%- hang[^\n]*, thread default/1 ", trace)
     assert.matches("%-%- meanwhile, thread default/0 %-%-\ncoroutine %S+ is waiting in mtev.sleep\n", trace) -- the other, whole
@@ -187,8 +187,8 @@ describe("A managed program", function()
   it("that computes for long and beats by itself is left alone", function()
     local monitor = start([[
       local start = mtev.time()
-      while mtev.time() - start < 1.5 do assert(mtev.watchdog_child_heartbeat() == 0) end
-      note("through")]], "timeout='0.4'")
+      while mtev.time() - start < 3 do assert(mtev.watchdog_child_heartbeat() == 0) end
+      note("through")]], "timeout='1'")
     assert.equal(0, monitor:ended(), monitor.said)
     assert.equal(1, #workers())
     assert.matches("through", notes())
@@ -198,7 +198,7 @@ describe("A managed program", function()
     local monitor = start([[
       local e = mtev.socket("inet") e:bind("127.0.0.1", 0) e:listen(1)
       mtev.coroutine_spawn(function() e = e:own() e:accept() end)
-      mtev.sleep(1.5) note("slept") os.exit(0)]], "timeout='0.3'")
+      mtev.sleep(3) note("slept") os.exit(0)]], "timeout='1'")
     assert.equal(0, monitor:ended(), monitor.said)
     assert.equal(1, #workers())
   end)
@@ -227,7 +227,7 @@ describe("A managed program", function()
     local monitor = start([[
       local n = select(2, io.open("DIR/notes"):read("*a"):gsub("start", ""))
       if n == 1 then while true do end elseif n == 2 then os.exit(3) elseif n == 3 then require("ffi").cast("int *", 8)[0] = 1 end]],
-      ("timeout='0.4' glider='%s/glider'"):format(dir))
+      ("timeout='1' glider='%s/glider'"):format(dir))
     assert.equal(0, monitor:ended(), monitor.said)
     local pids = workers()
     assert.matches("glider " .. pids[1] .. " watchdog yes\n", notes())
