@@ -141,9 +141,11 @@ static int move_aside(const char *path) {
 
 /* When it fails the file grows on: nothing is lost for want of a new one. */
 static void rotate(lh_log_file *file) {
-    const int error = move_aside(file->path);
-    if ((error < 0 && error != -ENOENT) || open_path(file) < 0) {
+    int error = move_aside(file->path);
+    if (error == 0 || error == -ENOENT) error = open_path(file);
+    if (error < 0) {
         file->is_rotation_off = true;
+        file->rotation_error = error;
         return;
     }
     remove_old(file);

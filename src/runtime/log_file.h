@@ -29,6 +29,7 @@ typedef struct lh_log_file {
     uint64_t period;      /* of the last write, by rotate_seconds */
     bool is_following;    /* another process rotates it: the path is looked at before each write */
     bool is_rotation_off; /* it failed; until the file is opened anew */
+    int rotation_error;   /* why, a negative errno: for the caller to say, and to reset */
 } lh_log_file;
 
 /* Opens the file, making it if needed; `path` is copied. 0 or a negative errno. */

@@ -92,11 +92,6 @@ static int write_fd(int fd, struct iovec *pieces, int count) {
     return 0;
 }
 
-static int write_pieces(lh_log_sink *sink, struct iovec *pieces, int count, bool is_continued) {
-    if (sink->kind == SINK_FD) return write_fd(sink->fd, pieces, count);
-    return lh_log_file_write(&sink->file, pieces, count, is_continued);
-}
-
 /* To where somebody may see it, now, whatever becomes of this sink. */
 static void complain(const char *path, const char *what) {
     char text[512];
@@ -106,15 +101,31 @@ static void complain(const char *path, const char *what) {
     write_fd(STDERR_FILENO, &piece, 1);
 }
 
+static void complain_of(const char *path, const char *what, int error) {
+    char text[256];
+    snprintf(text, sizeof(text), "%s: %s", what, lh_error_text(-error));
+    complain(path, text);
+}
+
+static int write_file(lh_log_sink *sink, struct iovec *pieces, int count, bool is_continued) {
+    lh_log_file *file = &sink->file;
+    const int rv = lh_log_file_write(file, pieces, count, is_continued);
+    if (file->rotation_error < 0) {
+        complain_of(file->path, "cannot be rotated, and grows until it is opened anew (SIGHUP)", file->rotation_error);
+        file->rotation_error = 0;
+    }
+    return rv;
+}
+
+static int write_pieces(lh_log_sink *sink, struct iovec *pieces, int count, bool is_continued) {
+    return sink->kind == SINK_FD ? write_fd(sink->fd, pieces, count) : write_file(sink, pieces, count, is_continued);
+}
+
 static void unlock_and_reopen(lh_log_sink *sink) {
     sink->must_reopen = false;
     pthread_mutex_unlock(&sink->mutex);
     const int rv = lh_log_file_reopen(&sink->file);
-    if (rv < 0) {
-        char what[128];
-        snprintf(what, sizeof(what), "cannot be opened anew (%s); what is open is used on", lh_error_text(-rv));
-        complain(sink->file.path, what);
-    }
+    if (rv < 0) complain_of(sink->file.path, "cannot be opened anew, what is open is used on", rv);
     pthread_mutex_lock(&sink->mutex);
 }
 
@@ -307,7 +318,7 @@ static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, 
 static void put_now(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length) {
     struct iovec pieces[] = {
         {"\n", sink->is_torn}, {(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)bytes, length}};
-    const int rv = lh_log_file_write(&sink->file, pieces, 3, false);
+    const int rv = write_file(sink, pieces, 3, false);
     if (rv < 0 && !sink->is_failing) complain(sink->file.path, lh_error_text(-rv));
     sink->is_failing = rv < 0;
     sink->is_torn = pieces[0].iov_len + pieces[1].iov_len + pieces[2].iov_len != 0 &&

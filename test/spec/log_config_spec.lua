@@ -287,6 +287,21 @@ describe("a log's file", function()
     assert.equal("old\n", files.read(names[1]))
   end)
 
+  it("that cannot be rotated says so once, and grows", function()
+    local ffi = require("ffi")
+    ffi.cdef "unsigned geteuid(void);"
+    if ffi.C.geteuid() ~= 0 then return print("  not run, this is not root: nothing else to take rights from") end
+    os.execute(("mkdir -m 755 %s/logs; chmod 755 %s"):format(dir, dir)) -- whose owner is root
+    local config = files.write(dir .. "/config.xml",
+      ("<any><logs><log name='a' type='file' path='%s/logs/a.log' rotate_bytes='102400'/></logs></any>"):format(dir))
+    local script = files.write(dir .. "/script.lua",
+      "for i = 1, 5000 do mtev.log('a', '%s\\n', ('x'):rep(99)) if i % 100 == 0 then mtev.sleep(0.001) end end")
+    local output, status = process.sh(("%s -c %s -u nobody %s"):format(process.lhotse, config, script))
+    assert.same({ ("lhotse: log file %s/logs/a.log: cannot be rotated, and grows until it is opened anew (SIGHUP): Permission denied\n"):format(dir), 0 },
+      { output, status })
+    assert.equal(500000, #files.read(dir .. "/logs/a.log"))
+  end)
+
   it("is opened anew at SIGHUP, as logrotate wants it", function()
     local child = start('<log name="a" type="file" path="DIR/a.log"/>',
       "for i = 1, 1e9 do mtev.log('a', 'line %d\\n', i) mtev.sleep(0.001) end")
