@@ -86,7 +86,7 @@ local function measure(etcd, dir, count)
 end
 
 local dir = files.directory()
-local etcd = cluster.etcd(dir, 3)
+local etcd = cluster.etcd(dir, 3, { data = dir }) -- on a disk
 print("nodes  all at once  one joins        most     leaves     others        most     etcd, idle   writes   etcd's    a node, idle   a node")
 for _, count in ipairs(arg[1] and arg or { 3, 10, 50 }) do measure(etcd, dir, tonumber(count)) end
 etcd:stop()
