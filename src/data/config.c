@@ -51,6 +51,9 @@ static size_t parse_reference(const char *text, const char **default_text, size_
     return (size_t)(*key + *key_length + 1 - text);
 }
 
+/* Of an empty buffer, which has no block, too. */
+static const char *bytes_of(const lh_buffer *buffer) { return buffer->length > 0 ? lh_buffer_bytes(buffer) : ""; }
+
 /* Appends what the reference stands for; returns its length, 0 = there is none. */
 static size_t append_reference(const char *text, lh_buffer *out, int *rv) {
     const char *default_text, *key;
@@ -70,7 +73,7 @@ static int substitute(const char *text, lh_buffer *out) {
     lh_buffer whole = {0};
     const size_t length = append_reference(text, &whole, &rv);
     if (length > 0 && !text[length]) {
-        rv |= lh_buffer_append(out, lh_buffer_bytes(&whole), whole.length);
+        rv |= lh_buffer_append(out, bytes_of(&whole), whole.length);
         lh_buffer_reset(&whole);
         return rv;
     }
@@ -82,7 +85,7 @@ static int substitute(const char *text, lh_buffer *out) {
         lh_buffer value = {0};
         const size_t inner = append_reference(open + 2, &value, &rv);
         if (inner > 0 && strncmp(open + 2 + inner, "}}", 2) == 0) {
-            rv |= lh_buffer_append(out, value.length ? lh_buffer_bytes(&value) : "", value.length);
+            rv |= lh_buffer_append(out, bytes_of(&value), value.length);
             text = open + 2 + inner + 2;
         } else {
             rv |= lh_buffer_append(out, open, 2);
@@ -96,8 +99,7 @@ static int substitute(const char *text, lh_buffer *out) {
 /* The substituted value, freed with lh_free; NULL = no memory. */
 static char *value_of(const char *text) {
     lh_buffer out = {0};
-    char *value =
-        substitute(text, &out) == 0 ? lh_alloc_copy(out.length ? lh_buffer_bytes(&out) : "", out.length) : NULL;
+    char *value = substitute(text, &out) == 0 ? lh_alloc_copy(bytes_of(&out), out.length) : NULL;
     lh_buffer_reset(&out);
     return value;
 }
@@ -213,7 +215,7 @@ static xmlNode *first_element(const xmlXPathObject *object, bool is_above) {
 }
 
 /* The first element that the path up to `step` selects; of "//name" what the first match lies in. NULL = none, or
- * *is_bad. Being the first one it lies within no node that the whole path selects. */
+ * *is_bad. */
 static xmlNode *find_parent(const lh_config *config, const char *path, const char *step, bool *is_bad,
                             char message[LH_CONFIG_MESSAGE_BYTES]) {
     const size_t length = (size_t)(step - path) - 1;
@@ -227,6 +229,14 @@ static xmlNode *find_parent(const lh_config *config, const char *path, const cha
     xmlNode *parent = first_element(object, is_anywhere);
     xmlXPathFreeObject(object);
     return parent;
+}
+
+/* Is it one of the nodes, or within one? A union of paths may select what another of them is put into. */
+static bool is_within(xmlNode *node, xmlNodeSet *nodes) {
+    for (; node; node = node->parent) {
+        if (xmlXPathNodeSetContains(nodes, node)) return true;
+    }
+    return false;
 }
 
 /* Last first: what lies within another goes before it. */
@@ -277,6 +287,11 @@ lh_config_result lh_config_replace(lh_config *config, const char *path, const ch
     if (place != LH_CONFIG_DONE) return place;
     xmlXPathObject *object = evaluate(config, path, NULL, message);
     if (!object) return LH_CONFIG_BAD;
+    if (count_nodes(object) > 0 && is_within(parent, object->nodesetval)) {
+        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "'%.200s' selects what the value would be put into", path);
+        xmlXPathFreeObject(object);
+        return LH_CONFIG_BAD;
+    }
     if (count_nodes(object) > 0) remove_nodes(object->nodesetval);
     xmlXPathFreeObject(object);
     return make(config, parent, step, value, length);
@@ -347,7 +362,7 @@ static char *directory_of(const char *path) {
 /* Puts the children of the text's root below the element. */
 static bool include_text(xmlDoc *document, xmlNode *element, const char *path, const lh_buffer *text, int depth,
                          char message[LH_CONFIG_MESSAGE_BYTES]) {
-    lh_xml *xml = lh_xml_parse(lh_buffer_bytes(text), text->length, message);
+    lh_xml *xml = lh_xml_parse(bytes_of(text), text->length, message);
     if (!xml) return false;
     char *directory = directory_of(path);
     xmlNode *root = xmlDocGetRootElement(lh_xml_document(xml));
@@ -431,7 +446,7 @@ lh_config *lh_config_load(const char *file, char message[LH_CONFIG_MESSAGE_BYTES
     lh_buffer text = {0};
     char *directory = directory_of(file);
     lh_config *config = NULL;
-    if (read_file(file, &text, message)) config = parse(lh_buffer_bytes(&text), text.length, directory, message);
+    if (read_file(file, &text, message)) config = parse(bytes_of(&text), text.length, directory, message);
     lh_buffer_reset(&text);
     lh_free(directory);
     return config;

@@ -81,6 +81,7 @@ static void call_again(lh_loop *loop) {
 }
 
 void lh_loop_run(lh_loop *loop) {
+    read_clock(loop);
     bool is_busy = loop->on_turn(loop);
     while (!atomic_load_explicit(&loop->is_stopping, memory_order_relaxed)) {
         wait_for_events(loop, is_busy);

@@ -42,7 +42,8 @@ static struct {
     sigset_t signals;            /* those that are waited for */
     lh_ns restarts[RETRIES_MAX]; /* when, the last `retries` of them, around */
     int restart_count;
-    lh_ns watchdog; /* systemd's */
+    lh_ns interrupted[LH_HEARTBEATS]; /* the beat of each loop after which it was interrupted */
+    lh_ns watchdog;                   /* systemd's */
     bool is_ready_told;
 } monitor;
 
@@ -72,9 +73,10 @@ static bool read_positive(const char *name, double most, double *number, char *m
 }
 
 bool lh_monitor_configure(lh_monitor_settings *settings, char message[LH_CONFIG_MESSAGE_BYTES]) {
-    double timeout = 5, retries = 5, span = 60;
+    double timeout = 5, retries = 5, span = 60, interrupt_time = INFINITY;
     if (!read_positive("timeout", 1e9, &timeout, message) ||
-        !read_positive("retries", RETRIES_MAX, &retries, message) || !read_positive("span", 1e9, &span, message)) {
+        !read_positive("retries", RETRIES_MAX, &retries, message) || !read_positive("span", 1e9, &span, message) ||
+        !read_positive("interrupt_time", 1e9, &interrupt_time, message)) {
         return false;
     }
     const char *override = getenv("MTEV_WATCHDOG_TIMEOUT");
@@ -83,6 +85,7 @@ bool lh_monitor_configure(lh_monitor_settings *settings, char message[LH_CONFIG_
         return false;
     }
     settings->timeout = lh_clock_from_seconds(timeout);
+    settings->interrupt_time = lh_clock_from_seconds(interrupt_time);
     settings->retries = (int)retries;
     settings->span = lh_clock_from_seconds(span);
     settings->tracedir = read_setting("tracedir");
@@ -335,9 +338,26 @@ static void tell_service(void) {
 
 static lh_ns look_interval(void) {
     lh_ns interval = monitor.settings->timeout / 4;
+    if (monitor.settings->interrupt_time / 4 < interval) interval = monitor.settings->interrupt_time / 4;
     if (monitor.watchdog / 3 < interval) interval = monitor.watchdog / 3;
     if (interval > LOOK_MAX) interval = LOOK_MAX;
     return interval;
+}
+
+/* Each loop once, until it beats again. */
+static void interrupt_late(void) {
+    const lh_ns now = lh_clock_now();
+    for (int i = 0; i < LH_HEARTBEATS && monitor.settings->interrupt_time != LH_NEVER; i++) {
+        const lh_heartbeat *slot = &monitor.heartbeats->of[i];
+        const lh_ns beat = atomic_load(&slot->beat);
+        const int thread_id = atomic_load(&slot->thread_id);
+        if (beat == LH_NEVER || !thread_id || monitor.interrupted[i] == beat) continue;
+        if (now <= lh_clock_add(beat, monitor.settings->interrupt_time)) continue;
+        monitor.interrupted[i] = beat;
+        atomic_store(&monitor.heartbeats->trace_wanted, LH_TRACE_INTERRUPT);
+        syscall(SYS_tgkill, monitor.worker, thread_id, LH_TRACE_SIGNAL);
+        sleep_for(LH_MILLISECOND); /* it reads what is wanted */
+    }
 }
 
 /* True when the monitor is to end, with *exit_status. */
@@ -362,6 +382,7 @@ static int watch(void) {
             return stop(signal);
         }
         if (has_ended(&exit_status)) return exit_status;
+        interrupt_late();
         const int late = lh_heartbeats_late(monitor.heartbeats, lh_clock_now());
         if (late >= 0) {
             end_hung_worker(late);

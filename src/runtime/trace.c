@@ -73,12 +73,28 @@ static void on_instruction(lua_State *L, lua_Debug *ar) {
     done();
 }
 
+/* The same, for a coroutine that has computed for too long. */
+static void on_interruption(lua_State *L, lua_Debug *ar) {
+    (void)ar;
+    lua_sethook(L, NULL, 0, 0);
+    luaL_error(L, "interrupted!");
+}
+
+/* LuaJIT allows this in a signal handler: its own console stops scripts so. */
+static void hook_next_instruction(lua_Hook hook) {
+    const lh_state *state = lh_state_here();
+    if (state && state->L) lua_sethook(state->L, hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+}
+
 static void on_trace_signal(int signal) {
     (void)signal;
-    const lh_state *state = lh_state_here();
-    if (atomic_load(&lh_heartbeats_here->trace_wanted) == LH_TRACE_SOON) {
-        /* LuaJIT allows this in a signal handler: its own console stops scripts so. */
-        if (state && state->L) lua_sethook(state->L, on_instruction, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+    const int wanted = atomic_load(&lh_heartbeats_here->trace_wanted);
+    if (wanted == LH_TRACE_SOON) {
+        hook_next_instruction(on_instruction);
+        return;
+    }
+    if (wanted == LH_TRACE_INTERRUPT) {
+        hook_next_instruction(on_interruption);
         return;
     }
     switch (atomic_exchange(&lh_heartbeats_here->trace_wanted, LH_TRACE_NOTHING)) {

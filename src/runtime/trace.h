@@ -18,7 +18,8 @@ typedef enum lh_trace_wanted {
     LH_TRACE_NOTHING,
     LH_TRACE_SOON,
     LH_TRACE_NOW,
-    LH_TRACE_OTHER, /* of a loop that turns, at once: for what its coroutines wait */
+    LH_TRACE_OTHER,     /* of a loop that turns, at once: for what its coroutines wait */
+    LH_TRACE_INTERRUPT, /* no trace: the next Lua instruction raises "interrupted!" */
 } lh_trace_wanted;
 
 #define LH_TRACE_SIGNAL (SIGRTMIN + 5)

@@ -147,6 +147,14 @@ describe("mtev.conf_replace_value", function()
       print(mtev.conf_replace_boolean("/app/flag", 0), mtev.conf_get_boolean("/app/flag"))]])
   end)
 
+  it("raises for a path that selects what the value would be put into; nothing is lost", function()
+    local output = run([[
+      print(pcall(mtev.conf_replace_value, "/app|/app/x", "x"))
+      print(pcall(mtev.conf_replace_value, "//item|/app|/app/x", "x"))
+      print(mtev.conf_get_string("count(//item)"))]])
+    assert.matches("selects what the value would be put into.*selects what the value would be put into.*\n3\n", output)
+  end)
+
   it("raises for paths whose last step is no name, and for text that XML cannot hold", function()
     local output = run([[
       print(pcall(mtev.conf_replace_value, "/app/item[1]", "x"))

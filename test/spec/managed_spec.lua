@@ -194,6 +194,20 @@ describe("A managed program", function()
     assert.matches("through", notes())
   end)
 
+  with_signals("with an interrupt_time stops what computes for too long, and goes on", function()
+    local monitor = start([[
+      local function busy() while true do for _ in ("a"):gmatch("a") do end end end -- not compiled
+      for i = 1, 2 do
+        local ok, message = pcall(busy)
+        note(tostring(ok) .. " " .. message)
+        mtev.sleep(0)
+      end]], "timeout='20' interrupt_time='0.5'")
+    assert.equal(0, monitor:ended(), monitor.said)
+    assert.equal(1, #workers())
+    local _, count = notes():gsub("false [^\n]*script.lua:4: interrupted!\n", "")
+    assert.equal(2, count)
+  end)
+
   it("that only waits is left alone, with and without a timer", function()
     local monitor = start([[
       local e = mtev.socket("inet") e:bind("127.0.0.1", 0) e:listen(1)
