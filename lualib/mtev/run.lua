@@ -81,7 +81,7 @@ table.insert(loaders, 2, file_loader)
 -- -- module: as LuaJIT's, except when the script's own chunk calls it -------------------------------------------------
 
 local real_module = module
-local entries = {} -- chunk of a script -> {name =, module = what it declared}
+local entries = {} -- chunk of a script -> {name =, module = what it declared, globals = its own, if it has any}
 
 -- `module(..., package.seeall)` arrives with the script's arguments, or with none, where a module's name should be. In the
 -- script's own chunk the name is the file's, and of the arguments the functions count.
@@ -99,6 +99,8 @@ function module(...)
     local option = select(i, ...)
     if type(option) == "function" then option(M) end
   end
+  local meta = getmetatable(M)
+  if entry.globals and meta and meta.__index == _G then meta.__index = entry.globals end -- package.seeall
   setfenv(caller, M)
 end
 
@@ -186,9 +188,9 @@ local function script_module(path)
     run = function()
       set_paths(file)
       local chunk = load_script(file)
-      entries[chunk] = { name = module_name(file) }
       local globals = setmetatable({ arg = argument_table(file, arguments) }, { __index = _G })
       globals._G = globals
+      entries[chunk] = { name = module_name(file), globals = globals }
       setfenv(chunk, globals)
       local entry = find_entry(chunk, chunk(unpack(arguments)), get(path .. "/@entry"), file, globals)
       if entry then entry(unpack(arguments)) end

@@ -49,6 +49,12 @@ describe("<modules>", function()
     assert.same({ "one", "two" }, lines(output))
   end)
 
+  it("takes scripts that are modules, with what is theirs", function()
+    files.write(dir .. "/a.lua", "module(..., package.seeall)\nfunction main(x) mtev.sleep(0.01) print(_NAME, arg[1], x) end")
+    local output, status = run('<app><modules><script file="DIR/a.lua"><argument>one</argument></script></modules></app>')
+    assert.same({ "a\tone\tone\n", 0 }, { output, status })
+  end)
+
   it("takes another entry, and modules in libmtev's form", function()
     os.execute("mkdir " .. dir .. "/lib")
     files.write(dir .. "/a.lua", "local M = {} function M.start() print('started') end return M")
