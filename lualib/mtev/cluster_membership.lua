@@ -19,6 +19,7 @@ local now, running = core.monotonic, coroutine.running
 local Engine = {}
 Engine.__index = Engine
 
+local LEASE_SHARE = 0.95                   -- of a lease that counts here: clocks may run at rates that differ by the rest
 local JOIN_PAUSE, JOIN_PAUSE_MOST = 0.2, 2 -- seconds between attempts, doubling
 local RETRY_PAUSE = 0.2                    -- seconds after a renewal that failed
 local LOOK_PAUSE = 0.02                    -- seconds between looks at what another coroutine or thread does, at most
@@ -269,7 +270,7 @@ local function enter(self)
     mtev.coroutine_spawn(etcd.revoke, etcd, lease, settings.timeout)
     return nil, message or revision or "its key is taken"
   end
-  view.lease, view.revision, view.valid_until = lease, result.revision, sent + ttl
+  view.lease, view.revision, view.valid_until = lease, result.revision, sent + LEASE_SHARE * ttl
   view.state, view.epoch, view.problem, view.nodes = "member", view.epoch + 1, nil, list_of(members)
   publish_nodes(self)
   tell_change(self)
@@ -295,7 +296,7 @@ local function stay(self, members, revision)
       if ttl == 0 then
         why = "etcd has ended its lease"
       elseif ttl then
-        view.valid_until, view.problem, wait = sent + ttl, nil, interval
+        view.valid_until, view.problem, wait = sent + LEASE_SHARE * ttl, nil, interval
         publish(self)
       else
         view.problem, wait = message, RETRY_PAUSE
