@@ -2,6 +2,7 @@
 --   lhotse bench/lhotse/cluster.lua [N...]      default 3 10 50; in the project's directory
 
 local files = require("test.support.files")
+local process = require("test.support.process")
 local cluster = require("test.support.cluster")
 
 local ROUNDS, IDLE = 10, 10 -- joins and leaves measured; seconds of doing nothing
@@ -50,7 +51,7 @@ local function measure(etcd, dir, count)
     etcd:endpoints(), TTL, count))
   local started = mtev.time()
   local all = nodes:start_members(count)
-  for _, node in ipairs(all) do cluster.wait_for(function() return node:ask("return c:size()") == count end) end
+  for _, node in ipairs(all) do process.wait_for(function() return node:ask("return c:size()") == count end) end
   local together = mtev.time() - started
   for _, node in ipairs(all) do
     node:ask("seen = {} c:on_change(function(nodes) seen[#nodes] = seen[#nodes] or mtev.time() end)")
@@ -63,13 +64,13 @@ local function measure(etcd, dir, count)
     leaves[#leaves + 1] = took
     for _, other in ipairs(all) do
       if other ~= node then
-        local at = cluster.wait_for(function() return other:ask("return seen[%d]", count - 1) end)
+        local at = process.wait_for(function() return other:ask("return seen[%d]", count - 1) end)
         notices[#notices + 1] = at - from
       end
     end
     joins[#joins + 1] = node:ask("local from = mtev.time() c = mtev.cluster('spec') assert(c:join(60)) " ..
       "c:on_change(function(nodes) seen[#nodes] = seen[#nodes] or mtev.time() end) return mtev.time() - from")
-    for _, other in ipairs(all) do cluster.wait_for(function() return other:ask("return c:size()") == count end) end
+    for _, other in ipairs(all) do process.wait_for(function() return other:ask("return c:size()") == count end) end
   end
   local join, join_most = median(joins)
   local leave = median(leaves)

@@ -22,3 +22,8 @@ lh_ns lh_clock_from_seconds(double seconds) {
 }
 
 lh_ns lh_clock_add(lh_ns start, lh_ns duration) { return duration > LH_NEVER - start ? LH_NEVER : start + duration; }
+
+void lh_clock_sleep(lh_ns duration) {
+    const struct timespec pause = {.tv_sec = (time_t)(duration / LH_SECOND), .tv_nsec = (long)(duration % LH_SECOND)};
+    nanosleep(&pause, NULL);
+}

@@ -34,5 +34,8 @@ lh_wall_time lh_clock_wall(void);
  * LH_NEVER. NaN is the caller's to refuse. */
 lh_ns lh_clock_from_seconds(double seconds);
 
+/* Blocks the calling thread; for threads without a loop. A signal may end it early. */
+void lh_clock_sleep(lh_ns duration);
+
 /* `start + duration`, saturating at LH_NEVER. */
 lh_ns lh_clock_add(lh_ns start, lh_ns duration);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "loop/thread.h"
 #include "runtime/errors.h"
 
@@ -476,8 +477,7 @@ static bool are_all_written(void) {
 }
 
 void lh_log_sink_settle_all(void) {
-    const struct timespec pause = {.tv_nsec = 10000000};
-    for (int i = 0; i < 100 && !are_all_written(); i++) nanosleep(&pause, NULL);
+    for (int i = 0; i < 100 && !are_all_written(); i++) lh_clock_sleep(10 * LH_MILLISECOND);
 }
 
 /* The writers that wait in the conditions are not here any more. */

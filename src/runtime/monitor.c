@@ -185,17 +185,12 @@ static void save_trace(pid_t worker) {
     if (fd >= 0) close(fd);
 }
 
-static void sleep_for(lh_ns duration) {
-    const struct timespec pause = {.tv_sec = (time_t)(duration / LH_SECOND), .tv_nsec = (long)(duration % LH_SECOND)};
-    nanosleep(&pause, NULL);
-}
-
 static bool ask_for_trace(int thread_id, lh_trace_wanted wanted, lh_ns time) {
     const lh_ns limit = lh_clock_now() + time;
     atomic_store(&monitor.heartbeats->trace_done, 0);
     atomic_store(&monitor.heartbeats->trace_wanted, wanted);
     if (syscall(SYS_tgkill, monitor.worker, thread_id, LH_TRACE_SIGNAL) < 0) return false;
-    while (!atomic_load(&monitor.heartbeats->trace_done) && lh_clock_now() < limit) sleep_for(10 * LH_MILLISECOND);
+    while (!atomic_load(&monitor.heartbeats->trace_done) && lh_clock_now() < limit) lh_clock_sleep(10 * LH_MILLISECOND);
     return atomic_load(&monitor.heartbeats->trace_done);
 }
 
@@ -243,7 +238,7 @@ static void run_glider(pid_t worker, const char *reason) {
     const lh_ns limit = lh_clock_now() + GLIDER_TIME;
     while (waitpid(glider, NULL, WNOHANG) == 0) {
         if (lh_clock_now() > limit) kill(glider, SIGKILL);
-        sleep_for(10 * LH_MILLISECOND);
+        lh_clock_sleep(10 * LH_MILLISECOND);
     }
 }
 
@@ -356,7 +351,7 @@ static void interrupt_late(void) {
         monitor.interrupted[i] = beat;
         atomic_store(&monitor.heartbeats->trace_wanted, LH_TRACE_INTERRUPT);
         syscall(SYS_tgkill, monitor.worker, thread_id, LH_TRACE_SIGNAL);
-        sleep_for(LH_MILLISECOND); /* it reads what is wanted */
+        lh_clock_sleep(LH_MILLISECOND); /* it reads what is wanted */
     }
 }
 

@@ -25,8 +25,6 @@
 static lh_program program;
 static void (*open_api_of_states)(lua_State *L);
 
-static lh_state *state_of_loop(lh_loop *loop) { return LH_CONTAINER(lh_net_of(loop), lh_state, net); }
-
 /* -- The end ------------------------------------------------------------------------------------------------------- */
 
 static void stop_all(void) {
@@ -90,7 +88,7 @@ static void show_figures(lh_state *state) {
 }
 
 static bool on_turn(lh_loop *loop) {
-    lh_state *state = state_of_loop(loop);
+    lh_state *state = lh_state_of_loop(loop);
     const bool has_more = lh_task_run_ready(state);
     show_figures(state);
     if (!has_more) lh_log_flush_stdio();

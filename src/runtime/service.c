@@ -38,20 +38,16 @@ lh_ns lh_service_watchdog(void) {
     return usec * 1000;
 }
 
-static void pause_for(lh_ns duration) {
-    const struct timespec pause = {.tv_sec = (time_t)(duration / LH_SECOND), .tv_nsec = (long)(duration % LH_SECOND)};
-    nanosleep(&pause, NULL);
-}
-
 static void *tell(void *argument) {
     const lh_heartbeats *heartbeats = argument;
     const lh_ns watchdog = lh_service_watchdog();
-    while (atomic_load(&heartbeats->ready_count) < atomic_load(&heartbeats->thread_count)) pause_for(LOOK_INTERVAL);
+    while (atomic_load(&heartbeats->ready_count) < atomic_load(&heartbeats->thread_count))
+        lh_clock_sleep(LOOK_INTERVAL);
     lh_service_notify("READY=1");
     if (watchdog == LH_NEVER) return NULL;
     for (;;) {
         if (lh_heartbeats_late(heartbeats, lh_clock_now()) < 0) lh_service_notify("WATCHDOG=1");
-        pause_for(watchdog / 3);
+        lh_clock_sleep(watchdog / 3);
     }
 }
 

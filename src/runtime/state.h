@@ -76,3 +76,6 @@ void lh_state_close(lh_state *state);
 
 extern _Thread_local lh_state *lh__state_here;
 static inline lh_state *lh_state_here(void) { return lh__state_here; }
+
+/* The state whose loop this is. */
+static inline lh_state *lh_state_of_loop(lh_loop *loop) { return LH_CONTAINER(lh_net_of(loop), lh_state, net); }

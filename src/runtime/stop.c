@@ -8,8 +8,6 @@ static atomic_int pending; /* threads that have not answered, and the one that a
 static lh_timer patience;
 static void (*end_program)(void);
 
-static lh_state *state_of_loop(lh_loop *loop) { return LH_CONTAINER(lh_net_of(loop), lh_state, net); }
-
 void lh_stop_register(int count) { atomic_fetch_add(&function_count, count); }
 
 bool lh_stop_is_registered(void) { return atomic_load(&function_count) > 0; }
@@ -26,7 +24,7 @@ static void on_patience_over(lh_timer *timer) {
 static void run_functions(lh_mail *mail, lh_loop *loop, bool is_closing) {
     lh_free(mail);
     if (is_closing) return;
-    lh_state *state = state_of_loop(loop);
+    lh_state *state = lh_state_of_loop(loop);
     lua_State *L = state->L;
     lua_settop(L, 0);
     lua_getfield(L, LUA_REGISTRYINDEX, LH_STOP);

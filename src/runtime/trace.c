@@ -73,10 +73,16 @@ static void on_instruction(lua_State *L, lua_Debug *ar) {
     done();
 }
 
-/* The same, for a coroutine that has computed for too long. */
+/* The beat of this thread's loop when it was told to interrupt. */
+static _Thread_local _Atomic lh_ns interrupted_beat;
+
+static lh_ns beat_here(void) { return atomic_load(lh_state_here()->net.loop.beat); }
+
+/* The same, for a coroutine that has computed for too long; not for another, that runs since the loop has turned. */
 static void on_interruption(lua_State *L, lua_Debug *ar) {
     (void)ar;
     lua_sethook(L, NULL, 0, 0);
+    if (beat_here() != interrupted_beat) return;
     luaL_error(L, "interrupted!");
 }
 
@@ -94,6 +100,8 @@ static void on_trace_signal(int signal) {
         return;
     }
     if (wanted == LH_TRACE_INTERRUPT) {
+        if (!lh_state_here()) return;
+        interrupted_beat = beat_here();
         hook_next_instruction(on_interruption);
         return;
     }

@@ -6,7 +6,7 @@ local files = require("test.support.files")
 local cluster = require("test.support.cluster")
 local certificates = require("test.support.certificates")
 
-local wait_for = cluster.wait_for
+local wait_for = process.wait_for
 local TTL = 2
 
 local function in_process(script, attributes, options)

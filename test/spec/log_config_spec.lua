@@ -43,9 +43,7 @@ local function start(logs, script)
   return child
 end
 
-local function wait_for(condition)
-  while not condition() do mtev.sleep(0.005) end
-end
+local wait_for = process.wait_for
 
 local function holds(path, text)
   local file = io.open(path)

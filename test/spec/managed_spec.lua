@@ -34,14 +34,7 @@ local function workers()
   return pids
 end
 
-local function wait_for(condition)
-  local result
-  repeat
-    result = condition()
-    if not result then mtev.sleep(0.01) end
-  until result
-  return result
-end
+local wait_for = process.wait_for
 
 -- A monitor in the foreground; what it and its workers say on stderr is collected in `said`.
 local Monitor = {}

@@ -6,16 +6,7 @@ local server = require("test.support.server")
 
 local cluster = {}
 
-local function wait_for(condition)
-  local result
-  repeat
-    result = condition()
-    if not result then mtev.sleep(0.01) end
-  until result
-  return result
-end
-
-cluster.wait_for = wait_for
+local wait_for = process.wait_for
 
 -- -- etcd -------------------------------------------------------------------------------------------------------------
 

@@ -121,6 +121,16 @@ function process.expect_left(before, descriptors)
   assert.equal(descriptors, open)
 end
 
+-- Waits until `condition()` is true; returns what it gave.
+function process.wait_for(condition)
+  local result
+  repeat
+    result = condition()
+    if not result then mtev.sleep(0.01) end
+  until result
+  return result
+end
+
 -- CPU seconds this process has used.
 function process.cpu()
   return os.clock()
