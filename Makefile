@@ -2,12 +2,13 @@
 PRESET ?= release
 BUILD = build/$(PRESET)
 JOBS ?= $(shell nproc)
+WERROR = $(if $(CI),ON,OFF)
 CTEST = ctest --test-dir $(BUILD) --output-on-failure
 
 .PHONY: help build run test unit spec asan-test tsan-test fuzz bench lint fmt install clean setup
 
 build: setup ## configure and build (PRESET=release|debug|asan|tsan|coverage|fuzz)
-	@cmake --preset $(PRESET) >/dev/null && cmake --build $(BUILD) -j $(JOBS) -- -s --no-print-directory >$(BUILD)/build.log || { cat $(BUILD)/build.log; exit 1; }
+	@cmake --preset $(PRESET) -DLHOTSE_WERROR=$(WERROR) >/dev/null && cmake --build $(BUILD) -j $(JOBS) -- -s --no-print-directory >$(BUILD)/build.log || { cat $(BUILD)/build.log; exit 1; }
 
 run: build ## the main job: an echo server, its clients and a ticker in one script
 	@$(BUILD)/lhotse examples/echo/echo.lua $(PORT)

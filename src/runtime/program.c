@@ -14,6 +14,7 @@
 #include "net/reverse.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
+#include "runtime/luajit.h"
 #include "runtime/script.h"
 #include "runtime/service.h"
 #include "runtime/shared.h"
@@ -253,6 +254,7 @@ static void run_all(void) {
     pthread_t *threads = lh_alloc((size_t)count * sizeof(*threads));
     lh_child_setup();
     lh_state *first = open_state(0);
+    lh_luajit_check(first->L);
     lh_signals_install(&first->net.loop, on_signal);
     for (int i = 1; i < count; i++) {
         if (pthread_create(&threads[i], NULL, run_thread, (void *)(intptr_t)i) == 0) continue;
