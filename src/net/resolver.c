@@ -4,6 +4,7 @@
  * on their way: asking it for the next one would walk all of them. */
 #include "net/resolver.h"
 
+#define CARES_NO_DEPRECATED /* 1.34 has newer forms of what 1.18 has; the older ones exist in both */
 #include <ares.h>
 #include <arpa/inet.h>
 #include <errno.h>
