@@ -5,8 +5,9 @@
 -- down. Scripts never see the token.
 
 local mtev, core = ...
-local resume, yield, create = coroutine.resume, coroutine.yield, coroutine.create
-local running, isyieldable, status = coroutine.running, coroutine.isyieldable, coroutine.status
+local resume, create = coroutine.resume, coroutine.create
+local running, status = coroutine.running, coroutine.status
+local can_yield, yield_token, has_stack = core.can_yield, core.yield_token, core.has_stack
 local TOKEN, INTERRUPTED = core.TOKEN, core.INTERRUPTED
 local task_wait_name, withdraw, cancel_task, current_task = core.task_wait_name, core.withdraw, core.cancel_task, core.current_task
 
@@ -14,7 +15,7 @@ local CANCELLED = "coroutine cancelled"
 
 local inner = core.inner   -- blocked coroutine -> the coroutine inside it, for tracebacks
 local failed = core.failed -- the last error that a wrap passed on: {message, coroutine, ...}, outermost first
-local blocked = setmetatable({}, { __mode = "k" }) -- coroutine -> the task it blocks in, or why it cannot be resumed
+local blocked = setmetatable({}, { __mode = "k" }) -- coroutine -> number of the task it blocks in, or why it cannot be resumed
 
 local pass
 
@@ -26,13 +27,13 @@ end
 -- What resuming `co` gave. A token means that `co` waits, and so do we.
 function pass(co, ok, ...)
   if (...) ~= TOKEN then return ok, ... end
-  if not isyieldable() then
+  if not can_yield() then
     local name = withdraw()
     return pass(co, resume(co, nil, INTERRUPTED, "attempt to yield across C-call boundary (" .. name .. ")"))
   end
   local me = running()
   blocked[co], inner[me] = current_task(), co
-  return unblock(me, co, yield(TOKEN))
+  return unblock(me, co, yield_token())
 end
 
 -- Why `co` may not be resumed, or nil.
@@ -44,9 +45,12 @@ local function refusal(co)
   if task then return CANCELLED end -- the task it blocked in is gone
 end
 
+local OVERFLOW = "C stack overflow" -- LuaJIT sets no bound on coroutines that resume one another
+
 function coroutine.resume(co, ...)
   local why = refusal(co)
   if why then return false, why end
+  if not has_stack() then return false, OVERFLOW end
   return pass(co, resume(co, ...))
 end
 
@@ -60,11 +64,13 @@ local function remember(co, message, shown)
   failed[1] = shown
 end
 
+local SHOWN_MAX = 4096 -- bytes of a message that a wrap adds its position to: run-away recursion passes as many
+
 local function finish(co, ok, ...)
   if ok then return ... end
   local message = ...
   local shown = message
-  if type(message) == "string" and message ~= CANCELLED then
+  if type(message) == "string" and message ~= CANCELLED and #message < SHOWN_MAX then
     local at = debug.getinfo(2, "Sl")
     if at and at.currentline > 0 then shown = at.short_src .. ":" .. at.currentline .. ": " .. message end
   end
@@ -77,6 +83,7 @@ function coroutine.wrap(f)
   return function(...)
     local why = blocked[co] and refusal(co)
     if why then error(why, 2) end
+    if not has_stack() then error(OVERFLOW, 2) end
     return finish(co, pass(co, resume(co, ...)))
   end
 end

@@ -2,7 +2,7 @@
 
 local mtev, core = ...
 local lookup, getaddrinfo, ip_family, INTERRUPTED = core.dns_lookup, core.getaddrinfo, core.ip_family, core.INTERRUPTED
-local methods, type = core.dns_methods, type
+local methods, type, unpack = core.dns_methods, type, unpack
 
 local function finish(...)
   local _, err, message = ...
@@ -11,7 +11,10 @@ local function finish(...)
 end
 
 function methods.lookup(self, name, rtype, ctype)
-  return finish(lookup(self, name, rtype, ctype))
+  local records, err, message = lookup(self, name, rtype, ctype)
+  if records then return unpack(records) end
+  if err == INTERRUPTED then error(message, 0) end
+  return nil, err
 end
 
 -- d:is_valid_ip(text) or d.is_valid_ip(text)

@@ -1,51 +1,130 @@
--- Finalizers of scripts (`__gc` of newproxy's userdata, ffi.gc, ffi.metatype) that raise.
+-- Sees to it that LuaJIT gets no finalizer of a script, but a guard of it (src/runtime/finalizer.h): by newproxy, ffi.gc,
+-- ffi.metatype and debug.setmetatable. Only what a C module sets goes by LuaJIT's rule.
 --
--- LuaJIT lets the error out of whatever was about to allocate, be it compiled code, the scheduler or C that holds a lock,
--- and does not always survive that. Here it is an uncaught error, reported where it happened. Only finalizers that are
--- set by other means (debug.setmetatable, C modules) go by LuaJIT's rule.
+-- Guards note what is to be finalized; the next turn of the loop runs it. A script that asks for a collection, or makes many
+-- such objects without ever waiting, runs what is due right there.
 
 local _, core = ...
 local ffi = require("ffi")
-local report, xpcall, rawset, type, setmetatable = core.report_error, xpcall, rawset, type, setmetatable
+local make_guard, run_due = core.make_guard, core.run_finalizers
+local rawget, rawset, type, setmetatable, xpcall = rawget, rawset, type, setmetatable, xpcall
+local report = core.report_error
+
+core.set_finalizer_runner(function(finalizer, object)
+  xpcall(finalizer, report, object)
+end)
+
+local due = ffi.cast("const int *", core.finalizers_due) -- how many wait to be run
+local DUE_MAX = 1000
 
 local guarded = setmetatable({}, { __mode = "kv" }) -- finalizer -> its guard, as long as something has the guard
-local guards = setmetatable({}, { __mode = "k" })
+local finalizer_of = setmetatable({}, { __mode = "k" }) -- guard -> finalizer
 
 local function guard(finalizer)
-  if type(finalizer) ~= "function" or guards[finalizer] then return finalizer end
+  if type(finalizer) ~= "function" or finalizer_of[finalizer] then return finalizer end
   local found = guarded[finalizer]
-  if found then return found end
-  local function call(object)
-    xpcall(finalizer, report, object)
+  if not found then
+    found = make_guard(finalizer)
+    guarded[finalizer], finalizer_of[found] = found, finalizer
   end
-  guarded[finalizer], guards[call] = call, true
-  return call
+  return found
 end
 
--- What a script writes into the metatable of a newproxy(true).
-local watch = {
-  __newindex = function(metatable, key, value)
-    rawset(metatable, key, key == "__gc" and guard(value) or value)
+-- -- newproxy ---------------------------------------------------------------------------------------------------------
+
+-- The metatable of a newproxy(true) is hidden, and scripts see a table that stands for it: so that whatever they write
+-- into it as `__gc`, once or again, arrives as a guard.
+local REAL = newproxy()
+
+local stand_in = {
+  __index = function(visible, key)
+    local value = rawget(visible, REAL)[key]
+    return finalizer_of[value] or value
   end,
+  __newindex = function(visible, key, value)
+    rawset(rawget(visible, REAL), key, key == "__gc" and guard(value) or value)
+  end,
+  __metatable = false,
 }
 
 local newproxy, getmetatable = newproxy, getmetatable
 
 function _G.newproxy(metatable)
   if metatable ~= true then return newproxy(metatable) end
+  if due[0] > DUE_MAX then run_due() end
   local proxy = newproxy(true)
-  setmetatable(getmetatable(proxy), watch)
+  local real = getmetatable(proxy)
+  real.__metatable = setmetatable({ [REAL] = real }, stand_in)
   return proxy
 end
+
+-- -- debug ------------------------------------------------------------------------------------------------------------
+
+local debug_getmetatable, debug_setmetatable = debug.getmetatable, debug.setmetatable
+
+function debug.getmetatable(value)
+  local metatable = debug_getmetatable(value)
+  local visible = type(metatable) == "table" and rawget(metatable, "__metatable")
+  return type(visible) == "table" and rawget(visible, REAL) == metatable and visible or metatable
+end
+
+-- What a script writes later into a metatable that had no `__gc` when it was set.
+local watch = {
+  __newindex = function(metatable, key, value)
+    rawset(metatable, key, key == "__gc" and guard(value) or value)
+  end,
+}
+
+function debug.setmetatable(...)
+  local value, metatable = ...
+  if type(metatable) ~= "table" or type(value) ~= "userdata" then return debug_setmetatable(...) end
+  local real = rawget(metatable, REAL)
+  if real then return debug_setmetatable(value, real) end
+  local finalizer = rawget(metatable, "__gc")
+  if finalizer then
+    metatable.__gc = guard(finalizer)
+  elseif not debug_getmetatable(metatable) then
+    setmetatable(metatable, watch)
+  end
+  return debug_setmetatable(value, metatable)
+end
+
+-- -- ffi --------------------------------------------------------------------------------------------------------------
 
 local gc, metatype = ffi.gc, ffi.metatype
 
 function ffi.gc(cdata, finalizer)
-  if type(finalizer) == "function" then finalizer = guard(finalizer) end
+  if type(finalizer) == "function" then
+    if due[0] > DUE_MAX then run_due() end
+    finalizer = guard(finalizer)
+  end
   return gc(cdata, finalizer)
 end
 
+-- The metatable may not be changed afterwards, so that LuaJIT may have a copy.
 function ffi.metatype(ct, metatable)
-  if type(metatable) == "table" and type(metatable.__gc) == "function" then metatable.__gc = guard(metatable.__gc) end
+  if type(metatable) == "table" and type(metatable.__gc) == "function" then
+    metatable = core.copy(metatable)
+    metatable.__gc = guard(metatable.__gc)
+  end
   return metatype(ct, metatable)
+end
+
+-- -- collectgarbage ---------------------------------------------------------------------------------------------------
+
+local collectgarbage = collectgarbage
+local collects = { collect = true, step = true }
+local options = { stop = true, restart = true, count = true, setpause = true, setstepmul = true, isrunning = true }
+
+function _G.collectgarbage(option, argument)
+  if option == nil then option = "collect" end
+  if not collects[option] then
+    if options[option] then return collectgarbage(option, argument) end
+    local problem = type(option) == "string" and ("invalid option '%s'"):format(option)
+      or "string expected, got " .. type(option)
+    error("bad argument #1 to 'collectgarbage' (" .. problem .. ")", 2)
+  end
+  local result = collectgarbage(option, argument)
+  if due[0] > 0 then run_due() end
+  return result
 end

@@ -2,7 +2,7 @@
 -- interrupted call returns nil, INTERRUPTED, message.
 
 local mtev, core = ...
-local INTERRUPTED = core.INTERRUPTED
+local INTERRUPTED, unpack = core.INTERRUPTED, unpack
 local waitfor, acquire, shared_waitfor = core.waitfor, core.acquire, core.shared_waitfor
 
 local function finish(status, ...)
@@ -10,11 +10,13 @@ local function finish(status, ...)
   if (...) == INTERRUPTED then error(select(2, ...), 0) end
 end
 
--- The first value is the number of values after the key. The usual ones do without varargs, which cost more.
+-- The first value is the number of values after the key; -1: they are in a table. The usual ones do without varargs,
+-- which cost more.
 local function pass(count, key, a, b, ...)
   if count == 0 then return key end
   if count == 1 then return key, a end
   if count == 2 then return key, a, b end
+  if count == -1 then return key, unpack(a, 1, a.n) end
   if count then return key, a, b, ... end
   if key == INTERRUPTED then error(a, 0) end
 end

@@ -78,6 +78,13 @@ end
 
 table.insert(loaders, 2, file_loader)
 
+-- LuaJIT's, in Lua for the same reason.
+function dofile(name)
+  local chunk, message = loadfile(name)
+  if not chunk then error(message, 0) end
+  return chunk()
+end
+
 -- -- module: as LuaJIT's, except when the script's own chunk calls it -------------------------------------------------
 
 local real_module = module

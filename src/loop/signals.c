@@ -1,5 +1,6 @@
 #include "loop/signals.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ static struct signal_mail {
 
 static lh_loop *signal_loop;
 static lh_signals_fn signal_callback;
+static void (*stop_callback)(int signal);
 static atomic_int stop_count;
 
 static void deliver(lh_mail *mail, lh_loop *loop, bool is_closing) {
@@ -28,16 +30,20 @@ static void deliver(lh_mail *mail, lh_loop *loop, bool is_closing) {
 }
 
 static void handle(int signal) {
+    const int error = errno;
     if (signal != SIGHUP && atomic_fetch_add(&stop_count, 1) > 0) _exit(128 + signal);
     for (int i = 0; i < HANDLED_COUNT; i++) {
         if (mails[i].signal != signal || atomic_exchange(&mails[i].is_posted, true)) continue;
         lh_mailbox_post(&signal_loop->mailbox, &mails[i].mail);
     }
+    if (signal != SIGHUP) stop_callback(signal);
+    errno = error;
 }
 
-void lh_signals_install(lh_loop *loop, lh_signals_fn on_signal) {
+void lh_signals_install(lh_loop *loop, lh_signals_fn on_signal, void (*in_handler)(int signal)) {
     signal_loop = loop;
     signal_callback = on_signal;
+    stop_callback = in_handler;
     signal(SIGPIPE, SIG_IGN);
     for (int i = 0; i < HANDLED_COUNT; i++) {
         mails[i].mail.deliver = deliver;

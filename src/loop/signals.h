@@ -14,4 +14,5 @@ struct lh_loop;
  * 128 + its number, without asking. */
 typedef void (*lh_signals_fn)(struct lh_loop *loop, int signal);
 
-void lh_signals_install(struct lh_loop *loop, lh_signals_fn on_signal);
+/* `in_handler` is called in the signal's handler, for each first stop signal. */
+void lh_signals_install(struct lh_loop *loop, lh_signals_fn on_signal, void (*in_handler)(int signal));

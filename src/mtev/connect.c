@@ -31,7 +31,7 @@ static int attempt(lh_task *task, lua_State *T, lh_socket *socket) {
 
 /* The kernel goes on trying: a socket whose connect was given up is of no use any more. */
 static const lh_io_wait address_wait = {
-    .wait = {.name = "eventer:connect", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw},
+    .wait = {.name = "eventer:connect", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
     .is_writing = true,
     .attempt = attempt,
     .fail = fail,
@@ -93,7 +93,7 @@ static void give_up_more(lh_socket *socket, int error) {
 }
 
 static const lh_io_wait more_wait = {
-    .wait = {.name = "eventer:connect", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw},
+    .wait = {.name = "eventer:connect", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
     .is_writing = true,
     .attempt = attempt_more,
     .fail = fail,

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/stack.h"
 #include "mtev/api.h"
 #include "runtime/errors.h"
+#include "runtime/finalizer.h"
 #include "runtime/program.h"
 #include "runtime/stop.h"
 #include "runtime/task.h"
@@ -31,8 +33,8 @@ static int push_slept(lh_task *task, lua_State *T) {
     return 1;
 }
 
-static const lh_wait sleep_wait = {.name = "mtev.sleep", .on_deadline = push_slept};
-static const lh_wait yield_wait = {.name = "mtev.sleep", .on_run = push_slept};
+static const lh_wait sleep_wait = {.name = "mtev.sleep", .is_plain = true, .on_deadline = push_slept};
+static const lh_wait yield_wait = {.name = "mtev.sleep", .is_plain = true, .on_run = push_slept};
 
 /* Returns the time slept in microseconds, or what an interrupted call returns. */
 static int core_sleep(lua_State *L) {
@@ -94,16 +96,33 @@ static int core_cancel_task(lua_State *L) {
 
 /* -- For coroutine.lua and test.lua -------------------------------------------------------------------------------- */
 
-/* A task given as its thread or as what current_task returned; NULL = none. */
+/* A task given as its thread or by its number; NULL = none. */
 static lh_task *to_task(lua_State *L, int index) {
-    if (lua_islightuserdata(L, index)) return lua_touserdata(L, index);
+    if (lua_type(L, index) == LUA_TNUMBER) return lh_task_find(lh_state_here(), L, lua_tonumber(L, index));
     lua_State *thread = lua_tothread(L, index);
     return thread ? lh_task_of(lh_state_here(), thread) : NULL;
 }
 
 static int core_current_task(lua_State *L) {
-    lua_pushlightuserdata(L, lh_state_here()->running);
+    lua_pushnumber(L, lh_task_number(lh_state_here()->running));
     return 1;
+}
+
+static int core_can_yield(lua_State *L) {
+    lua_pushboolean(L, lh_task_can_yield(L));
+    return 1;
+}
+
+/* has_stack() -> whether another coroutine may be resumed on top of this one */
+static int core_has_stack(lua_State *L) {
+    lua_pushboolean(L, lh_stack_has_room());
+    return 1;
+}
+
+/* yield_token() -> the results of the call that waits further in. In C, so that there is room for them on the stack. */
+static int core_yield_token(lua_State *L) {
+    lh_task_push_token(L);
+    return lua_yield(L, 1);
 }
 
 static int core_task_wait_name(lua_State *L) {
@@ -130,7 +149,9 @@ static int core_is_innermost(lua_State *L) {
 /* interrupt(task, message) -> true when its call will raise the message */
 static int core_interrupt(lua_State *L) {
     lh_task *task = to_task(L, 1);
-    lua_pushboolean(L, task && lh_task_interrupt(task, luaL_checkstring(L, 2)));
+    luaL_checkstring(L, 2);
+    lua_settop(L, 2);
+    lua_pushboolean(L, task && lh_task_interrupt(task, L));
     return 1;
 }
 
@@ -146,6 +167,26 @@ static int core_report_error(lua_State *L) {
     lua_settop(L, 1);
     lh_program_report_error(L);
     return 1;
+}
+
+/* -- For finalizer.lua --------------------------------------------------------------------------------------------- */
+
+static int core_make_guard(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lh_finalizer_guard(L);
+    return 1;
+}
+
+static int core_set_finalizer_runner(lua_State *L) {
+    lua_settop(L, 1);
+    lh_finalizers_set_runner(L);
+    return 0;
+}
+
+static int core_run_finalizers(lua_State *L) {
+    lh_finalizers_run(lh_state_here(), L);
+    return 0;
 }
 
 /* counts() -> tasks, armed timers, open sockets, children, pool jobs: what leak checks compare */
@@ -187,12 +228,18 @@ static const luaL_Reg core_functions[] = {
     {"sleep", core_sleep},
     {"cancel_task", core_cancel_task},
     {"current_task", core_current_task},
+    {"can_yield", core_can_yield},
+    {"has_stack", core_has_stack},
+    {"yield_token", core_yield_token},
     {"task_wait_name", core_task_wait_name},
     {"withdraw", core_withdraw},
     {"is_innermost", core_is_innermost},
     {"interrupt", core_interrupt},
     {"traceback", core_traceback},
     {"report_error", core_report_error},
+    {"make_guard", core_make_guard},
+    {"set_finalizer_runner", core_set_finalizer_runner},
+    {"run_finalizers", core_run_finalizers},
     {"counts", core_counts},
     {"stop_register", core_stop_register},
     {"stop_done", core_stop_done},
@@ -211,4 +258,6 @@ void lh_open_coroutine(lua_State *L) {
     lua_setfield(L, LH_CORE, "inner");
     lua_getfield(L, LUA_REGISTRYINDEX, LH_FAILED);
     lua_setfield(L, LH_CORE, "failed");
+    lua_pushlightuserdata(L, &lh_state_here()->finalizers_due);
+    lua_setfield(L, LH_CORE, "finalizers_due");
 }

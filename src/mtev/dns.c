@@ -218,18 +218,17 @@ static bool is_wanted(const lookup *l, const lh_dns_record *record) {
     return l->type == LH_DNS_ANY || record->type == l->type;
 }
 
-/* Pushes the records that were asked for; returns their number, or -1: malformed. Aliases lead on to other names:
+/* Puts the records that were asked for into the table at `list`; returns their number, or -1: malformed. Aliases lead on to other names:
  * *alias is the last one that was not answered, "" = none. */
-static int push_answers(lua_State *L, const lookup *l, lh_dns_message *message, char alias[LH_DNS_NAME_MAX]) {
+static int collect_answers(lua_State *L, int list, const lookup *l, lh_dns_message *message, char alias[LH_DNS_NAME_MAX]) {
     lh_dns_record record;
     int count = 0;
     alias[0] = 0;
     while (message->records_left > 0) {
         if (!lh_dns_next(message, &record)) return -1;
         if (is_wanted(l, &record)) {
-            if (count == RECORDS_MAX || !lua_checkstack(L, 8)) return -1;
-            if (!push_record(L, message, &record)) return -1;
-            count++;
+            if (count == RECORDS_MAX || !push_record(L, message, &record)) return -1;
+            lua_rawseti(L, list, ++count);
         } else if (record.type == LH_DNS_CNAME && !lh_dns_take_name(message, &record, alias)) {
             return -1;
         }
@@ -254,10 +253,11 @@ static int push_results(lua_State *L, lookup *l, lh_task *task, const char *byte
     lh_dns_message message;
     char alias[LH_DNS_NAME_MAX];
     if (!lh_dns_open(&message, bytes, length)) return push_failure(L, "malformed answer");
-    const int top = lua_gettop(L);
-    const int count = push_answers(L, l, &message, alias);
-    if (count > 0) return count;
-    lua_settop(L, top);
+    lua_newtable(L);
+    const int list = lua_gettop(L), count = collect_answers(L, list, l, &message, alias);
+    lua_settop(L, list);
+    if (count > 0) return 1;
+    lua_settop(L, list - 1);
     if (count < 0) return push_failure(L, "malformed answer");
     if (!alias[0]) return push_failure(L, code_text(message.code));
     if (++l->chain_length > CHAIN_MAX) return push_failure(L, "too long a chain of aliases");
@@ -266,12 +266,23 @@ static int push_results(lua_State *L, lookup *l, lh_task *task, const char *byte
     return LH_TASK_STAY;
 }
 
+typedef struct answer {
+    const char *bytes;
+    size_t length;
+    const char *error; /* NULL = there are bytes */
+} answer;
+
+static int push_answer(lh_task *task, lua_State *T, void *context) {
+    const answer *a = context;
+    if (a->error) return push_failure(T, a->error);
+    return push_results(T, task->object, task, a->bytes, a->length);
+}
+
 static void on_answer(lh_question *question, const char *bytes, size_t length, const char *error) {
     lh_task *task = question->owner;
-    lookup *l = task->object;
-    l->question = NULL;
-    const int n = error ? push_failure(task->L, error) : push_results(task->L, l, task, bytes, length);
-    if (n != LH_TASK_STAY) lh_task_resume(task, n);
+    answer a = {.bytes = bytes, .length = length, .error = error};
+    ((lookup *)task->object)->question = NULL;
+    lh_task_answer(task, push_answer, &a);
 }
 
 static void ask(lookup *l, lh_task *task) {
@@ -299,7 +310,7 @@ static lh_resolver *check_dns(lua_State *L, int index) {
     lh_raise_type(L, index, DNS);
 }
 
-/* dns_lookup(dns, name, type, class) -> a table for each record, or nil, error */
+/* dns_lookup(dns, name, type, class) -> array of a table for each record, or nil, error */
 static int core_dns_lookup(lua_State *L) {
     lh_resolver *resolver = check_dns(L, 1);
     const char *name = lh_check_name(L, 2);
@@ -365,15 +376,15 @@ static int push_names(lua_State *L, const lh_names *names) {
     return 2;
 }
 
+static int push_found(lh_task *task, lua_State *T, void *names) {
+    (void)task;
+    return push_names(T, names);
+}
+
 static void on_names(lh_names *names, bool is_closing) {
     lh_task *task = names->owner;
-    if (!is_closing && task) {
-        const int n = push_names(task->L, names);
-        lh_names_free(names);
-        lh_task_resume(task, n);
-    } else {
-        lh_names_free(names);
-    }
+    if (!is_closing && task) lh_task_answer(task, push_found, names);
+    lh_names_free(names);
 }
 
 static void withdraw_names(lh_task *task) { ((lh_names *)task->object)->owner = NULL; }

@@ -51,7 +51,7 @@ static int attempt_read(lh_task *task, lua_State *T, lh_socket *socket) {
 }
 
 static const lh_io_wait read_wait = {
-    .wait = {.name = "eventer:read", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw},
+    .wait = {.name = "eventer:read", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
     .attempt = attempt_read,
     .fail = fail_nil};
 
@@ -144,13 +144,13 @@ static int fail_write(lua_State *T, const char *message) { return lh_push_minus1
 
 static int on_write_deadline(lh_task *task, lua_State *T) {
     const lh_socket *socket = task->object;
-    const size_t written = socket->out.written;
+    const int n = push_write_failure(T, "timeout", socket->out.written);
     lh_io_withdraw(task);
-    return push_write_failure(T, "timeout", written);
+    return n;
 }
 
 static const lh_io_wait write_wait = {
-    .wait = {.name = "eventer:write", .is_world = true, .on_deadline = on_write_deadline, .withdraw = lh_io_withdraw},
+    .wait = {.name = "eventer:write", .is_world = true, .on_deadline = on_write_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
     .is_writing = true,
     .attempt = attempt_write,
     .fail = fail_write};
@@ -268,7 +268,7 @@ static int attempt_send(lh_task *task, lua_State *T, lh_socket *socket) {
 }
 
 static const lh_io_wait send_wait = {
-    .wait = {.name = "eventer:send", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw},
+    .wait = {.name = "eventer:send", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
     .is_writing = true,
     .attempt = attempt_send,
     .fail = fail_minus1};
@@ -350,7 +350,7 @@ static int attempt_recv(lh_task *task, lua_State *T, lh_socket *socket) {
 }
 
 static const lh_io_wait recv_wait = {
-    .wait = {.name = "eventer:recv", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw},
+    .wait = {.name = "eventer:recv", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
     .attempt = attempt_recv,
     .fail = fail_minus1};
 

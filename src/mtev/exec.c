@@ -95,11 +95,15 @@ static int end(execution *e, lua_State *T) {
     return n;
 }
 
+static int push_end(lh_task *task, lua_State *T, void *context) {
+    (void)task;
+    return end(context, T);
+}
+
 static void end_if_over(execution *e) {
-    lh_task *task = e->task;
-    if (!task || !e->child->has_exited) return;
+    if (!e->task || !e->child->has_exited) return;
     if (e->phase == RUNNING && !(e->is_at_end[0] && e->is_at_end[1])) return;
-    lh_task_resume(task, end(e, task->L));
+    lh_task_answer(e->task, push_end, e);
 }
 
 static void on_exit(lh_child *child) { end_if_over(child->owner); }

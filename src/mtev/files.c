@@ -74,6 +74,15 @@ static void drop_result(const file_job *job) {
     if (job->op->push == push_lock) lh_descriptor_close(job->fd);
 }
 
+static int push_done(lh_task *task, lua_State *T, void *context) {
+    (void)task;
+    file_job **file = context;
+    const int n = (*file)->op->push(T, *file);
+    free_job(*file);
+    *file = NULL;
+    return n;
+}
+
 static void finish_job(lh_job *job, bool is_closing) {
     file_job *file = job_of(job);
     lh_task *task = is_closing ? NULL : file->task;
@@ -82,9 +91,11 @@ static void finish_job(lh_job *job, bool is_closing) {
         free_job(file);
         return;
     }
-    const int n = file->op->push(task->L, file);
-    free_job(file);
-    lh_task_resume(task, n);
+    file_job *left = file;
+    lh_task_answer(task, push_done, &left);
+    if (!left) return;
+    drop_result(left); /* its results could not be pushed */
+    free_job(left);
 }
 
 static void withdraw(lh_task *task) {
@@ -95,7 +106,7 @@ static void withdraw(lh_task *task) {
 
 /* The coroutine that can wait here, or NULL: then the operation runs at once. Raises in a cancelled one. */
 static lh_task *waiting_task(lua_State *L, const file_op *op) {
-    return lh_state_here()->running && lua_isyieldable(L) ? lh_task_may_park(L, &op->wait) : NULL;
+    return lh_state_here()->running && lh_task_can_yield(L) ? lh_task_may_park(L, &op->wait) : NULL;
 }
 
 /* After the arguments are checked: nothing raises from here to `start`. */

@@ -151,14 +151,17 @@ static int push_event(lua_State *L, const request *r) {
     return 1;
 }
 
+static int push_news(lh_task *task, lua_State *T, void *context) {
+    (void)task;
+    request *r = context;
+    const int n = push_event(T, r);
+    if (n != LH_TASK_STAY) r->waiter = NULL;
+    return n;
+}
+
 static void on_news(lh_http_request *http) {
     request *r = lh_http_owner(http);
-    lh_task *task = r->waiter;
-    if (!task) return;
-    const int n = push_event(task->L, r);
-    if (n == LH_TASK_STAY) return;
-    r->waiter = NULL;
-    lh_task_resume(task, n);
+    if (r->waiter) lh_task_answer(r->waiter, push_news, r);
 }
 
 /* Cancelled: nobody will take the answer. */

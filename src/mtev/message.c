@@ -14,6 +14,9 @@
 
 enum { SWEEP_MIN = 1024 };
 
+/* A waiter gets the count and the key as well. More values come in a table, which is told by the count PACKED. */
+enum { VALUES_MAX = LH_TASK_RESULTS_MAX - 2, PACKED = -1 };
+
 typedef struct channel {
     lh_list waiters;    /* lh_task.wait_node, oldest first */
     double first, last; /* numbers of the oldest and newest message in its table; first > last = none */
@@ -106,6 +109,17 @@ static void pack(lua_State *L, int n) {
     lua_setfield(L, -2, "n");
 }
 
+/* Pushes the values in the table on top; returns their number. */
+static int push_packed(lua_State *L) {
+    lua_getfield(L, -1, "n");
+    const int n = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    luaL_checkstack(L, n + 2, "message too long");
+    const int message = lua_gettop(L);
+    for (int i = 1; i <= n; i++) lua_rawgeti(L, message, i);
+    return n;
+}
+
 /* Pops the message's `n` values and queues them, at the end or (taken back) at the front. */
 static void enqueue(lua_State *L, const lh_messages *messages, channel *ch, int n, bool at_front) {
     pack(L, n);
@@ -135,13 +149,8 @@ static int dequeue(lua_State *L, const lh_messages *messages, channel *ch) {
         lua_pop(L, 1);
         return 0;
     }
-    lua_getfield(L, -1, "n");
-    const int n = (int)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    luaL_checkstack(L, n + 2, "message too long");
-    const int message = lua_gettop(L);
-    for (int i = 1; i <= n; i++) lua_rawgeti(L, message, i);
-    lua_remove(L, message);
+    const int n = push_packed(L);
+    lua_remove(L, -(n + 1));
     return n;
 }
 
@@ -150,6 +159,8 @@ static int dequeue(lua_State *L, const lh_messages *messages, channel *ch) {
 /* Hands the key (its bytes) and `n` values, all on top of `L` (popped), to the first waiter, or queues the values. */
 static void deliver(lua_State *L, lh_messages *messages, const char *bytes, int n, bool at_front) {
     channel *ch = get_channel(L, messages, lua_gettop(L) - n, bytes);
+    const bool is_packed = n > VALUES_MAX && !lh_list_is_empty(&ch->waiters);
+    if (is_packed) pack(L, n); /* may raise: before a waiter is taken */
     lh_list *node = lh_list_take_first(&ch->waiters);
     if (!node) {
         enqueue(L, messages, ch, n, at_front);
@@ -157,8 +168,8 @@ static void deliver(lua_State *L, lh_messages *messages, const char *bytes, int 
         return;
     }
     lh_task *task = LH_CONTAINER(node, lh_task, wait_node);
-    if (!lua_checkstack(task->L, n + 2)) luaL_error(L, "message too long");
-    lua_pushinteger(task->L, n);
+    lua_pushinteger(task->L, is_packed ? PACKED : n);
+    if (is_packed) n = 1;
     lua_xmove(L, task->L, n + 1);
     lh_task_wake(task, n + 2);
 }
@@ -191,13 +202,19 @@ static int push_timeout(lh_task *task, lua_State *T) {
 /* The task was cancelled with a message in its hands: count, key, values. */
 static void give_back(lh_task *task, lua_State *T, int n) {
     (void)task;
-    deliver(T, lh_state_here()->messages, lua_tolstring(T, -(n - 1), NULL), n - 2, true);
+    const char *bytes = lua_tolstring(T, -(n - 1), NULL);
+    int count = n - 2;
+    if (lua_tointeger(T, -n) == PACKED) {
+        count = push_packed(T);
+        lua_remove(T, -(count + 1));
+    }
+    deliver(T, lh_state_here()->messages, bytes, count, true);
 }
 
 static const lh_wait waitfor_wait = {
-    .name = "mtev.waitfor", .on_deadline = push_timeout, .withdraw = leave_queue, .on_undelivered = give_back};
+    .name = "mtev.waitfor", .is_plain = true, .on_deadline = push_timeout, .withdraw = leave_queue, .on_undelivered = give_back};
 
-/* Returns the number of values, key, values; or false on timeout. */
+/* Returns the number of values, key, values; PACKED, key, {n = count, values}; or false on timeout. */
 static int core_waitfor(lua_State *L) {
     lua_settop(L, 2);
     const char *bytes = check_key(L, "waitfor called without key");

@@ -97,19 +97,18 @@ static int core_channel_refuse(lua_State *L) {
 
 /* -- Tunnels ------------------------------------------------------------------------------------------------------- */
 
-static void resume(tunnel *t, int n) {
-    lh_task *task = t->waiter;
+static int push_taken(lh_task *task, lua_State *T, void *context) {
+    tunnel *t = task->object;
+    push_channel(T, context);
     t->waiter = NULL;
-    lh_task_resume(task, n);
+    return 1;
 }
 
 static void on_channel(lh_tunnel *which) {
     tunnel *t = lh_tunnel_owner(which);
     if (!t->waiter) return;
     lh_channel *channel = lh_tunnel_take(which);
-    if (!channel) return;
-    push_channel(t->waiter->L, channel);
-    resume(t, 1);
+    if (channel) lh_task_answer(t->waiter, push_taken, channel);
 }
 
 static void close_tunnel(tunnel *t, const char *reason) {
@@ -121,10 +120,18 @@ static void close_tunnel(tunnel *t, const char *reason) {
     lh_tunnel_close(closing);
 }
 
+static int push_reason(lh_task *task, lua_State *T) { return lh_push_nil_error(T, ((tunnel *)task->object)->reason); }
+
+static int push_end(lh_task *task, lua_State *T, void *context) {
+    const int n = push_reason(task, T);
+    ((tunnel *)context)->waiter = NULL;
+    return n;
+}
+
 static void on_end(lh_tunnel *which, const char *reason) {
     tunnel *t = lh_tunnel_owner(which);
     close_tunnel(t, reason);
-    if (t->waiter) resume(t, lh_push_nil_error(t->waiter->L, t->reason));
+    if (t->waiter) lh_task_answer(t->waiter, push_end, t);
 }
 
 static const lh_tunnel_events events = {.on_channel = on_channel, .on_end = on_end};
@@ -151,7 +158,8 @@ static int core_tunnel_open(lua_State *L) {
 
 static void withdraw_next(lh_task *task) { ((tunnel *)task->object)->waiter = NULL; }
 
-static const lh_wait next_wait = {.name = "mtev.reverse", .is_world = true, .withdraw = withdraw_next};
+static const lh_wait next_wait = {
+    .name = "mtev.reverse", .is_world = true, .withdraw = withdraw_next, .on_run = push_reason};
 
 static int core_tunnel_next(lua_State *L) {
     tunnel *t = luaL_checkudata(L, 1, TUNNEL);
@@ -182,7 +190,7 @@ static int core_tunnel_close(lua_State *L) {
     if (t->waiter) {
         lh_task *task = t->waiter;
         t->waiter = NULL;
-        lh_task_wake(task, lh_push_nil_error(task->L, t->reason));
+        lh_task_wake(task, 0);
     }
     return 0;
 }

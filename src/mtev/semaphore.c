@@ -51,6 +51,7 @@ static void put_back(lh_task *task, lua_State *T, int n) {
 }
 
 static const lh_wait acquire_wait = {.name = "semaphore:acquire",
+                                     .is_plain = true,
                                      .on_deadline = push_timeout,
                                      .withdraw = give_up,
                                      .on_undelivered = put_back,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/stack.h"
 #include "mtev/api.h"
 #include "runtime/errors.h"
 #include "runtime/shared.h"
@@ -95,6 +96,7 @@ static bool replace_by_serialized(packer *p, int index) {
         lua_pop(L, 1);
         return true;
     }
+    if (!lh_stack_has_room()) return fail(p, "C stack overflow");
     lua_pushvalue(L, index);
     if (lua_pcall(L, 1, 1, 0) != 0) {
         p->has_raised = true;

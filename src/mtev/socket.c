@@ -111,7 +111,7 @@ static int attempt_accept(lh_task *task, lua_State *T, lh_socket *listener) {
     lh_state *state = lh_state_here();
     state->running = task;
     const int n = push_accepted(T, rv, accepted);
-    state->running = NULL;
+    state->running = NULL; /* where it raises, lh_task_answer puts it back */
     return n;
 }
 
@@ -124,7 +124,7 @@ static int on_accept_deadline(lh_task *task, lua_State *T) {
 }
 
 static const lh_io_wait accept_wait = {
-    .wait = {.name = "eventer:accept", .is_world = true, .on_deadline = on_accept_deadline, .withdraw = lh_io_withdraw},
+    .wait = {.name = "eventer:accept", .is_world = true, .on_deadline = on_accept_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
     .attempt = attempt_accept,
     .fail = fail_accept};
 

@@ -103,7 +103,8 @@ static int attempt(lh_task *task, lua_State *T, lh_socket *socket) {
 static const lh_io_wait handshake_wait = {.wait = {.name = "eventer:ssl_upgrade_socket",
                                                    .is_world = true,
                                                    .on_deadline = lh_io_on_deadline,
-                                                   .withdraw = lh_io_withdraw},
+                                                   .withdraw = lh_io_withdraw,
+                                                   .on_run = lh_io_on_run},
                                           .attempt = attempt,
                                           .fail = fail,
                                           .give_up = lh_socket_fail}; /* half a handshake is of no use to anybody */

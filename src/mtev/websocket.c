@@ -66,20 +66,27 @@ static void wake_senders(websocket *object) {
     }
 }
 
+static int push_news(lh_task *task, lua_State *T, void *context) {
+    (void)task;
+    websocket *object = context;
+    const int n = push_next(T, object);
+    if (n != LH_TASK_STAY) object->reader = NULL;
+    return n;
+}
+
 static void on_news(lh_websocket *which) {
     websocket *object = lh_websocket_owner(which);
     wake_senders(object);
-    lh_task *task = object->reader;
-    if (!task) return;
-    const int n = push_next(task->L, object);
-    if (n == LH_TASK_STAY) return;
-    object->reader = NULL;
-    lh_task_resume(task, n);
+    if (object->reader) lh_task_answer(object->reader, push_news, object);
 }
 
 static void withdraw_reader(lh_task *task) { ((websocket *)task->object)->reader = NULL; }
 
-static const lh_wait next_wait = {.name = "mtev.websocket_client", .is_world = true, .withdraw = withdraw_reader};
+/* It was closed by another coroutine. */
+static int push_closed(lh_task *task, lua_State *T) { return push_end(T, task->object); }
+
+static const lh_wait next_wait = {
+    .name = "mtev.websocket_client", .is_world = true, .withdraw = withdraw_reader, .on_run = push_closed};
 
 static int core_ws_next(lua_State *L) {
     websocket *object = check_websocket(L);
@@ -170,7 +177,7 @@ static int core_ws_close(lua_State *L) {
     if (object->reader) {
         lh_task *task = object->reader;
         object->reader = NULL;
-        lh_task_wake(task, push_end(task->L, object));
+        lh_task_wake(task, 0);
     }
     lh_websocket_close(closing);
     return 0;

@@ -39,18 +39,22 @@ void lh_io_withdraw(lh_task *task) {
 }
 
 int lh_io_on_deadline(lh_task *task, lua_State *T) {
+    const int n = io_wait_of(task)->fail(T, "timeout");
     give_up(task, ETIMEDOUT);
     leave(task->object, io_wait_of(task)->is_writing);
-    return io_wait_of(task)->fail(T, "timeout");
+    return n;
 }
 
-static void attempt(lh_socket *socket, lh_task *task) {
+int lh_io_on_run(lh_task *task, lua_State *T) { return io_wait_of(task)->fail(T, "closed"); }
+
+static int push_attempt(lh_task *task, lua_State *T, void *socket) {
     const lh_io_wait *wait = io_wait_of(task);
-    const int n = wait->attempt(task, task->L, socket);
-    if (n == LH_TASK_STAY) return;
-    leave(socket, wait->is_writing);
-    lh_task_resume(task, n);
+    const int n = wait->attempt(task, T, socket);
+    if (n != LH_TASK_STAY) leave(socket, wait->is_writing);
+    return n;
 }
+
+static void attempt(lh_socket *socket, lh_task *task) { lh_task_answer(task, push_attempt, socket); }
 
 static void on_readable(lh_socket *socket) { attempt(socket, socket->reader); }
 static void on_writable(lh_socket *socket) { attempt(socket, socket->writer); }
@@ -115,7 +119,7 @@ lh_eventer *lh_eventer_push(lua_State *L, lh_socket *take_socket) {
 static void wake_closed(lh_task *task) {
     if (!task) return;
     give_up(task, ECANCELED);
-    lh_task_wake(task, io_wait_of(task)->fail(task->L, "closed"));
+    lh_task_wake(task, 0); /* lh_io_on_run says "closed" */
 }
 
 /* Ends the directions that only this handle may use, waking who is parked there; the handle keeps nothing. */

@@ -56,7 +56,7 @@ lh_socket *lh_eventer_take_socket(lua_State *L, lh_eventer *eventer);
 
 /* How a parked task goes on when its socket is ready. */
 typedef struct lh_io_wait {
-    lh_wait wait;    /* .on_deadline and .withdraw: usually lh_io_* below */
+    lh_wait wait;    /* .on_run, and usually .on_deadline and .withdraw: lh_io_* below */
     bool is_writing; /* waits in `writer`, else in `reader` */
     /* Tries the operation; pushes its results on T and returns their number, or LH_TASK_STAY. */
     int (*attempt)(lh_task *task, lua_State *T, lh_socket *socket);
@@ -79,6 +79,9 @@ void lh_io_withdraw(lh_task *task);
 
 /* For lh_wait: gives up, leaves, and pushes the failure "timeout". */
 int lh_io_on_deadline(lh_task *task, lua_State *T);
+
+/* For lh_wait: the handle was closed; pushes the failure "closed". */
+int lh_io_on_run(lh_task *task, lua_State *T);
 
 /* The parked task's operation may be over for a reason that is not its socket's: its `attempt` is called. */
 void lh_io_retry(lh_socket *socket, bool is_writing);

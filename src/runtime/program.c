@@ -13,6 +13,7 @@
 #include "loop/signals.h"
 #include "net/reverse.h"
 #include "runtime/errors.h"
+#include "runtime/hang.h"
 #include "runtime/log.h"
 #include "runtime/luajit.h"
 #include "runtime/script.h"
@@ -144,13 +145,16 @@ static int to_string(lua_State *L) {
     return 1;
 }
 
-/* The error value on top of T as text, on top of L. */
+/* Pushes on L the error value on top of T as text. */
 static const char *error_text(lua_State *L, lua_State *T) {
     lua_pushvalue(T, -1);
     if (T != L) lua_xmove(T, L, 1);
     lua_pushcfunction(L, to_string);
     lua_insert(L, -2);
-    if (lua_pcall(L, 1, 1, 0) != 0 || !lua_tostring(L, -1)) return "(error object cannot be shown)";
+    if (lua_pcall(L, 1, 1, 0) != 0 || !lua_tostring(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushliteral(L, "(error object cannot be shown)");
+    }
     return lua_tostring(L, -1);
 }
 
@@ -160,13 +164,32 @@ static void report(const char *text, const char *traceback) {
     if (!lh_program_options()->is_keep_going) lh_program_exit(lh_program_failure_status());
 }
 
+/* describe(task) -> text, traceback */
+static int describe_error(lua_State *L) {
+    lh_task *task = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    error_text(L, task->L);
+    lh_traceback_push(L, lh_state_here(), task);
+    return 2;
+}
+
 static void on_error(lh_state *state, lh_task *task) {
     lua_State *L = state->L;
-    lua_settop(L, 0);
-    const char *text = error_text(L, task->L);
-    lh_traceback_push(L, state, task);
-    report(text, lua_tostring(L, -1));
-    lua_settop(L, 0);
+    const int top = lua_gettop(L);
+    const bool was_in_hook = state->is_in_hook;
+    lua_pushcfunction(L, describe_error);
+    lua_pushlightuserdata(L, task);
+    state->is_in_hook = true; /* the script's hook is not called here */
+    const int rc = lua_pcall(L, 1, 2, 0);
+    state->is_in_hook = was_in_hook;
+    if (rc == 0) {
+        report(lua_tostring(L, -2), lua_tostring(L, -1));
+    } else { /* no memory, most likely: what there is already */
+        const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "unknown error";
+        const char *text = lua_type(task->L, -1) == LUA_TSTRING ? lua_tostring(task->L, -1) : why;
+        report(text, "(no traceback)");
+    }
+    lua_settop(L, top);
 }
 
 void lh_program_report_error(lua_State *L) {
@@ -219,6 +242,7 @@ static lh_state *open_state(int index) {
     state->net.loop.on_busy = on_busy;
     begin_to_beat(state);
     lh_trace_open_thread();
+    lh_hang_open_state(state);
     return state;
 }
 
@@ -228,6 +252,7 @@ static void run_state(lh_state *state) {
     if (lh_heartbeats_here) atomic_fetch_add(&lh_heartbeats_here->ready_count, 1);
     lh_loop_run(&state->net.loop);
     atomic_store(state->net.loop.beat, LH_NEVER);
+    lh_hang_close_state(state);
     lh_trace_close_thread();
     if (atomic_load(&program.is_deadlock)) report_deadlock(state);
 }
@@ -253,9 +278,10 @@ static void run_all(void) {
     const int count = program.thread_count;
     pthread_t *threads = lh_alloc((size_t)count * sizeof(*threads));
     lh_child_setup();
+    lh_hang_open();
     lh_state *first = open_state(0);
     lh_luajit_check(first->L);
-    lh_signals_install(&first->net.loop, on_signal);
+    lh_signals_install(&first->net.loop, on_signal, lh_hang_begin);
     for (int i = 1; i < count; i++) {
         if (pthread_create(&threads[i], NULL, run_thread, (void *)(intptr_t)i) == 0) continue;
         lh_log_print("error", "%s: cannot create thread %d\n", lh_program_options()->program, i);

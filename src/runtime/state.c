@@ -9,6 +9,7 @@
 #include "net/resolver.h"
 #include "net/tls_context.h"
 #include "runtime/errors.h"
+#include "runtime/finalizer.h"
 #include "runtime/log.h"
 #include "runtime/lualib.h"
 #include "runtime/task.h"
@@ -92,10 +93,8 @@ static int open_lua(lua_State *L) {
     luaL_openlibs(L);
     state->pcall = global_function(L, "pcall");
     state->xpcall = global_function(L, "xpcall");
-    lua_newtable(L);
-    state->anchors_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_newtable(L);
-    state->held_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lh_task_open(state, L);
+    lh_finalizers_open(state, L);
     make_weak_table(L, LH_NAMES, "k");
     make_weak_table(L, LH_INNER, "kv");
     make_weak_table(L, LH_FAILED, "v");
@@ -139,6 +138,7 @@ bool lh_state_open(lh_state *state, struct lh_program *program, int index, void 
 void lh_state_close(lh_state *state) {
     lh__state_here = state; /* the thread that closes need not be the one that ran */
     state->is_closing = true;
+    lh_finalizers_end(state);
     lua_close(state->L);
     lh_tls_contexts_close(&state->net);
     lh_resolvers_close(&state->net);

@@ -41,14 +41,23 @@ struct lh_state {
     lh_task *main_task;                /* runs the script and its entry; NULL once ended */
     lh_task *ready_first, *ready_last; /* the run queue */
     size_t ready_count;
+    bool is_in_hook;    /* a script's debug hook is running (mtev/hook.c) */
+    int finalizers_due; /* finalizers that the next turn calls (finalizer.c) */
     size_t task_count;    /* tasks not ended */
     unsigned spawn_depth; /* immediate starts on top of one another */
     int slot_count;       /* anchor slots handed out */
+    int anchor_count;     /* that the table of anchors has room for */
     lh_slab tasks;
     lh_ptrmap task_of;          /* lua_State* -> lh_task* */
     const void *pcall, *xpcall; /* the functions, to find them on a stack */
-    int anchors_ref;            /* array: [2 slot - 1] a task's thread, [2 slot] the function that spawned it */
+    int anchors_ref;            /* array: [2 slot - 1] a task's thread, [2 slot] the function that spawned it, or false */
     int held_ref;               /* [slot]: a value kept alive while a task is parked */
+    int call_push_ref;          /* the C function that calls what `answer` says */
+    int cancelled_ref;          /* the message "coroutine cancelled" */
+    struct answer *answer;      /* what protected code is to do, NULL = none is running */
+    int finalizers_ref;         /* what they are to finalize */
+    int finalizer_runner_ref;   /* the function that is called with a finalizer and its object */
+    int finalizers_first;       /* where the table of finalizers_ref begins */
 
     int eventer_ref; /* registry slot of mtev.eventer's metatable (eventer.c) */
     const void *eventer_metatable;

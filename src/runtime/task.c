@@ -4,7 +4,10 @@
  *                                              \-> resume ----------------------^
  *
  * Results always go to the task's own thread (task->L), at whatever depth the call was made: they are the arguments of
- * its lua_resume, and the script's coroutines in between hand them down.
+ * its lua_resume, and the script's coroutines in between hand them down. They are made on state->L. Nothing is ever
+ * allocated on the stack of a parked coroutine: a step of the collector there could run a finalizer on it, and an error,
+ * even one that is caught, leaves it in a state from which it cannot be resumed. Moving them cannot fail: the frame that
+ * yielded is a C function's, for which LuaJIT keeps LH_TASK_RESULTS_MAX and more slots free.
  *
  * Lua threads are not recycled. A script may keep the thread that coroutine_spawn returned, or its address, and cancel
  * it later; handing the same thread to another task would make that cancel a stranger. LuaJIT's own allocator makes a
@@ -18,9 +21,14 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/stack.h"
 #include "runtime/errors.h"
+#include "runtime/finalizer.h"
 
-enum { SPAWN_DEPTH_MAX = 150, MORE_PER_TURN = 32, PARK_ATTEMPTS_MAX = 3, WALK_MAX = 1000 };
+enum { SPAWN_DEPTH_MAX = 150, MORE_PER_TURN = 32, PARK_ATTEMPTS_MAX = 3, WALK_MAX = 200 };
+
+/* A task's number is its generation and its slot: exact as a double. */
+enum { SLOT_BITS = 22, SLOT_MAX = (1 << SLOT_BITS) - 1, GENERATION_MAX = 0x7fffffff };
 
 static const char CANCELLED[] = "coroutine cancelled";
 
@@ -39,6 +47,21 @@ void lh_task_push_interrupted(lua_State *L) { lua_pushlightuserdata(L, (void *)(
 
 /* -- Anchors ------------------------------------------------------------------------------------------------------- */
 
+/* Makes room for one task more in the table of anchors. Released slots hold false, not nil, so that the table keeps its
+ * size: from here on anchoring cannot fail. */
+static void reserve_anchor(lua_State *L, lh_state *state) {
+    if (state->task_count < (size_t)state->anchor_count) return;
+    if (state->anchor_count == SLOT_MAX) lh_raise(L, "too many coroutines");
+    const int slot = state->anchor_count + 1;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->anchors_ref);
+    for (int i = 2 * slot - 1; i <= 2 * slot; i++) {
+        lua_pushboolean(L, 0);
+        lua_rawseti(L, -2, i);
+    }
+    lua_pop(L, 1);
+    state->anchor_count = slot;
+}
+
 /* Anchors the thread on top of `L`, and the Lua function that calls the C function running on `L`. */
 static void anchor(lua_State *L, lh_task *task) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, lh_state_here()->anchors_ref);
@@ -56,9 +79,9 @@ static void anchor(lua_State *L, lh_task *task) {
 
 static void release_anchors(lua_State *L, const lh_task *task) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, lh_state_here()->anchors_ref);
-    lua_pushnil(L);
+    lua_pushboolean(L, 0);
     lua_rawseti(L, -2, 2 * task->slot - 1);
-    lua_pushnil(L);
+    lua_pushboolean(L, 0);
     lua_rawseti(L, -2, 2 * task->slot);
     lua_pop(L, 1);
 }
@@ -89,10 +112,11 @@ lh_task *lh_task_new(lh_state *state, lua_State *L, int n) {
     luaL_checkstack(L, 6, "too many arguments");
     lua_State *thread = lua_newthread(L); /* stack: f, args, thread */
     if (!lua_checkstack(thread, n + LUA_MINSTACK)) luaL_error(L, "too many arguments");
-    lh_task *task = lh_slab_take(&state->tasks);
+    reserve_anchor(L, state);
+    lh_task *task = lh_slab_take(&state->tasks); /* from here on nothing raises */
     if (task->slot == 0) {
         task->slot = ++state->slot_count;
-        task->id = 1;
+        task->generation = 1;
     }
     task->L = task->parked_L = thread;
     task->wait = NULL;
@@ -130,7 +154,7 @@ static void end_task(lh_state *state, lh_task *task) {
     lh_ptrmap_remove(&state->task_of, task->L);
     task->L = NULL;
     task->status = LH_TASK_GONE;
-    task->id++;
+    task->generation = task->generation == GENERATION_MAX ? 1 : task->generation + 1;
     release_anchors(state->L, task);
     state->task_count--;
     lh_slab_give(&state->tasks, task);
@@ -181,7 +205,7 @@ static void append_ready(lh_state *state, lh_task *task) {
 
 void lh_task_start(lh_state *state, lh_task *task) {
     const int n = lua_gettop(task->L) - 1;
-    if (state->spawn_depth >= SPAWN_DEPTH_MAX) {
+    if (state->spawn_depth >= SPAWN_DEPTH_MAX || state->is_in_hook || !lh_stack_has_room()) {
         task->result_count = n;
         append_ready(state, task);
         return;
@@ -190,6 +214,74 @@ void lh_task_start(lh_state *state, lh_task *task) {
     state->spawn_depth++;
     run(state, task, n);
     state->spawn_depth--;
+}
+
+/* -- Answers ------------------------------------------------------------------------------------------------------- */
+
+/* What protected code is to do. */
+struct answer {
+    lh_push_fn push;
+    lh_task *task;
+    void *context;
+    int count;
+};
+
+static int call_push(lua_State *T) {
+    struct answer *answer = lh_state_here()->answer;
+#ifdef LHOTSE_COLLECT
+    lua_gc(T, LUA_GCCOLLECT, 0);
+#endif
+    answer->count = answer->push(answer->task, T, answer->context);
+    return answer->count == LH_TASK_STAY ? 0 : answer->count;
+}
+
+/* Calls `push`; its results are on top of state->L. The status of lua_pcall; when it is not 0 the error is there. */
+static int protect(lh_state *state, struct answer *answer) {
+    struct answer *const around = state->answer;
+    lh_task *const running = state->running;
+    lua_State *S = state->L;
+    state->answer = answer;
+    lua_rawgeti(S, LUA_REGISTRYINDEX, state->call_push_ref);
+    const int rc = lua_pcall(S, 0, LUA_MULTRET, 0);
+    state->running = running;
+    state->answer = around;
+    return rc;
+}
+
+/* Replaces the error on top of state->L by what an interrupted call returns. */
+static int push_raised(lua_State *S) {
+    lua_pushnil(S);
+    lua_insert(S, -2);
+    lh_task_push_interrupted(S);
+    lua_insert(S, -2);
+    return 3;
+}
+
+/* The results for a task, on task->L; their number, or LH_TASK_STAY. When making them raised, those of an interrupted
+ * call: `withdraw` is then what takes the task out of its wait, or NULL. */
+static int make_results(lh_state *state, lh_task *task, lh_push_fn push, void *context, void (*withdraw)(lh_task *)) {
+    struct answer answer = {.push = push, .task = task, .context = context};
+    int n;
+    if (protect(state, &answer) == 0) {
+        n = answer.count;
+        if (n == LH_TASK_STAY) return n;
+    } else {
+        if (withdraw) withdraw(task);
+        n = push_raised(state->L);
+    }
+    assert(n <= LH_TASK_RESULTS_MAX);
+    lua_xmove(state->L, task->L, n);
+    return n;
+}
+
+static int push_on_run(lh_task *task, lua_State *T, void *context) {
+    (void)context;
+    return task->wait->on_run(task, T);
+}
+
+static int results_of_run(lh_state *state, lh_task *task) {
+    if (task->wait->is_plain) return task->wait->on_run(task, task->L);
+    return make_results(state, task, push_on_run, NULL, NULL);
 }
 
 static void run_first_ready(lh_state *state) {
@@ -203,7 +295,7 @@ static void run_first_ready(lh_state *state) {
     }
     task->is_started = true;
     int n = task->result_count;
-    if (task->wait && task->wait->on_run && n == 0) n = task->wait->on_run(task, task->L);
+    if (task->wait && task->wait->on_run && n == 0) n = results_of_run(state, task);
     run(state, task, n);
 }
 
@@ -213,12 +305,25 @@ static bool is_yielder(const lh_task *task) { return task->wait && task->wait->o
 
 /* Two coroutines that notify each other become ready one at a time: a few of those that were woken meanwhile run in the
  * same turn, so that the clock, the timers and the mailbox are not looked at for each. */
+static int push_nothing(lh_task *task, lua_State *T, void *state) {
+    (void)task;
+    lh_finalizers_run(state, T);
+    return 0;
+}
+
+/* One that there is no memory for stays due. */
+static void run_finalizers(lh_state *state) {
+    struct answer answer = {.push = push_nothing, .context = state};
+    if (protect(state, &answer) != 0) lua_pop(state->L, 1);
+}
+
 bool lh_task_run_ready(lh_state *state) {
+    if (lh_finalizers_are_due(state)) run_finalizers(state);
     for (size_t count = state->ready_count; count > 0; count--) run_first_ready(state);
     for (int more = MORE_PER_TURN; more > 0 && state->ready_first && !is_yielder(state->ready_first); more--) {
         run_first_ready(state);
     }
-    return state->ready_count > 0;
+    return state->ready_count > 0 || lh_finalizers_are_due(state);
 }
 
 /* -- Parking and waking -------------------------------------------------------------------------------------------- */
@@ -229,11 +334,16 @@ lh_task *lh_task_current(lua_State *L, const char *what) {
     return state->running;
 }
 
+/* LuaJIT takes a wrong turn when a coroutine yields, at whatever depth, while a hook is running. */
+bool lh_task_can_yield(lua_State *L) { return lua_isyieldable(L) && !lh_state_here()->is_in_hook; }
+
 lh_task *lh_task_may_park(lua_State *L, const lh_wait *wait) {
-    lh_task *task = lh_task_current(L, wait->name);
-    if (!lua_isyieldable(L)) lh_raise(L, "attempt to yield across C-call boundary (%s)", wait->name);
+    lh_state *state = lh_state_here();
+    lh_task *task = state->running;
+    if (!task) lh_task_current(L, wait->name); /* raises */
+    if (!lua_isyieldable(L) || state->is_in_hook) lh_raise(L, "attempt to yield across C-call boundary (%s)", wait->name);
     if (task->is_cancelled && ++task->park_attempts < PARK_ATTEMPTS_MAX) {
-        lua_pushstring(L, CANCELLED);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, state->cancelled_ref);
         lua_error(L);
     }
     return task;
@@ -277,18 +387,46 @@ void lh_task_wake(lh_task *task, int n) {
     append_ready(state_of(task), task);
 }
 
-void lh_task_resume(lh_task *task, int n) {
+void lh_task_answer(lh_task *task, lh_push_fn push, void *context) {
+    lh_state *state = state_of(task);
+    assert(task->status == LH_TASK_PARKED);
+    const int n = make_results(state, task, push, context, task->wait->withdraw);
+    if (n == LH_TASK_STAY) return;
     end_wait(task);
-    run(state_of(task), task, n);
+    run(state, task, n);
+}
+
+static int push_on_deadline(lh_task *task, lua_State *T, void *context) {
+    (void)context;
+    return task->wait->on_deadline(task, T);
 }
 
 static void on_deadline(lh_timer *timer) {
     lh_task *task = LH_CONTAINER(timer, lh_task, timer);
+    if (!task->wait->is_plain) {
+        lh_task_answer(task, push_on_deadline, NULL);
+        return;
+    }
     const int n = task->wait->on_deadline(task, task->L);
-    if (n != LH_TASK_STAY) lh_task_resume(task, n);
+    if (n == LH_TASK_STAY) return;
+    end_wait(task);
+    run(state_of(task), task, n);
 }
 
 /* -- Cancelling ---------------------------------------------------------------------------------------------------- */
+
+static int call_on_undelivered(lh_task *task, lua_State *T, void *context) {
+    (void)context;
+    lua_xmove(task->L, T, task->result_count);
+    task->wait->on_undelivered(task, T, task->result_count);
+    return 0;
+}
+
+/* What a task that will not take its results had been given. */
+static void pass_on(lh_task *task) {
+    struct answer answer = {.push = call_on_undelivered, .task = task};
+    if (protect(state_of(task), &answer) != 0) lua_pop(state_of(task)->L, 1); /* no memory to queue it anew: it is lost */
+}
 
 /* Takes a parked or ready task out of its wait; afterwards it is ready (linked in the queue) or running (unlinked). */
 static void take_back(lh_task *task) {
@@ -298,10 +436,9 @@ static void take_back(lh_task *task) {
         task->status = LH_TASK_RUNNING;
         return;
     }
-    if (task->is_started && task->wait->on_undelivered) {
-        task->wait->on_undelivered(task, task->L, task->result_count);
-    }
-    if (task->is_started) lua_settop(task->L, 0);
+    if (!task->is_started) return;
+    if (task->wait->on_undelivered) pass_on(task);
+    lua_settop(task->L, 0);
 }
 
 /* Ends a task that is parked or ready without resuming it. A ready one is freed when the queue comes to it. */
@@ -316,13 +453,14 @@ static void drop(lh_state *state, lh_task *task) {
     end_task(state, task);
 }
 
-/* True when Lua code of the task could notice an error: a pcall or a coroutine of the script is on its stack. */
-static bool has_catcher(const lh_state *state, const lh_task *task) {
+/* False when no Lua code of the task could notice an error: neither a pcall nor a coroutine of the script is on its
+ * stack. Finding a frame costs a walk from the top, so a deep stack is not searched: raising in vain does no harm. */
+static bool may_have_catcher(const lh_state *state, const lh_task *task) {
     if (task->parked_L != task->L) return true;
     lua_State *T = task->L;
     lua_Debug ar;
-    for (int level = 0; level < WALK_MAX && lua_getstack(T, level, &ar); level++) {
-        if (!lua_checkstack(T, 2)) return true;
+    for (int level = 0; lua_getstack(T, level, &ar); level++) {
+        if (level == WALK_MAX) return true;
         lua_getinfo(T, "f", &ar);
         const void *f = lua_topointer(T, -1);
         lua_pop(T, 1);
@@ -331,14 +469,14 @@ static bool has_catcher(const lh_state *state, const lh_task *task) {
     return false;
 }
 
-/* Makes the call that the task is parked in (or about to return from) raise `message`. */
-static void interrupt(lh_state *state, lh_task *task, const char *message) {
+/* Makes the call that the task is parked in (or about to return from) raise the message on top of `L`, which is
+ * popped. */
+static void interrupt(lh_state *state, lh_task *task, lua_State *L) {
     take_back(task);
     lua_State *T = task->L;
-    lua_checkstack(T, 4);
     lua_pushnil(T);
     lh_task_push_interrupted(T);
-    lua_pushstring(T, message);
+    lua_xmove(L, T, 1);
     task->result_count = 3;
     if (task->status != LH_TASK_READY) append_ready(state, task);
 }
@@ -376,18 +514,47 @@ void lh_task_cancel(lh_task *task) {
     if (task->status == LH_TASK_GONE || task->is_cancelled) return;
     task->is_cancelled = true;
     if (!is_waiting(task)) return; /* it runs: lh_task_may_park will tell it */
-    if (!task->is_started || !has_catcher(state, task)) {
+    if (!task->is_started || !may_have_catcher(state, task)) {
         drop(state, task);
         return;
     }
-    interrupt(state, task, CANCELLED);
+    lua_rawgeti(state->L, LUA_REGISTRYINDEX, state->cancelled_ref);
+    interrupt(state, task, state->L);
     release_owned(task);
 }
 
-bool lh_task_interrupt(lh_task *task, const char *message) {
-    if (!is_waiting(task) || !task->is_started) return false;
-    interrupt(state_of(task), task, message);
-    return true;
+bool lh_task_interrupt(lh_task *task, lua_State *L) {
+    const bool is_parked = is_waiting(task) && task->is_started;
+    if (is_parked) {
+        interrupt(state_of(task), task, L);
+    } else {
+        lua_pop(L, 1);
+    }
+    return is_parked;
+}
+
+double lh_task_number(const lh_task *task) {
+    return (double)((uint64_t)task->generation << SLOT_BITS | (uint64_t)task->slot);
+}
+
+lh_task *lh_task_find(lh_state *state, lua_State *L, double number) {
+    const uint64_t bits = (uint64_t)number;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->anchors_ref);
+    lua_rawgeti(L, -1, 2 * (int)(bits & SLOT_MAX) - 1);
+    lh_task *task = lua_isthread(L, -1) ? lh_task_of(state, lua_tothread(L, -1)) : NULL;
+    lua_pop(L, 2);
+    return task && task->generation == bits >> SLOT_BITS ? task : NULL;
+}
+
+void lh_task_open(lh_state *state, lua_State *L) {
+    lua_newtable(L);
+    state->anchors_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_newtable(L);
+    state->held_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushcfunction(L, call_push);
+    state->call_push_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushstring(L, CANCELLED);
+    state->cancelled_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
 lh_task *lh_task_of(lh_state *state, const void *thread) { return lh_ptrmap_get(&state->task_of, thread); }

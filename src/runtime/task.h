@@ -7,15 +7,19 @@
  *     ... put `task` where the event will find it ...
  *     return lh_task_park(task, L, &wait, deadline);
  *
- * and one way back: the event takes the task out of that place, pushes the call's results on `task->L` and calls
- * lh_task_resume (from a loop callback: the code runs at once) or lh_task_wake (from Lua code: it runs when its turn
- * comes). Deadline and cancellation come through the wait's own functions, so that every way out passes one withdrawal.
+ * and one way back: the event calls lh_task_answer (from a loop callback: the code runs at once) with a function that
+ * pushes the call's results, or lh_task_wake (from Lua code: it runs when its turn comes). Deadline and cancellation
+ * come through the wait's own functions, so that every way out passes one withdrawal.
+ *
+ * Results are made on the state's own stack, in a protected call, and then moved: a parked coroutine's stack may be
+ * full, and whatever the collector runs while something is allocated must not run on it. What raises there, for lack
+ * of memory, is raised by the call that waited.
  *
  * Waiting works at any depth of the script's own coroutines: the innermost yields a token, the replaced
  * coroutine.resume (lualib/mtev/coroutine.lua) passes it on to the task's own thread, and results travel back down.
  *
- * Owner: the state's slab. A task may be gone after anything that runs Lua; who keeps one across that keeps id and
- * pointer and asks lh_task_is. Thread: the state's own. Errors: as each function says. */
+ * Owner: the state's slab. A task may be gone after anything that runs Lua: what refers to one for longer, and is not
+ * told of its end, keeps its lh_task_number. Thread: the state's own. Errors: as each function says. */
 #pragma once
 #include "loop/timer.h"
 #include "runtime/state.h"
@@ -24,19 +28,27 @@
 typedef struct lh_wait {
     const char *name; /* as scripts call it: "mtev.sleep" */
     bool is_world;    /* the world outside (a descriptor, a process) ends it: keeps the program alive */
-    /* The deadline has come: take the task out of where it waits, push the results on `T`, return their number;
-     * LH_TASK_STAY: something is on its way, go on waiting without deadline. */
+    bool is_plain;    /* on_deadline and on_run push nil, booleans and numbers only: nothing is allocated or raised */
+    /* The deadline has come: push the results on `T`, then take the task out of where it waits, and return their
+     * number; LH_TASK_STAY: something is on its way, go on waiting without deadline. May raise while it pushes. */
     int (*on_deadline)(lh_task *task, lua_State *T);
     /* The wait ends for another reason: take the task out of where it waits. NULL = it is nowhere. */
     void (*withdraw)(lh_task *task);
     /* A ready task is cancelled before it could take its `n` results, which lie on top of `T`: pass on what must not be
-     * lost. NULL = nothing. */
+     * lost. NULL = nothing. May raise. */
     void (*on_undelivered)(lh_task *task, lua_State *T, int n);
-    /* Pushes the results when the task comes out of the run queue, not before. NULL = they are there. */
+    /* Pushes the results when the task comes out of the run queue, not before. NULL = they are there. May raise. */
     int (*on_run)(lh_task *task, lua_State *T);
 } lh_wait;
 
 enum { LH_TASK_STAY = -1 };
+
+/* The most values that a call may be answered with: LuaJIT keeps room for so many on the stack of a coroutine that
+ * waits. More go into a table, which the call's Lua half unpacks. */
+enum { LH_TASK_RESULTS_MAX = 16 };
+
+/* Pushes a call's results on `T`, and returns their number, or LH_TASK_STAY. May raise. */
+typedef int (*lh_push_fn)(lh_task *task, lua_State *T, void *context);
 
 typedef enum lh_task_status { LH_TASK_GONE, LH_TASK_RUNNING, LH_TASK_READY, LH_TASK_PARKED } lh_task_status;
 
@@ -57,7 +69,7 @@ struct lh_task {
     lh_list wait_node;     /* the wait's own: in a queue of waiters */
     lh_timer timer;        /* its deadline */
     lh_list owned;         /* lh_owned */
-    uint32_t id;           /* changes when the task ends: tells a reused struct from the one that was meant */
+    uint32_t generation;   /* changes when the task ends: tells a reused struct from the one that was meant */
     int slot;              /* of its anchors; kept when the struct is reused, 0 = none yet */
     int spawn_line;        /* where it was spawned; the function is anchored */
     int result_count;      /* values on L that a ready task will be resumed with */
@@ -68,6 +80,9 @@ struct lh_task {
     bool has_held;       /* its slot in the held values is set */
     lh_task *ready_next; /* in the run queue; last: the slab reuses this word */
 };
+
+/* What the scheduler keeps in the registry of a new state. */
+void lh_task_open(lh_state *state, lua_State *L);
 
 /* Makes a task of the function and its `n` arguments on top of `L` (popped) and leaves its thread there instead. */
 lh_task *lh_task_new(lh_state *state, lua_State *L, int n);
@@ -91,19 +106,20 @@ void lh_task_hold(lh_task *task, lua_State *L, int index);
 /* Puts the running task at the end of the run queue; to be returned. `wait->on_run` gives the results. */
 int lh_task_yield(lh_task *task, lua_State *L, const lh_wait *wait);
 
-/* A parked task becomes ready, with `n` results on top of task->L. */
+/* A parked task becomes ready, with `n` results on top of task->L: at most LH_TASK_RESULTS_MAX, none of which was
+ * allocated there (nil, booleans, numbers, and what was moved). With 0 and a wait->on_run, that gives the results. */
 void lh_task_wake(lh_task *task, int n);
 
-/* A parked task runs now, with `n` results on top of task->L. Only from loop callbacks. */
-void lh_task_resume(lh_task *task, int n);
+/* A parked task runs now, with what `push` gives; or goes on waiting. Only from loop callbacks. When `push` raises, the
+ * task is withdrawn from its wait, and the call raises the same. */
+void lh_task_answer(lh_task *task, lh_push_fn push, void *context);
 
 /* Ends the task: never to return from the call it is parked in; what it owns is released now. Code inside pcall sees
  * the error "coroutine cancelled" first. A running task ends when it wants to park. */
 void lh_task_cancel(lh_task *task);
 
-/* Lets the parked call raise `message` (a string value, no position) instead of returning. False when it is not parked.
- */
-bool lh_task_interrupt(lh_task *task, const char *message);
+/* Lets the parked call raise the message on top of `L` (popped) instead of returning. False when it is not parked. */
+bool lh_task_interrupt(lh_task *task, lua_State *L);
 
 /* The running task has just parked, but the coroutine around it cannot yield: the wait ends as if it had not begun. */
 void lh_task_unpark(lh_task *task);
@@ -114,16 +130,20 @@ const char *lh_task_wait_name(const lh_task *task);
 /* The task of a thread, or NULL. `thread` may be any address. */
 lh_task *lh_task_of(lh_state *state, const void *thread);
 
-/* True while `task` is still the one that had `id`. */
-static inline bool lh_task_is(const lh_task *task, uint32_t id) {
-    return task->id == id && task->status != LH_TASK_GONE;
-}
+/* A number that is this task's alone, for as long as the state lives; exact as a double. */
+double lh_task_number(const lh_task *task);
+
+/* The task that has the number, or NULL: it is gone. */
+lh_task *lh_task_find(lh_state *state, lua_State *L, double number);
+
+/* True when a call may wait here, but for being outside every task: not in a C function's callback, not in a hook. */
+bool lh_task_can_yield(lua_State *L);
 
 /* Runs what was ready when called, and a few of those that were woken meanwhile; who yielded meanwhile waits for the
  * next call. True when more is ready. */
 bool lh_task_run_ready(lh_state *state);
 
-/* The first of the three values that an interrupted call returns to its Lua wrapper (nil, this, message), and the value
+/* The second of the three values that an interrupted call returns to its Lua wrapper (nil, this, message), and the value
  * that a blocked coroutine of the script yields. */
 void lh_task_push_interrupted(lua_State *L);
 void lh_task_push_token(lua_State *L);

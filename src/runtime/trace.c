@@ -115,6 +115,13 @@ static void on_trace_signal(int signal) {
     done();
 }
 
+void lh_trace_write(int fd, const char *what) {
+    trace_fd = fd;
+    write_title(what);
+    write_lua_raw();
+    write_c_frames();
+}
+
 /* -- A crash ------------------------------------------------------------------------------------------------------- */
 
 static void on_crash(int signal) {

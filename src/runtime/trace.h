@@ -27,6 +27,9 @@ typedef enum lh_trace_wanted {
 /* Installs the handlers of the signals that a crash raises; with lh_heartbeats_here that of LH_TRACE_SIGNAL, too. */
 void lh_trace_open(int fd);
 
+/* Writes what this thread does, as far as it can be read, from a signal handler. */
+void lh_trace_write(int fd, const char *what);
+
 /* For each loop thread: crashes of a full stack have another to be told on. */
 void lh_trace_open_thread(void);
 void lh_trace_close_thread(void);

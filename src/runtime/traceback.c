@@ -40,8 +40,8 @@ static void describe_frame(lua_State *T, lua_Debug *ar, lh_buffer *out) {
     }
 }
 
+/* Needs two slots of T, which every stack has: asking for them might raise, on a stack that is full. */
 static void describe_stack(lua_State *T, lh_buffer *out) {
-    if (!lua_checkstack(T, 6)) return;
     lua_Debug ar;
     for (int level = 0; lua_getstack(T, level, &ar); level++) {
         if (level == FRAMES_MAX) {
@@ -175,22 +175,33 @@ typedef struct save_request {
     int fd;
 } save_request;
 
+static void save_running_one(lua_State *L, const save_request *request) {
+    lh_state *state = request->state;
+    lh_buffer out = {0};
+    const lh_task *running = state->running;
+    if (!running) return;
+    lh_buffer_print(&out, "coroutine %p is running\n", (void *)running->L);
+    if (request->T != running->L) {
+        lh_buffer_print(&out, "stack traceback of coroutine %p inside it:", (void *)request->T);
+        describe_stack(request->T, &out);
+        lh_buffer_print(&out, "\n");
+    }
+    describe(L, state, running, &out);
+    lh_buffer_print(&out, "\n");
+    write_buffer(request->fd, &out);
+}
+
+static int save_running(lua_State *L) {
+    save_running_one(L, lua_touserdata(L, 1));
+    return 0;
+}
+
 static int save_all(lua_State *L) {
     const save_request *request = lua_touserdata(L, 1);
     lh_state *state = request->state;
     lh_buffer out = {0};
     const lh_task *running = state->running;
-    if (running) {
-        lh_buffer_print(&out, "coroutine %p is running\n", (void *)running->L);
-        if (request->T != running->L) {
-            lh_buffer_print(&out, "stack traceback of coroutine %p inside it:", (void *)request->T);
-            describe_stack(request->T, &out);
-            lh_buffer_print(&out, "\n");
-        }
-        describe(L, state, running, &out);
-        lh_buffer_print(&out, "\n");
-        write_buffer(request->fd, &out);
-    }
+    save_running_one(L, request);
     for (size_t i = 0; i < state->task_of.capacity; i++) {
         const lh_task *task = state->task_of.entries[i].value;
         if (!state->task_of.entries[i].key || task == running || task->status == LH_TASK_GONE) continue;
@@ -203,13 +214,16 @@ static int save_all(lua_State *L) {
     return 0;
 }
 
-void lh_traceback_save_all(lua_State *T, lh_state *state, int fd) {
+static void save(lua_CFunction what, lua_State *T, lh_state *state, int fd) {
     save_request request = {state, T, fd};
     if (!lua_checkstack(T, 4)) return;
-    lua_pushcfunction(T, save_all);
+    lua_pushcfunction(T, what);
     lua_pushlightuserdata(T, &request);
     if (lua_pcall(T, 1, 0, 0) != 0) lua_pop(T, 1);
 }
+
+void lh_traceback_save_all(lua_State *T, lh_state *state, int fd) { save(save_all, T, state, fd); }
+void lh_traceback_save_running(lua_State *T, lh_state *state, int fd) { save(save_running, T, state, fd); }
 
 static void write_raw(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void write_raw(int fd, const char *format, ...) {

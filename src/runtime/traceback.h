@@ -17,7 +17,10 @@ void lh_traceback_push_here(lua_State *L);
  * may be called. */
 void lh_traceback_save_all(lua_State *T, lh_state *state, int fd);
 
-/* The same where Lua may not be called, in a signal handler: allocates nothing, and reads what may be half changed. The
+/* The running one only. */
+void lh_traceback_save_running(lua_State *T, lh_state *state, int fd);
+
+/* All where Lua may not be called, in a signal handler: allocates nothing, and reads what may be half changed. The
  * caller sees to it that a fault ends the attempt. */
 void lh_traceback_save_raw(lh_state *state, int fd);
 

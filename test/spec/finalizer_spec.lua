@@ -1,145 +1,195 @@
--- A finalizer (__gc) of a script runs whenever Lua allocates, so also in the middle of mtev's functions, and may call
--- them: neither call may disturb the other.
+-- A finalizer (`__gc` of a newproxy's userdata, ffi.gc, ffi.metatype, debug.setmetatable) is a coroutine of its own: it
+-- runs at the next turn of the loop after the collector has found its object, or when the script asks for a collection. It
+-- may do whatever other coroutines may: wait, close what others use, raise. It never runs inside a call of ours.
+--
+-- LuaJIT alone calls finalizers wherever something is allocated: in the middle of a C function, on the stack of a coroutine
+-- that waits.
 
--- What each piece of garbage does when it is collected.
-local interferences = 0
-local function interfere()
-  interferences = interferences + 1
-  local n = interferences % 50
-  local text = ("[%s1]"):format(("%d,"):format(n):rep(n))
-  mtev.parsejson(text):document()
-  mtev.tojson({ other = ("x"):rep(n * 7) }):tostring()
-  mtev.base64_encode(text)
-  mtev.base64_decode("b3RoZXI=")
-  mtev.utf8tohtml("<other>&", true)
-  mtev.sha256_hex(text)
-  mtev.hmac_sha1_encode(text, "key")
-  mtev.uuid()
-  mtev.timezone("Asia/Tokyo"):extract(n * 1e7, "year", "zonename", "hour")
+local run_script = require("test.support.process").run
+
+-- Makes garbage with a finalizer.
+local function litter(finalizer)
+  getmetatable(newproxy(true)).__gc = finalizer
 end
 
-local function litter()
-  getmetatable(newproxy(true)).__gc = interfere
-end
-
--- Calls f often, with garbage about and a collector in a hurry, until finalizers ran often as well.
-local CALLS, FINALIZERS = 4000, 500
-
-local function among_finalizers(f)
+-- Calls f until so many finalizers have run; each piece of garbage is found soon.
+local function among_finalizers(count, finalizer, f)
   local pause, stepmul = collectgarbage("setpause", 100), collectgarbage("setstepmul", 400)
-  local enough, i = interferences + FINALIZERS, 0
-  while i < CALLS or interferences < enough do
+  local ran = 0
+  local function counted(object)
+    ran = ran + 1
+    return finalizer(object)
+  end
+  local i = 0
+  while ran < count do
     i = i + 1
-    litter()
+    litter(counted)
     f(i)
   end
   collectgarbage("setpause", pause)
   collectgarbage("setstepmul", stepmul)
 end
 
-describe("a finalizer that calls the same functions does not disturb", function()
-  it("json:document", function()
-    local list = {}
-    for i = 1, 200 do list[i] = "value " .. i end
-    local text = mtev.tojson({ list = list, name = "mine" }):tostring()
-    among_finalizers(function()
-      local document = mtev.parsejson(text):document()
-      assert(document.name == "mine" and #document.list == 200 and document.list[200] == "value 200")
-    end)
+describe("a finalizer", function()
+  it("runs when the script asks for a collection", function()
+    local ran = false
+    litter(function() ran = true end)
+    collectgarbage()
+    assert.is_true(ran)
   end)
 
-  it("mtev.tojson", function()
-    among_finalizers(function(i)
-      local value = ("mine " .. i .. " "):rep(20)
-      local j = mtev.tojson({ value })
-      assert(j:tostring() == '["' .. value .. '"]')
-      assert(mtev.parsejson('[ "' .. value .. '" ]'):tostring() == j:tostring())
-    end)
-  end)
-
-  it("the codecs, short and long", function()
-    local long = ("mine"):rep(50000)
-    local encoded = mtev.base64_encode(long)
-    among_finalizers(function(i)
-      local mine = "mine " .. i
-      assert(mtev.base64_decode(mtev.base64_encode(mine)) == mine)
-      assert(mtev.utf8tohtml("<" .. i, true) == "&lt;" .. i)
-      assert(#mtev.sha256_hex(mine) == 64 and mtev.sha256_hex("abc"):sub(1, 8) == "ba7816bf")
-      assert(#mtev.uuid() == 36)
-      if i % 40 == 0 then
-        assert(mtev.base64_encode(long) == encoded)
-        assert(mtev.base64_decode(encoded) == long)
-      end
-    end)
-  end)
-
-  it("timezone:extract", function()
-    local zurich = mtev.timezone("Europe/Zurich")
-    among_finalizers(function()
-      local name, year, hour = zurich:extract(0, "zonename", "year", "hour")
-      assert(name == "CET" and year == 1970 and hour == 1)
-    end)
-  end)
-
-  it("a matcher that is in the middle of the same string", function()
-    local subject = ("word "):rep(40)
-    local other = mtev.pcre("(o)(t)(h)er")
-    local interfere_before = interfere
-    interfere = function()
-      interferences = interferences + 1
-      other("another one")
+  it("runs at the next turn of the loop, when the collector went on by itself", function()
+    local ran = false
+    litter(function() ran = true end)
+    local deadline = mtev.time() + 20
+    while not ran and mtev.time() < deadline do
+      for _ = 1, 1000 do local _ = { {}, {} } end
+      mtev.sleep(0)
     end
-    local words = mtev.pcre("(w)(o)(r)(d)")
-    among_finalizers(function()
-      local count = 0
-      while true do
-        local found, whole, w, o, r, d = words(subject)
-        if not found then break end
-        count = count + 1
-        assert(whole == "word" and w .. o .. r .. d == "word")
-      end
-      assert(count == 40)
-      words(nil)
-    end)
-    interfere = interfere_before
+    assert.is_true(ran)
   end)
 
-  it("gunzip, which says that it is busy", function()
-    local text = ("mine"):rep(100000)
-    local packed = mtev.gzip(text)
-    local feed, refused
-    local interfere_before = interfere
-    interfere = function()
-      interferences = interferences + 1
-      if not feed then return end
-      local ok, message = pcall(feed, "")
-      if not ok then refused = message end
+  it("may be set in every way, and more than once", function()
+    local ran = {}
+    local function note(name)
+      return function() ran[name] = (ran[name] or 0) + 1 end
     end
-    among_finalizers(function(i)
-      if i % 8 ~= 0 then return end
-      feed = mtev.gunzip()
-      assert(feed(packed) == text)
-    end)
-    interfere = interfere_before
-    if refused then assert.matches("gunzip is busy", refused, 1, true) end
+    ffi.cdef "typedef struct { int number; } finalizer_spec_metatype"
+    do
+      local twice = getmetatable(newproxy(true))
+      twice.__gc = note("replaced")
+      twice.__gc = note("set twice")
+      local set = newproxy()
+      debug.setmetatable(set, { __gc = note("debug.setmetatable") })
+      local later, metatable = newproxy(), {}
+      debug.setmetatable(later, metatable)
+      metatable.__gc = note("set later")
+      debug.setmetatable(later, metatable) -- LuaJIT looks for a finalizer when it is set
+      ffi.gc(ffi.new("int[1]"), note("ffi.gc"))
+      ffi.metatype("finalizer_spec_metatype", { __gc = note("ffi.metatype") })()
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.same({
+      ["set twice"] = 1, ["debug.setmetatable"] = 1, ["set later"] = 1, ["ffi.gc"] = 1, ["ffi.metatype"] = 1,
+    }, ran)
   end)
 
-  it("the nodes of XML, not even by adding some", function()
-    local doc = mtev.parsexml("<all>" .. ("<a>text</a>"):rep(50) .. "</all>")
-    local interfere_before = interfere
-    interfere = function()
-      interferences = interferences + 1
-      doc:root():addchild("b"):contents("other")
+  it("is what a script reads back, and other metamethods work as ever", function()
+    local proxy = newproxy(true)
+    local metatable = getmetatable(proxy)
+    local function finalizer() end
+    metatable.__gc = finalizer
+    metatable.__index = { name = "indexed" }
+    metatable.__call = function(_, a) return a + 1 end
+    assert.equal(finalizer, metatable.__gc)
+    assert.equal(metatable, getmetatable(proxy))
+    assert.equal(metatable, debug.getmetatable(proxy))
+    assert.equal("indexed", proxy.name)
+    assert.equal(3, proxy(2))
+    assert.equal(metatable, getmetatable(newproxy(proxy)))
+  end)
+
+  it("gets its object once, whole", function()
+    local seen = {}
+    do
+      local cdata = ffi.gc(ffi.new("int[1]", 42), function(object) seen[#seen + 1] = object[0] end)
+      assert.equal(42, cdata[0])
     end
-    among_finalizers(function(i)
-      if i % 10 ~= 0 then return end
-      local count = 0
-      for node in doc:xpath("//a") do
-        assert(node:contents() == "text" and node:name() == "a")
-        count = count + 1
-      end
-      assert(count == 50)
+    for _ = 1, 4 do collectgarbage() end
+    assert.same({ 42 }, seen)
+  end)
+
+  it("never runs inside a call", function()
+    local is_inside, was_inside = false, false
+    local calls = {
+      function() mtev.parsejson('{"a":[1,2,3,"four"]}'):document() end,
+      function(i) mtev.tojson({ ("x"):rep(i % 500) }):tostring() end,
+      function(i) mtev.base64_encode(("x"):rep(i % 5000)) end,
+      function() mtev.sha256_hex("abc") end,
+      function(i) mtev.shared_set("finalizer_spec", { i, { "text" .. i } }) mtev.shared_get("finalizer_spec") end,
+      function(i) mtev.notify("finalizer_spec", i, "text" .. i) mtev.waitfor("finalizer_spec", 0) end,
+      function() mtev.parsexml("<a><b c='d'/></a>"):tostring() end,
+      function() mtev.gunzip()(mtev.gzip("text")) end,
+    }
+    among_finalizers(3000, function() was_inside = was_inside or is_inside end, function(i)
+      is_inside = true
+      calls[i % #calls + 1](i)
+      is_inside = false
+      if i % 100 == 0 then mtev.sleep(0) end
     end)
-    interfere = interfere_before
+    assert.is_false(was_inside)
+  end)
+
+  it("may wait, spawn, raise, and go on", function()
+    local waited, spawned = 0, 0
+    for _ = 1, 100 do
+      litter(function()
+        mtev.coroutine_spawn(function()
+          mtev.sleep(0)
+          spawned = spawned + 1
+        end)
+        mtev.sleep(0.001)
+        pcall(error, "caught")
+        waited = waited + 1
+      end)
+    end
+    collectgarbage()
+    local deadline = mtev.time() + 20
+    while (waited < 100 or spawned < 100) and mtev.time() < deadline do mtev.sleep(0.001) end
+    assert.same({ 100, 100 }, { waited, spawned })
+  end)
+
+  it("may close what another coroutine reads from, and read from others", function()
+    local closed = 0
+    for _ = 1, 5 do
+      local process, _, stdout = mtev.spawn("cat", { "cat", "/dev/zero" })
+      local _, _, other = mtev.spawn("yes", { "yes" })
+      local is_over = false
+      mtev.coroutine_spawn(function()
+        local mine = stdout:own()
+        for _ = 1, 2000 do
+          litter(function()
+            pcall(other.recv, other, 10, { timeout = 0 })
+            mine:close()
+          end)
+        end
+        while true do
+          local ok, data, err = pcall(mine.read, mine, 150000)
+          if not ok or not data then
+            assert(err == "closed" or tostring(data):find("closed"), tostring(data) .. tostring(err))
+            break
+          end
+          assert(#data == 150000)
+        end
+        closed = closed + 1
+        is_over = true
+      end)
+      local deadline = mtev.time() + 20
+      while not is_over and mtev.time() < deadline do mtev.sleep(0.001) end
+      process:pgkill("KILL")
+    end
+    assert.equal(5, closed)
+  end)
+
+  it("does not wait for the loop when a script that never waits makes many", function()
+    local ran, most = 0, 0
+    for i = 1, 50000 do
+      litter(function() ran = ran + 1 end)
+      most = math.max(most, i - ran)
+    end
+    assert.is_true(ran > 10000, "ran " .. ran)
+  end)
+end)
+
+describe("at the end of the program", function()
+  it("finalizers run, those that are due and the others", function()
+    local output, status = run_script([[
+      held = newproxy(true)
+      getmetatable(held).__gc = function() print("held") end
+      getmetatable(newproxy(true)).__gc = function() print("garbage") end]])
+    assert.matches("held", output)
+    assert.matches("garbage", output)
+    assert.equal(0, status)
   end)
 end)

@@ -206,14 +206,17 @@ describe("errors", function()
       ffi.metatype("finalized", { __gc = function(object) error("metatype " .. object.number) end })({ 5 })
       ffi.gc(ffi.new("int[1]", 7), function(object) error("gc " .. object[0]) end)
       local proxy = newproxy(true)
-      getmetatable(proxy).__index, getmetatable(proxy).__gc = { number = 6 }, function(p) mtev.sleep(p.number) end
+      getmetatable(proxy).__index, getmetatable(proxy).__gc = { number = 6 }, function(p)
+        mtev.sleep(0.001 * p.number)
+        print("waited")
+      end
       proxy = nil
       collectgarbage()
       print("goes on")]], { options = "--keep-going" })
     assert.matches("FILE:2: metatype 5\n", output, 1, true)
     assert.matches("FILE:3: gc 7\n", output, 1, true)
-    assert.matches("FILE:5: attempt to yield across C-call boundary (mtev.sleep)\n", output, 1, true)
     assert.matches("goes on\n", output, 1, true)
+    assert.matches("waited\n", output, 1, true) -- a finalizer is a coroutine: it may wait
     assert.equal(0, status)
   end)
 
@@ -318,6 +321,72 @@ describe("signals", function()
       while true do end]])
     assert.equal("", output)
     assert.equal(130, status)
+  end)
+
+  -- Only a turn of the loop takes a signal. After a second without one, what runs is stopped: in compiled code by LuaJIT's
+  -- profiler, since it calls no hooks there.
+  describe("end a program whose loop does not turn", function()
+    local function stopped(script, options)
+      local output, status = signalled("TERM", script, options)
+      assert.equal(143, status)
+      return output
+    end
+
+    it("in a loop, compiled or not, and say where it was", function()
+      for _, off in ipairs { "", "jit.off()" } do
+        local output = stopped(off .. [[
+          local function busy() local x = 0 while true do x = x + 1 end end
+          busy()]])
+        assert.matches("ended by SIGTERM while this was running:\ncoroutine 0x%x+ is running\n", output)
+        assert.matches("in function 'busy'", output)
+      end
+    end)
+
+    it("in a coroutine of the script's, in any thread", function()
+      assert.matches("while this was running", stopped([[
+        local _, thread = mtev.thread_self()
+        if thread == 1 then coroutine.wrap(function() while true do end end)() end
+        mtev.sleep(3600)]], "-n 2"))
+    end)
+
+    it("in a C function, in a function of mtev.on_stop", function()
+      assert.matches("while a loop was stuck", stopped([[string.find(("a"):rep(40), ("a*"):rep(40) .. "b")]]))
+      assert.matches("while a loop was stuck", stopped("mtev.on_stop(function() while true do end end) mtev.sleep(3600)"))
+    end)
+
+    it("while the script profiles", function()
+      assert.matches("while this was running", stopped([[
+        require("jit.profile").start("fi10", function() end)
+        while true do end]]))
+    end)
+  end)
+end)
+
+describe("jit.profile", function()
+  it("samples the CPU time of its own thread", function()
+    local script = [[
+      local profile = require("jit.profile")
+      local samples, is_busy = 0, select(2, mtev.thread_self()) == BUSY
+      profile.start("fi5", function(_, n) samples = samples + n end)
+      if is_busy then
+        local t = os.clock()
+        while samples < 5 and os.clock() - t < 30 do for _ = 1, 1000 do end end
+      else
+        mtev.sleep(0.3)
+      end
+      profile.stop()
+      if select(2, mtev.thread_self()) == 0 then print(samples >= 5) end]]
+    expect("true\n", 0, (script:gsub("BUSY", "0")))
+    expect("false\n", 0, (script:gsub("BUSY", "1")), { options = "-n 2" })
+  end)
+end)
+
+describe("dofile", function()
+  it("runs a file that may wait, and gives what it returns", function()
+    local name = process.write_file("mtev.sleep(0.001) return 7, ...")
+    expect("7\n", 0, ("print(dofile(%q))"):format(name))
+    os.remove(name)
+    expect("false\tcannot open\n", 0, [[local ok, e = pcall(dofile, "/nowhere/x") print(ok, e:match("^cannot open"))]])
   end)
 end)
 

@@ -1,0 +1,93 @@
+/* What scripts get: debug.sethook and debug.gethook, in place of LuaJIT's.
+ *
+ * They do the same, and note while a hook runs: LuaJIT's lua_yield takes a path of its own then, at whatever depth it
+ * is called, which a coroutine of the scheduler does not survive. lh_task_can_yield asks.
+ *
+ * As in LuaJIT there is one hook for all coroutines of a state; a thread as the first argument is accepted. */
+#include <string.h>
+
+#include "mtev/api.h"
+#include "runtime/errors.h"
+#include "runtime/state.h"
+
+static const char hook_key; /* its address is the hook's key in the registry */
+
+static void push_hook(lua_State *L) {
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&hook_key);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+}
+
+/* Raises what the hook raised, at the instruction it was called for. */
+static void call_hook(lua_State *L, lua_Debug *ar) {
+    static const char *const events[] = {"call", "return", "line", "count", "tail return"};
+    lh_state *state = lh_state_here();
+    if (state->is_in_hook) return; /* an error that is caught inside a hook makes LuaJIT forget that one is running */
+    push_hook(L);
+    if (!lua_isfunction(L, -1)) {
+        lua_pop(L, 1);
+        return;
+    }
+    lua_pushstring(L, events[ar->event]);
+    if (ar->currentline >= 0) {
+        lua_pushinteger(L, ar->currentline);
+    } else {
+        lua_pushnil(L);
+    }
+    state->is_in_hook = true;
+    const int rc = lua_pcall(L, 2, 0, 0);
+    state->is_in_hook = false;
+    if (rc != 0) lua_error(L);
+}
+
+static int mask_of(const char *events, int count) {
+    int mask = count > 0 ? LUA_MASKCOUNT : 0;
+    if (strchr(events, 'c')) mask |= LUA_MASKCALL;
+    if (strchr(events, 'r')) mask |= LUA_MASKRET;
+    if (strchr(events, 'l')) mask |= LUA_MASKLINE;
+    return mask;
+}
+
+static int debug_sethook(lua_State *L) {
+    const int first = lua_isthread(L, 1) ? 2 : 1;
+    if (lua_isnoneornil(L, first)) {
+        lua_sethook(L, NULL, 0, 0);
+        return 0;
+    }
+    if (!lua_isfunction(L, first)) lh_raise_type(L, first, "function");
+    const char *events = lh_check_string(L, first + 1, NULL);
+    const int count = lua_isnoneornil(L, first + 2) ? 0 : (int)lh_check_integer(L, first + 2, 0, INT32_MAX);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&hook_key);
+    lua_pushvalue(L, first);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+    const int mask = mask_of(events, count);
+    lua_sethook(L, mask ? call_hook : NULL, mask, count);
+    return 0;
+}
+
+static int debug_gethook(lua_State *L) {
+    const int mask = lua_gethookmask(L);
+    const lua_Hook hook = lua_gethook(L);
+    char events[4] = "";
+    size_t length = 0;
+    if (hook == call_hook) {
+        push_hook(L);
+    } else if (hook) {
+        lua_pushliteral(L, "external hook");
+    } else {
+        lua_pushnil(L);
+    }
+    if (mask & LUA_MASKCALL) events[length++] = 'c';
+    if (mask & LUA_MASKRET) events[length++] = 'r';
+    if (mask & LUA_MASKLINE) events[length++] = 'l';
+    lua_pushlstring(L, events, length);
+    lua_pushinteger(L, lua_gethookcount(L));
+    return 3;
+}
+
+static const luaL_Reg functions[] = {{"sethook", debug_sethook}, {"gethook", debug_gethook}, {NULL, NULL}};
+
+void lh_open_hook(lua_State *L) {
+    lua_getglobal(L, "debug");
+    lh_set_functions(L, lua_gettop(L), functions);
+    lua_pop(L, 1);
+}

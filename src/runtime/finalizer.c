@@ -1,0 +1,85 @@
+/* What is due lies in a table of the registry: [n] the object, [n + 1] its finalizer. A guard is a C function with the
+ * finalizer as its upvalue. It raises nothing but for lack of memory, and takes nothing but a table's slots, so that it
+ * may run anywhere. */
+#include "runtime/finalizer.h"
+
+#include "runtime/task.h"
+
+static void reset_if_empty(lh_state *state) {
+    if (state->finalizers_due == 0) state->finalizers_first = 1;
+}
+
+static int next_index(const lh_state *state) { return state->finalizers_first + 2 * state->finalizers_due; }
+
+static int call_guard(lua_State *L) {
+    lh_state *state = lh_state_here();
+    lua_settop(L, 1);
+    if (state->is_closing) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, state->finalizer_runner_ref);
+        lua_pushvalue(L, lua_upvalueindex(1));
+        lua_pushvalue(L, 1);
+        lua_pcall(L, 2, 0, 0); /* it catches and reports what the finalizer raises */
+        return 0;
+    }
+    const int at = next_index(state);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->finalizers_ref);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, 2, at);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_rawseti(L, 2, at + 1);
+    state->finalizers_due++;
+    return 0;
+}
+
+void lh_finalizer_guard(lua_State *L) { lua_pushcclosure(L, call_guard, 1); }
+
+/* Pushes runner, finalizer, object of the one that is due first, which it stays until `remove_first`. */
+static void push_first(const lh_state *state, lua_State *L) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->finalizer_runner_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->finalizers_ref);
+    lua_rawgeti(L, -1, state->finalizers_first + 1);
+    lua_rawgeti(L, -2, state->finalizers_first);
+    lua_remove(L, -3);
+}
+
+static void remove_first(lh_state *state, lua_State *L) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->finalizers_ref);
+    for (int i = 0; i < 2; i++) {
+        lua_pushnil(L);
+        lua_rawseti(L, -2, state->finalizers_first++);
+    }
+    lua_pop(L, 1);
+    state->finalizers_due--;
+    reset_if_empty(state);
+}
+
+void lh_finalizers_run(lh_state *state, lua_State *L) {
+    for (int count = state->finalizers_due; count > 0 && state->finalizers_due > 0; count--) {
+        push_first(state, L);
+        lh_task *task = lh_task_new(state, L, 2);
+        remove_first(state, L);
+        lua_pop(L, 1); /* the thread: the task anchors it */
+        lh_task_start(state, task);
+    }
+}
+
+void lh_finalizers_end(lh_state *state) {
+    lua_State *L = state->L;
+    while (state->finalizers_due > 0) {
+        push_first(state, L);
+        remove_first(state, L);
+        if (lua_pcall(L, 2, 0, 0) != 0) lua_pop(L, 1);
+    }
+}
+
+void lh_finalizers_set_runner(lua_State *L) {
+    lua_rawseti(L, LUA_REGISTRYINDEX, lh_state_here()->finalizer_runner_ref);
+}
+
+void lh_finalizers_open(lh_state *state, lua_State *L) {
+    lua_newtable(L);
+    state->finalizers_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushboolean(L, 0);
+    state->finalizer_runner_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    state->finalizers_first = 1;
+}
