@@ -1,6 +1,8 @@
 -- jit.profile: LuaJIT's, with samples of this thread's own CPU time (src/mtev/profile.c).
 
 local _, core = ...
+local ffi = require("ffi")
+local is_over = ffi.cast("const volatile int *", core.profile_is_over)
 local open = package.preload["jit.profile"]
 local DEFAULT_INTERVAL = 10 -- milliseconds, LuaJIT's
 
@@ -10,8 +12,12 @@ package.preload["jit.profile"] = function(...)
 
   function profile.start(mode, callback)
     local interval = type(mode) == "string" and tonumber(mode:match("i(%d+)")) or DEFAULT_INTERVAL
-    core.profile_begin()
-    start(mode, callback)
+    if not core.profile_begin() then error("jit.profile: another thread is profiling", 2) end
+    -- "l": code that is compiled meanwhile looks for samples in every line, so that a signal can end a loop
+    start((mode or "f") .. "l", function(thread, ...)
+      if is_over[0] ~= 0 then core.profile_exit(thread) end
+      return callback(thread, ...)
+    end)
     core.profile_timer(math.max(1, interval))
   end
 

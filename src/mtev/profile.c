@@ -2,9 +2,10 @@
  * handler runs in whichever thread the kernel picks: it would charge one loop's work to another. Here each sample is
  * asked for by a timer of the CPU time of the thread that profiles.
  *
- *     core.profile_begin()              LuaJIT's profiler may be started (runtime/hang.h has it else)
+ *     core.profile_begin() -> boolean   LuaJIT's profiler may be started; false: another thread has it
  *     core.profile_timer(milliseconds)  it has been: samples so often
- *     core.profile_end()                it has been stopped */
+ *     core.profile_end()                it has been stopped
+ *     core.profile_is_over              int *: a signal ends the program, core.profile_exit(thread) is to be called */
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -28,10 +29,12 @@ static void delete_timer(void) {
     has_timer = false;
 }
 
+static _Thread_local bool is_profiling;
+
 static int core_profile_begin(lua_State *L) {
-    (void)L;
-    lh_hang_lend_profiler();
-    return 0;
+    is_profiling = is_profiling || lh_hang_lend_profiler();
+    lua_pushboolean(L, is_profiling);
+    return 1;
 }
 
 static int core_profile_timer(lua_State *L) {
@@ -52,13 +55,24 @@ static int core_profile_timer(lua_State *L) {
 static int core_profile_end(lua_State *L) {
     (void)L;
     delete_timer();
-    lh_hang_take_profiler();
+    if (is_profiling) lh_hang_take_profiler();
+    is_profiling = false;
     return 0;
+}
+
+static int core_profile_exit(lua_State *L) {
+    lua_State *running = lua_tothread(L, 1);
+    lh_hang_end(running ? running : L);
 }
 
 static const luaL_Reg core_functions[] = {{"profile_begin", core_profile_begin},
                                           {"profile_timer", core_profile_timer},
                                           {"profile_end", core_profile_end},
+                                          {"profile_exit", core_profile_exit},
                                           {NULL, NULL}};
 
-void lh_open_profile(lua_State *L) { lh_set_functions(L, LH_CORE, core_functions); }
+void lh_open_profile(lua_State *L) {
+    lh_set_functions(L, LH_CORE, core_functions);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&lh_hang_is_over);
+    lua_setfield(L, LH_CORE, "profile_is_over");
+}

@@ -54,22 +54,25 @@ static void ignore_sample(void *data, lua_State *L, int samples, int vmstate) {
     (void)vmstate;
 }
 
-void lh_hang_lend_profiler(void) {
-    if (holder) luaJIT_profile_stop(holder);
+static atomic_bool is_lent;
+_Thread_local volatile int lh_hang_is_over;
+
+bool lh_hang_lend_profiler(void) {
+    if (!holder || atomic_exchange(&is_lent, true)) return false;
+    luaJIT_profile_stop(holder);
+    return true;
 }
 
 void lh_hang_take_profiler(void) {
     if (!holder) return;
+    atomic_store(&is_lent, false);
     luaJIT_profile_start(holder, "i10000", ignore_sample, NULL);
     stop_profiler_timer();
 }
 
 /* -- The end ------------------------------------------------------------------------------------------------------- */
 
-static void end_here(void *data, lua_State *L, int samples, int vmstate) {
-    (void)data;
-    (void)samples;
-    (void)vmstate;
+void lh_hang_end(lua_State *L) {
     const int signal = atomic_load(&stop_signal);
     lh_log_print("error", "%s: ended by SIG%s while this was running:\n", lh_program_options()->program,
                  sigabbrev_np(signal));
@@ -78,13 +81,23 @@ static void end_here(void *data, lua_State *L, int samples, int vmstate) {
     lh_program_exit(128 + signal);
 }
 
+static void end_here(void *data, lua_State *L, int samples, int vmstate) {
+    (void)data;
+    (void)samples;
+    (void)vmstate;
+    lh_hang_end(L);
+}
+
 /* In the handler, on the thread that is to be stopped. */
 static void stop_soon(lh_state *state) {
     if (!holder) return;
-    luaJIT_profile_stop(holder);
-    luaJIT_profile_stop(state->L); /* the script's own */
-    luaJIT_profile_start(state->L, "i10000", end_here, NULL);
-    stop_profiler_timer();
+    if (atomic_load(&is_lent)) { /* a profiler that runs cannot be stopped here: LuaJIT frees compiled code for it */
+        lh_hang_is_over = 1;
+    } else {
+        luaJIT_profile_stop(holder);
+        luaJIT_profile_start(state->L, "i10000", end_here, NULL);
+        stop_profiler_timer();
+    }
     raise(SIGPROF);
 }
 

@@ -25,7 +25,11 @@ void lh_hang_close_state(lh_state *state);
 /* From a signal's handler: the program is to end by `signal`. */
 void lh_hang_begin(int signal);
 
-/* LuaJIT has one profiler for the process, and it is what stops compiled loops. A script that profiles takes it from
- * here meanwhile. */
-void lh_hang_lend_profiler(void);
+/* LuaJIT has one profiler for the process, and it is what stops compiled loops. A script that profiles borrows it; its
+ * callback looks at lh_hang_is_over for each sample, and calls lh_hang_end when that is set. */
+bool lh_hang_lend_profiler(void); /* false: another thread has it */
 void lh_hang_take_profiler(void);
+extern _Thread_local volatile int lh_hang_is_over;
+
+/* Writes the traceback of what runs, `L` innermost, and ends the program. */
+void lh_hang_end(lua_State *L) __attribute__((noreturn));
