@@ -122,6 +122,7 @@ static void __attribute__((noreturn)) show_config(void) {
 int main(int argc, char **argv) {
     (void)argc;
     const bool is_worker = lh_worker_attach();
+    lh_alloc_reserve();
     lh_log_open();
     lh_options options = lh_command_line_parse(argv);
     open_config(&options);

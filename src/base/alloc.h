@@ -1,11 +1,13 @@
 /* Memory, with the question answered in the name: may this allocation fail?
  *
  * A size that a script or a peer decides can fail and is reported: lh_try_alloc, lh_try_realloc return NULL. A size
- * that we decide cannot: lh_alloc ends the process with one clear line, because no caller could do better.
+ * that we decide cannot: lh_alloc has a reserve, and ends the process with one clear line when that is gone, because no
+ * caller could do better.
  *
  * Owner: the caller frees with lh_free.
  * Thread: any. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 
 /* `size` bytes, zeroed; ends the process when there are none. */
@@ -22,3 +24,17 @@ char *lh_alloc_copy(const char *bytes, size_t length) __attribute__((malloc, ret
 
 /* Accepts NULL. */
 void lh_free(void *block);
+
+/* Sets memory aside for lh_alloc; to be called at the start, and again while lh_alloc_is_low. */
+void lh_alloc_reserve(void);
+
+/* The reserve had to be used: whoever can do with less should. */
+bool lh_alloc_is_low(void);
+
+#ifdef LHOTSE_INJECT
+/* For tests: the calling thread's `n`-th allocation from now that can fail does; 0 = none. */
+void lh_alloc_fail_at(long n);
+
+/* Counts an allocation that can fail; true: it does. */
+bool lh_alloc_is_to_fail(void);
+#endif

@@ -189,6 +189,19 @@ static int core_run_finalizers(lua_State *L) {
     return 0;
 }
 
+/* fail_allocation(n) -> whether this build can: the n-th allocation from now fails; 0 = none */
+static int core_fail_allocation(lua_State *L) {
+    const long n = (long)luaL_checkinteger(L, 1);
+#ifdef LHOTSE_INJECT
+    lua_pushboolean(L, 1);
+    lh_alloc_fail_at(n);
+#else
+    (void)n;
+    lua_pushboolean(L, 0);
+#endif
+    return 1;
+}
+
 /* counts() -> tasks, armed timers, open sockets, children, pool jobs: what leak checks compare */
 static int core_counts(lua_State *L) {
     const lh_state *state = lh_state_here();
@@ -240,6 +253,7 @@ static const luaL_Reg core_functions[] = {
     {"make_guard", core_make_guard},
     {"set_finalizer_runner", core_set_finalizer_runner},
     {"run_finalizers", core_run_finalizers},
+    {"fail_allocation", core_fail_allocation},
     {"counts", core_counts},
     {"stop_register", core_stop_register},
     {"stop_done", core_stop_done},

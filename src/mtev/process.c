@@ -113,6 +113,7 @@ static int mtev_spawn(lua_State *L) {
     lh_check_command(L, USAGE, &command);
     get_options(L, 4, &command);
     luaL_checkstack(L, 8, "spawn");
+    lh_eventer_reserve(L, 3);
     process *p = push_process(L);
     int pipes[3];
     const int rv = lh_child_start(&lh_state_here()->net.loop, &command, &p->child, pipes);

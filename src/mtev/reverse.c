@@ -60,6 +60,7 @@ static int accept_through(lua_State *L, lh_channel *channel) {
 /* One end of a socket pair is the channel's, the other the script's. */
 static int accept_here(lua_State *L, lh_channel *channel) {
     int fds[2];
+    lh_eventer_reserve(L, 1);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0) return -errno;
     lh_net *net = &lh_state_here()->net;
     lh_socket *near = lh_socket_adopt(net, fds[0], AF_UNIX, SOCK_STREAM);

@@ -37,6 +37,7 @@ static int check_type(lua_State *L, int index) {
 static int mtev_socket(lua_State *L) {
     const int family = check_family(L, 1), type = check_type(L, 2);
     lh_task_current(L, "mtev.socket");
+    lh_eventer_reserve(L, 1);
     int error;
     lh_socket *socket = lh_socket_open(&lh_state_here()->net, family, type, &error);
     if (!socket) return lh_push_nil_errno(L, error);
@@ -107,6 +108,7 @@ static int push_accepted(lua_State *L, int rv, lh_socket *accepted) {
 /* `running` is who the new eventer shall belong to: in a loop callback nobody runs, so the waiter is put there. */
 static int attempt_accept(lh_task *task, lua_State *T, lh_socket *listener) {
     lh_socket *accepted = NULL;
+    lh_eventer_reserve(T, 1);
     const int rv = lh_socket_accept(listener, &accepted);
     lh_state *state = lh_state_here();
     state->running = task;
@@ -132,6 +134,7 @@ static int core_accept(lua_State *L) {
     lh_eventer *e = lh_check_own_eventer(L, 1, LH_EVENTER_READS);
     lh_io_check_free(L, e->socket, false);
     lh_socket *accepted = NULL;
+    lh_eventer_reserve(L, 1);
     const int rv = lh_socket_accept(e->socket, &accepted);
     const int n = push_accepted(L, rv, accepted);
     if (n != LH_TASK_STAY) return n;

@@ -94,13 +94,40 @@ static char *creation_point(lua_State *L) {
     return NULL;
 }
 
-static lh_eventer *push_handle(lua_State *L, lh_socket *socket, lh_task *owner, int directions) {
+/* A handle of nothing, which is closed. */
+static lh_eventer *push_closed(lua_State *L) {
     lh_eventer *eventer = lua_newuserdata(L, sizeof(*eventer));
-    *eventer = (lh_eventer){.life = LH_EVENTER_CLOSED, .directions = (uint8_t)directions};
+    *eventer = (lh_eventer){.life = LH_EVENTER_CLOSED};
     lh_list_init(&eventer->owned.owned_node);
     lua_rawgeti(L, LUA_REGISTRYINDEX, lh_state_here()->eventer_ref);
     lua_setmetatable(L, -2);
-    /* From here on nothing raises. */
+    return eventer;
+}
+
+void lh_eventer_reserve(lua_State *L, int count) {
+    lh_state *state = lh_state_here();
+    if (state->spare_eventers >= count) return;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->spare_eventers_ref);
+    while (state->spare_eventers < count) {
+        push_closed(L);
+        lua_rawseti(L, -2, ++state->spare_eventers);
+    }
+    lua_pop(L, 1);
+}
+
+static lh_eventer *push_spare(lua_State *L, lh_state *state) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->spare_eventers_ref);
+    lua_rawgeti(L, -1, state->spare_eventers);
+    lua_pushboolean(L, 0);
+    lua_rawseti(L, -3, state->spare_eventers--);
+    lua_remove(L, -2);
+    return lua_touserdata(L, -1);
+}
+
+static lh_eventer *push_handle(lua_State *L, lh_socket *socket, lh_task *owner, int directions) {
+    lh_state *state = lh_state_here();
+    lh_eventer *eventer = state->spare_eventers > 0 ? push_spare(L, state) : push_closed(L);
+    eventer->directions = (uint8_t)directions;
     eventer->socket = socket;
     eventer->owner = owner;
     eventer->owned.on_owner_end = on_owner_end;
@@ -218,6 +245,7 @@ static int eventer_split(lua_State *L) {
     lh_eventer *old = lh_check_own_eventer(L, 1, 0);
     if (old->directions != (LH_EVENTER_READS | LH_EVENTER_WRITES)) lh_raise(L, "mtev.eventer is split already");
     check_not_busy(L, old);
+    lh_eventer_reserve(L, 2);
     lh_socket *socket = old->socket;
     lh_task *owner = old->owner;
     lh_eventer *reader = push_handle(L, socket, owner, LH_EVENTER_READS);
@@ -343,4 +371,6 @@ void lh_eventer_open_type(lua_State *L, const luaL_Reg *methods) {
     lua_setfield(L, -2, "__name");
     state->eventer_metatable = lua_topointer(L, -1);
     state->eventer_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_createtable(L, LH_EVENTER_RESERVE_MAX, 0);
+    state->spare_eventers_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }

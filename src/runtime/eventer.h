@@ -33,6 +33,11 @@ struct lh_eventer {
     uint8_t directions;  /* LH_EVENTER_* it may use */
 };
 
+/* Sees to it that the next `count` calls of lh_eventer_push do not raise: to be called before there is a socket that
+ * they could lose. */
+void lh_eventer_reserve(lua_State *L, int count);
+enum { LH_EVENTER_RESERVE_MAX = 3 };
+
 /* Pushes a handle that owns `socket` for the running task. */
 lh_eventer *lh_eventer_push(lua_State *L, lh_socket *take_socket);
 

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "net/http.h"
 #include "net/resolver.h"
 #include "net/tls_context.h"
@@ -108,6 +109,36 @@ static int open_lua(lua_State *L) {
     return 0;
 }
 
+#ifdef LHOTSE_INJECT
+typedef struct real_allocator {
+    lua_Alloc allocate;
+    void *data;
+} real_allocator;
+
+static void *allocate(void *data, void *block, size_t old_size, size_t size) {
+    const real_allocator *real = data;
+    if (size > old_size && lh_alloc_is_to_fail()) return NULL;
+    return real->allocate(real->data, block, old_size, size);
+}
+
+/* Lua's allocations count among those that can fail. */
+static void set_allocator(lua_State *L) {
+    real_allocator *real = lh_alloc(sizeof(*real)); /* for as long as the state, which frees its memory last */
+    real->allocate = lua_getallocf(L, &real->data);
+    lua_setallocf(L, allocate, real);
+}
+
+static void release_allocator(lua_State *L) {
+    void *real;
+    lua_getallocf(L, &real);
+    lua_setallocf(L, ((real_allocator *)real)->allocate, ((real_allocator *)real)->data);
+    lh_free(real);
+}
+#else
+static void set_allocator(lua_State *L) { (void)L; }
+static void release_allocator(lua_State *L) { (void)L; }
+#endif
+
 void lh_state_name_methods(lua_State *L, const char *prefix) { name_functions(L, prefix); }
 
 bool lh_state_open(lh_state *state, struct lh_program *program, int index, void (*open_api)(lua_State *L)) {
@@ -124,6 +155,7 @@ bool lh_state_open(lh_state *state, struct lh_program *program, int index, void 
         lh_log_print("error", "lhotse: cannot create a Lua state: out of memory\n");
         return false;
     }
+    set_allocator(state->L);
     lua_gc(state->L, LUA_GCSETSTEPMUL, COLLECTOR_STEP);
     lua_pushcfunction(state->L, open_lua);
     lua_pushlightuserdata(state->L, state);
@@ -139,6 +171,7 @@ void lh_state_close(lh_state *state) {
     lh__state_here = state; /* the thread that closes need not be the one that ran */
     state->is_closing = true;
     lh_finalizers_end(state);
+    release_allocator(state->L);
     lua_close(state->L);
     lh_tls_contexts_close(&state->net);
     lh_resolvers_close(&state->net);

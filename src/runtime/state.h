@@ -59,7 +59,9 @@ struct lh_state {
     int finalizer_runner_ref;   /* the function that is called with a finalizer and its object */
     int finalizers_first;       /* where the table of finalizers_ref begins */
 
-    int eventer_ref; /* registry slot of mtev.eventer's metatable (eventer.c) */
+    int eventer_ref;        /* registry slot of mtev.eventer's metatable (eventer.c) */
+    int spare_eventers_ref; /* array: handles that are not used yet, so that the next ones need no memory */
+    int spare_eventers;     /* how many there are */
     const void *eventer_metatable;
     struct lh_messages *messages; /* mtev.notify's channels (message.c) */
 };

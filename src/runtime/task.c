@@ -21,6 +21,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/stack.h"
 #include "runtime/errors.h"
 #include "runtime/finalizer.h"
@@ -47,8 +48,8 @@ void lh_task_push_interrupted(lua_State *L) { lua_pushlightuserdata(L, (void *)(
 
 /* -- Anchors ------------------------------------------------------------------------------------------------------- */
 
-/* Makes room for one task more in the table of anchors. Released slots hold false, not nil, so that the table keeps its
- * size: from here on anchoring cannot fail. */
+/* Makes room for one task more in the tables of anchors and of held values. Released slots hold false, not nil, so that
+ * the tables keep their size: from here on anchoring and holding cannot fail. */
 static void reserve_anchor(lua_State *L, lh_state *state) {
     if (state->task_count < (size_t)state->anchor_count) return;
     if (state->anchor_count == SLOT_MAX) lh_raise(L, "too many coroutines");
@@ -58,6 +59,10 @@ static void reserve_anchor(lua_State *L, lh_state *state) {
         lua_pushboolean(L, 0);
         lua_rawseti(L, -2, i);
     }
+    lua_pop(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->held_ref);
+    lua_pushboolean(L, 0);
+    lua_rawseti(L, -2, slot);
     lua_pop(L, 1);
     state->anchor_count = slot;
 }
@@ -99,7 +104,7 @@ static void release_held(lua_State *L, lh_task *task) {
     if (!task->has_held) return;
     task->has_held = false;
     lua_rawgeti(L, LUA_REGISTRYINDEX, lh_state_here()->held_ref);
-    lua_pushnil(L);
+    lua_pushboolean(L, 0);
     lua_rawseti(L, -2, task->slot);
     lua_pop(L, 1);
 }
@@ -172,6 +177,8 @@ static void run(lh_state *state, lh_task *task, int n) {
     if (task->has_held) release_held(state->L, task);
     const int rc = lua_resume(T, n);
     state->running = previous;
+    /* It had parked inside coroutines of its own, and one of these raised, without memory, on the way out. */
+    if (rc != LUA_YIELD && task->status != LH_TASK_RUNNING) lh_task_unpark(task);
     if (rc == LUA_YIELD && task->status != LH_TASK_RUNNING) {
         if (task->parked_L != T) lua_settop(T, 0); /* the token */
         if (task->is_cancelled && task->park_attempts >= PARK_ATTEMPTS_MAX) drop(state, task);
@@ -317,8 +324,15 @@ static void run_finalizers(lh_state *state) {
     if (protect(state, &answer) != 0) lua_pop(state->L, 1);
 }
 
+/* What cannot fail has used its reserve. */
+static void get_memory_back(lh_state *state) {
+    lua_gc(state->L, LUA_GCCOLLECT, 0);
+    lh_alloc_reserve();
+}
+
 bool lh_task_run_ready(lh_state *state) {
     if (lh_finalizers_are_due(state)) run_finalizers(state);
+    if (lh_alloc_is_low()) get_memory_back(state);
     for (size_t count = state->ready_count; count > 0; count--) run_first_ready(state);
     for (int more = MORE_PER_TURN; more > 0 && state->ready_first && !is_yielder(state->ready_first); more--) {
         run_first_ready(state);
@@ -341,6 +355,7 @@ lh_task *lh_task_may_park(lua_State *L, const lh_wait *wait) {
     lh_state *state = lh_state_here();
     lh_task *task = state->running;
     if (!task) lh_task_current(L, wait->name); /* raises */
+    if (task->status != LH_TASK_RUNNING) lh_task_unpark(task); /* see `run` */
     if (!lua_isyieldable(L) || state->is_in_hook) lh_raise(L, "attempt to yield across C-call boundary (%s)", wait->name);
     if (task->is_cancelled && ++task->park_attempts < PARK_ATTEMPTS_MAX) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, state->cancelled_ref);

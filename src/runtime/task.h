@@ -100,7 +100,8 @@ lh_task *lh_task_may_park(lua_State *L, const lh_wait *wait);
 /* Parks; to be returned from the C function as it is. `deadline` LH_NEVER = none. */
 int lh_task_park(lh_task *task, lua_State *L, const lh_wait *wait, lh_ns deadline);
 
-/* Keeps the value at `index` of `L` alive until the task is resumed. One value; call after lh_task_may_park. */
+/* Keeps the value at `index` of `L` alive until the task is resumed. One value; call after lh_task_may_park. Raises
+ * nothing. */
 void lh_task_hold(lh_task *task, lua_State *L, int index);
 
 /* Puts the running task at the end of the run queue; to be returned. `wait->on_run` gives the results. */

@@ -1,0 +1,171 @@
+-- Without memory a call raises "not enough memory", or gives its failure; nothing is lost, leaked or left hanging, and the
+-- next call works. Here the first, the second, the third ... allocation of each operation fails, until it succeeds because
+-- there were no more. Only builds of the presets debug and asan can do that.
+
+local debug_info = require("mtev.debug")
+local net = require("test.support.net")
+
+local function can_fail()
+  local can = debug_info.fail_allocation(0)
+  if not can then print("# skipped: this build cannot make allocations fail (preset debug or asan can)") end
+  return can
+end
+
+local QUIET = 30 -- so many successes in a row: there was nothing left to fail
+
+-- Runs `operation` with its n-th allocation failing; true, or nil and what it failed with. Its own coroutines fail alone.
+local function attempt(n, operation)
+  local is_over, ok, result, err
+  mtev.coroutine_spawn(function()
+    debug_info.fail_allocation(n)
+    ok, result, err = pcall(operation)
+    debug_info.fail_allocation(0)
+    is_over = true
+  end)
+  local deadline = mtev.time() + 30
+  while not is_over and mtev.time() < deadline do pcall(mtev.sleep, 0) end
+  debug_info.fail_allocation(0)
+  assert(is_over, "it hangs")
+  if ok and result then return true end
+  return nil, ok and err or result
+end
+
+local function settled_counts()
+  for _ = 1, 3 do
+    collectgarbage()
+    mtev.sleep(0.01)
+  end
+  return debug_info.counts()
+end
+
+-- `expected`: what may be said instead of "not enough memory".
+local function survives(operation, expected)
+  assert(operation())
+  local before, quiet, n = settled_counts(), 0, 0
+  while quiet < QUIET and n < 3000 do
+    n = n + 1
+    local ok, err = attempt(n, operation)
+    quiet = ok and quiet + 1 or 0
+    if not ok and not tostring(err):find("not enough memory", 1, true) then
+      assert(expected and tostring(err):find(expected), tostring(err))
+    end
+  end
+  assert.equal(QUIET, quiet)
+  local deadline, after = mtev.time() + 30, nil
+  repeat after = settled_counts() until after.timers <= before.timers and after.children <= before.children
+    and after.sockets <= before.sockets and after.coroutines <= before.coroutines or mtev.time() > deadline
+  assert.same(before, after)
+  assert(operation())
+end
+
+describe("without memory", function()
+  if not can_fail() then return end
+
+  it("messages in one thread", function()
+    survives(function()
+      mtev.notify("memory_spec", 1, {}, "text")
+      return mtev.waitfor("memory_spec", 0)
+    end)
+    while mtev.waitfor("memory_spec", 0) do end
+  end)
+
+  it("messages that somebody waits for, few values and many", function()
+    local many = {}
+    for i = 1, 100 do many[i] = i end
+    for _, values in ipairs { { 1, "two" }, many } do
+      local count
+      mtev.coroutine_spawn(function()
+        while count ~= "stop" do count = select("#", mtev.waitfor("memory_spec waited")) end
+      end)
+      survives(function()
+        mtev.notify("memory_spec waited", unpack(values))
+        return true
+      end)
+      mtev.sleep(0)
+      assert.equal(#values + 1, count)
+      count = "stop"
+      mtev.notify("memory_spec waited")
+      mtev.sleep(0)
+    end
+  end)
+
+  it("shared values", function()
+    survives(function()
+      mtev.shared_set("memory_spec", { 1, { "two", a = { true } } })
+      return mtev.shared_get("memory_spec")[2].a[1]
+    end)
+  end)
+
+  it("coroutines of its own, waiting, cancelled", function()
+    survives(function()
+      local generator = coroutine.wrap(function()
+        mtev.sleep(0.0001)
+        coroutine.yield(1)
+      end)
+      return generator()
+    end)
+    survives(function()
+      mtev.cancel_coro(mtev.coroutine_spawn(pcall, mtev.sleep, 100))
+      mtev.sleep(0)
+      return true
+    end)
+  end)
+
+  it("sockets", function()
+    survives(function()
+      local listener, port = net.listen()
+      local client = mtev.socket("inet")
+      local rv, err = client:connect("127.0.0.1", port)
+      if rv ~= 0 then return nil, err end
+      local server, refusal = listener:accept()
+      if not server then return nil, refusal end
+      local written, failure = client:write(("x"):rep(1000) .. "\n")
+      if written ~= 1001 then return nil, failure end
+      return server:read("\n")
+    end)
+  end)
+
+  it("processes", function()
+    survives(function()
+      local process, stdin, stdout = mtev.spawn("/bin/cat", { "cat" })
+      if not stdout then return nil, stdin end
+      stdin:write("text\n")
+      local line, err = stdout:read("\n")
+      stdin:close()
+      stdout:close()
+      process:kill("KILL")
+      process:wait(math.huge)
+      return line, err
+    end)
+    survives(function() return (select(2, mtev.exec("/bin/echo", { "echo", "text" }))) == "text\n" end, "^false$")
+  end)
+
+  it("files and names", function()
+    survives(function() return mtev.stat("/etc/passwd") end)
+    survives(function() return mtev.readdir("/etc") end)
+    survives(function() return mtev.getaddrinfo("localhost") end)
+  end)
+
+  it("formats", function()
+    survives(function() return mtev.tojson(mtev.parsejson('{"a":[1,2,{"b":"c"}]}'):document()):tostring() end)
+    survives(function()
+      local document, err = mtev.parsexml("<a><b c='1'>x</b></a>")
+      if not document then return nil, err end
+      for node in document:xpath("//b") do node:attr("d", "2") end
+      return document:tostring()
+    end)
+    survives(function() return mtev.pcre("(a)(b)?")("xxab") end)
+    survives(function() return mtev.gunzip()(mtev.gzip(("x"):rep(100000))) end)
+    survives(function() return mtev.base64_decode(mtev.base64_encode(("x"):rep(50000))) end)
+  end)
+
+  it("finalizers", function()
+    local ran = 0
+    survives(function()
+      getmetatable(newproxy(true)).__gc = function() ran = ran + 1 end
+      collectgarbage()
+      return true
+    end)
+    assert.is_true(ran > 0)
+  end)
+end)
