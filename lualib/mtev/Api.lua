@@ -146,26 +146,17 @@ end
 -- -- Requests: options ------------------------------------------------------------------------------------------------
 
 local OPTIONS = {
-  timeout = "number", connect_timeout = "number", idle_timeout = "number", limit = "number", redirects = "number",
-  consume = "function", body_length = "number", progress = "function", progress_interval = "number", decode = "boolean",
+  timeout = "seconds", connect_timeout = "seconds", idle_timeout = "seconds", limit = "count", redirects = "count",
+  consume = "function", body_length = "count", progress = "function", progress_interval = "seconds", decode = "boolean",
   http1 = "boolean", proxy = "string",
 }
 
 local CONNECT_TIMEOUT, TOTAL_TIMEOUT, IDLE_TIMEOUT = 10, 60, 30 -- seconds
 local LEAST_TIMEOUT = 0.001                                     -- seconds; libcurl takes 0 for none
 local LIMIT = 128 * 1024 * 1024                                 -- bytes
+local TIMEOUT_TEXT = "Operation timed out"
 local PROGRESS_INTERVAL = 1                                     -- seconds
 local MOST = { limit = 2 ^ 53, redirects = 1e6, body_length = 2 ^ 53 } -- more is the same
-
-local function check_options(options, level)
-  for key, value in pairs(options) do
-    local expected = OPTIONS[key]
-    if not expected then error(("unknown option '%s' to 'request'"):format(tostring(key)), level + 1) end
-    if type(value) ~= expected or value ~= value or (expected == "number" and value < 0) then
-      error(("bad option '%s' to 'request' (%s expected, got %s)"):format(key, expected, type(value)), level + 1)
-    end
-  end
-end
 
 -- A target may hold what an URL may not; what is escaped already stays.
 local function escape(path)
@@ -186,9 +177,13 @@ local function url_of(api, path)
   return url
 end
 
+local function total_timeout(api, options)
+  return options and options.timeout or api.total_timeout
+end
+
 -- What does not depend on the single request; the same for all without options of their own.
 local function make_settings(api, options, is_streaming)
-  local total = options.timeout or api.total_timeout
+  local total = total_timeout(api, options)
   if not total and not is_streaming then total = TOTAL_TIMEOUT end
   if total then total = math.max(total, LEAST_TIMEOUT) end
   return http_settings {
@@ -198,7 +193,7 @@ local function make_settings(api, options, is_streaming)
     is_http1 = options.http1,
     limit = math.min(options.limit or api.body_limit or LIMIT, MOST.limit),
     redirects = math.min(options.redirects or api.redirect_count or 0, MOST.redirects),
-    connect_timeout = math.max(options.connect_timeout or CONNECT_TIMEOUT, LEAST_TIMEOUT),
+    connect_timeout = math.max(options.connect_timeout or api.tls and api.tls.timeout or CONNECT_TIMEOUT, LEAST_TIMEOUT),
     timeout = total,
     idle_timeout = math.max(options.idle_timeout or IDLE_TIMEOUT, LEAST_TIMEOUT),
     tls = api.tls,
@@ -272,7 +267,7 @@ local function perform(api, method, path, payload, headers, options, level)
   if headers ~= nil and type(headers) ~= "table" then bad_argument(4, "table", headers, level + 1) end
   local settings = api.settings
   if options then
-    check_options(options, level + 1)
+    options = check.options(options, OPTIONS, "request")
     settings = make_settings(api, options, body == true or options.consume ~= nil)
   elseif body == true then
     options = NO_OPTIONS
@@ -281,7 +276,9 @@ local function perform(api, method, path, payload, headers, options, level)
     settings = make_settings(api, NO_OPTIONS, false)
     api.settings = settings
   end
-  local request, err = http_start(settings, method, url, lines_of(api, kind, headers, level + 1), body,
+  local lines = lines_of(api, kind, headers, level + 1)
+  if total_timeout(api, options) == 0 then return respond(url, TIMEOUT_TEXT) end
+  local request, err = http_start(settings, method, url, lines, body,
     options and options.body_length and math.min(options.body_length, MOST.body_length))
   if not request then return respond(url, err) end
   if options and (body == true or options.consume or options.progress) then
@@ -316,7 +313,7 @@ end
 
 -- sslconfig as for e:ssl_upgrade_socket.
 local function tls_of(sslconfig, level)
-  local settings, message = tls_settings(sslconfig or {})
+  local settings, message = tls_settings(sslconfig or {}, nil, true)
   if not settings then error("bad sslconfig: " .. message, level + 1) end
   settings.ciphers, settings.ciphers_13 = split_ciphers(settings.ciphers)
   if settings.crl and settings.crl:find("\n", 1, true) then error("bad sslconfig: crl must be a file here", level + 1) end
@@ -344,7 +341,11 @@ local function new(scheme, name, host, port, headers, sslconfig)
   if scheme == "https" then
     self.tls = tls_of(sslconfig, 3)
     local sni = sslconfig and sslconfig.snihost
-    if sni and sni ~= host then
+    if sni == "" and not self.tls.is_verifying then sni = nil end
+    if sni then sni = check.server_name(tostring(sni), "option 'snihost'", name) end
+    if not sni then check.server_name(host, "argument #1", name) end
+    if sni and sni:find(":", 1, true) then sni = "[" .. sni .. "]" end
+    if sni and sni ~= bracketed then
       self.base = ("https://%s:%d"):format(sni, number)
       self.connect_to = ("%s:%d:%s:%d"):format(sni, number, bracketed, number)
       self.host_header = { Host = number == 443 and bracketed or ("%s:%d"):format(bracketed, number) }
@@ -380,18 +381,22 @@ for name, method in pairs { get = "GET", post = "POST", put = "PUT", delete = "D
   end
 end
 
-local function setter(name, field)
+-- `least`: what less counts as; nil: less raises.
+local function setter(name, field, least)
   Api[name] = function(self, value)
     check_api(self, name)
     value = check.opt_number(value, 1, name)
-    if value and value < 0 then error(("bad argument #1 to '%s' (not negative)"):format(name), 2) end
+    if value and value < 0 then
+      if not least then error(("bad argument #1 to '%s' (must not be negative)"):format(name), 2) end
+      value = least
+    end
     self[field] = value
     self.settings = nil
     return self
   end
 end
 
-setter("timeout", "total_timeout")
+setter("timeout", "total_timeout", 0)
 setter("limit", "body_limit")
 setter("redirects", "redirect_count")
 

@@ -42,8 +42,13 @@ end
 
 HttpClient.__name = "mtev.HttpClient"
 
+local HOOKS = {
+  connected = "function", headers = "function", consume = "function", certfile = "function", keyfile = "function",
+  cachain = "function", ciphers = "function",
+}
+
 function HttpClient:new(hooks, sslconfig)
-  check.opt_type(hooks, "table", 1, "new")
+  check.foreign_options(check.opt_type(hooks, "table", 1, "new") or {}, HOOKS, "new")
   check.opt_type(sslconfig, "table", 2, "new")
   return setmetatable({
     hooks = hooks or {}, sslconfig = sslconfig, raw_bytes = 0, content_bytes = 0,
@@ -73,10 +78,26 @@ local function family_of(target)
   return target:find(":", 1, true) and not target:find("^reverse:") and "inet6" or target:find("^/") and "unix" or "inet"
 end
 
+-- libmtev's hooks that give the files.
+local FILE_HOOKS = { certfile = "certificate", keyfile = "key", cachain = "ca_chain", ciphers = "ciphers" }
+
 local function upgrade(self, host, layer)
   local config = core.copy(self.sslconfig or {})
   config.timeout = config.timeout or self.connect_timeout
+  for hook, key in pairs(FILE_HOOKS) do
+    local file_of = self.hooks[hook]
+    if file_of and config[key] == nil and config[key .. "_file"] == nil then config[key] = file_of() end
+  end
   return self.e:ssl_upgrade_socket(config, host, layer)
+end
+
+-- The name that the server's certificate is to have: an address is one, too (RFC 9110, 4.3.5). nil: a path, or a reverse
+-- connection's name, is in no certificate.
+local function server_name(self, target, ssl_host)
+  if ssl_host ~= nil and ssl_host ~= "" then return ssl_host end
+  local snihost = self.sslconfig and self.sslconfig.snihost
+  if snihost and snihost ~= "" then return snihost end
+  return not target:find("/", 1, true) and not target:find("^reverse:") and target or nil
 end
 
 function HttpClient:connect(target, port, ssl, ssl_host, layer)
@@ -89,8 +110,7 @@ function HttpClient:connect(target, port, ssl, ssl_host, layer)
   local rv
   rv, err = e:connect(target, port, self.connect_timeout)
   if rv == 0 and ssl then
-    if ssl_host == nil and not target:find("^[%d.]+$") and not target:find(":", 1, true) then ssl_host = target end
-    rv, err = upgrade(self, ssl_host, layer)
+    rv, err = upgrade(self, server_name(self, target, ssl_host), layer)
   end
   if rv ~= 0 then
     if not ssl then self:close() end -- ssl_ctx() still tells of the certificate

@@ -25,22 +25,19 @@ local function check_self(self, name)
   end
 end
 
-local types = {
+local OPTIONS = {
   path = "string", argv = "table", dir = "string", env = "table", boot_match = "string", boot_timeout = "number",
+  stdout = "any",
 }
 
 local function check_options(opts)
   if opts.path == nil then error("path not set", 3) end
-  for key, expected in pairs(types) do
-    local value = opts[key]
-    if value ~= nil and type(value) ~= expected then
-      error(("bad option '%s' to 'new' (%s expected, got %s)"):format(key, expected, type(value)), 3)
-    end
-  end
+  opts = check.foreign_options(opts, OPTIONS, "new")
   local stdout = opts.stdout
   if not (stdout == nil or type(stdout) == "function" or (type(stdout) == "string" and stdout:find("^log:."))) then
     error("bad option 'stdout' to 'new' ('log:NAME' or a function expected)", 3)
   end
+  return opts
 end
 
 -- -- Reading lines ----------------------------------------------------------------------------------------------------
@@ -118,7 +115,7 @@ end
 
 function Proc:new(opts)
   check.type(opts, "table", 1, "new")
-  check_options(opts)
+  opts = check_options(opts)
   local boot_match = opts.boot_match or "ready"
   if not pcall(string.find, "", boot_match) then error(("malformed pattern boot_match '%s'"):format(boot_match), 2) end
   local stdout = opts.stdout

@@ -129,14 +129,12 @@ function Cluster:join(timeout)
   return engine:join(duration(check.opt_number(timeout, 1, "join")))
 end
 
-local SET_OPTIONS = { ephemeral = true }
+local SET_OPTIONS = { ephemeral = "boolean" }
 
 function Cluster:set(key, value, options)
   local engine = engine_of(self, "set")
   key, value = check_key(key, "set"), check.opt_string(value, 2, "set")
-  for option in pairs(check.opt_type(options, "table", 3, "set") or {}) do
-    if not SET_OPTIONS[option] then error(("unknown option '%s' to 'set'"):format(tostring(option)), 2) end
-  end
+  options = check.opt_type(options, "table", 3, "set") and check.options(options, SET_OPTIONS, "set")
   return engine:set(key, value, options and options.ephemeral and true or false)
 end
 

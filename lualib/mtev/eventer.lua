@@ -55,6 +55,7 @@ function methods.read(self, stop, options, timeout, fn)
 end
 
 core.eventer_tails = { read = read_on }
+core.eventer_long_tails = { read = read_until }
 
 local function finish_write(written, err, partial)
   if err == nil then return written end

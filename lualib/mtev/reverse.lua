@@ -9,6 +9,7 @@ local tunnel_open, tunnel_next, tunnel_close, tunnel_count =
   core.tunnel_open, core.tunnel_next, core.tunnel_close, core.tunnel_count
 local channel_accept, channel_refuse, peer_is, copy = core.channel_accept, core.channel_refuse, core.tls_peer_is, core.copy
 local await, broadcast, condition, INTERRUPTED = core.await, core.broadcast, core.condition, core.INTERRUPTED
+local check, tls_settings = core.check, core.tls_settings
 local spawn, cancel, sleep = mtev.coroutine_spawn, mtev.cancel_coro, mtev.sleep
 
 local HEAD_MAX = 8192     -- bytes of a request or an answer
@@ -17,9 +18,12 @@ local PROTOCOL = "PTTH/2.0"
 
 -- -- Options ----------------------------------------------------------------------------------------------------------
 
-local SHARED = { sslconfig = "table", timeout = "number", keepalive = "number", window = "number" }
-local LISTEN = { address = "string", port = "port", authorize = "function", insecure = "boolean", backlog = "number" }
+local LISTEN = {
+  sslconfig = "table", timeout = "number", keepalive = "number", window = "number",
+  address = "string", port = "port", authorize = "function", insecure = "boolean", backlog = "number",
+}
 local CONNECT = {
+  sslconfig = "table", timeout = "number", keepalive = "number", window = "number",
   host = "string", port = "port", name = "string", accept = "function", target = "table", channels = "number",
   retry_min = "number", retry_max = "number",
 }
@@ -38,15 +42,7 @@ local function check_options(options, known, name, required)
   if type(options) ~= "table" then
     error(("bad argument #1 to '%s' (table expected, got %s)"):format(name, options == nil and "nil" or type(options)), 3)
   end
-  local checked = {}
-  for key, value in pairs(options) do
-    local expected = known[key] or SHARED[key]
-    if not expected then error(("unknown option '%s' to '%s'"):format(tostring(key), name), 3) end
-    if expected == "port" and not is_port(value) or expected ~= "port" and type(value) ~= expected then
-      error(("bad option '%s' to '%s' (%s expected, got %s)"):format(key, name, expected, type(value)), 3)
-    end
-    checked[key] = value
-  end
+  local checked = copy(check.options(options, known, name))
   for _, key in ipairs(required) do
     if checked[key] == nil then error(("option '%s' to '%s' is missing"):format(key, name), 3) end
   end
@@ -176,21 +172,27 @@ local function accept_all(listener, e)
   end
 end
 
-local function has_client_certificates(config)
-  return config and config.require_client_cert and true or false
+-- What sslconfig says; raises when it makes no sense, rather than at each connection.
+local function check_sslconfig(config, name, is_client)
+  local settings, message = tls_settings(config, nil, is_client)
+  if not settings then core.raise(("bad option 'sslconfig' to '%s' (%s)"):format(name, message)) end
+  return settings
 end
 
 -- The listener, or nil and what is wrong.
 function mtev.reverse_listen(options)
   options = check_options(options, LISTEN, "reverse_listen", { "port" })
   local config = options.sslconfig and copy(options.sslconfig)
-  options.has_certificates = has_client_certificates(config)
+  if config then
+    config.server = true
+    options.has_certificates = check_sslconfig(config, "reverse_listen").requires_certificate
+  end
   if not options.authorize and not options.has_certificates and not options.insecure then
     error("reverse_listen: anybody could offer any name: give it `authorize`, or client certificates " ..
       "(sslconfig.require_client_cert), or say insecure = true", 2)
   end
   if config then
-    config.server, config.timeout = true, config.timeout or options.timeout
+    config.timeout = config.timeout or options.timeout
     if options.has_certificates then config.verify = true end
     options.sslconfig = config
   end
@@ -262,7 +264,7 @@ local function dial(options)
   local rv
   rv, err = e:connect(options.host, options.port, options.timeout)
   if rv == 0 and options.sslconfig then
-    rv, err = e:ssl_upgrade_socket(options.sslconfig, options.sslconfig.snihost or options.host)
+    rv, err = e:ssl_upgrade_socket(options.sslconfig, options.server_name)
   end
   if rv ~= 0 then
     e:close()
@@ -340,7 +342,10 @@ local function run(self)
   end
 end
 
+local TARGET = { "any", "any", address = "any", port = "any" }
+
 local function check_target(target)
+  check.options(target, TARGET, "reverse_connect")
   local address, port = target.address or target[1], target.port or target[2]
   if type(address) ~= "string" or not (address:find("/", 1, true) or port ~= nil and is_port(port)) then
     error("bad option 'target' to 'reverse_connect' ({address, port} expected)", 3)
@@ -357,8 +362,13 @@ function mtev.reverse_connect(options)
     error("bad option 'name' to 'reverse_connect' (1 to 255 bytes without NUL expected)", 2)
   end
   if options.sslconfig then
-    options.sslconfig = copy(options.sslconfig)
-    options.sslconfig.timeout = options.sslconfig.timeout or options.timeout
+    local config = copy(options.sslconfig)
+    check_sslconfig(config, "reverse_connect", true)
+    local snihost = config.snihost and config.snihost ~= "" and tostring(config.snihost)
+    options.server_name = check.server_name(snihost or options.host, snihost and "option 'snihost'" or "option 'host'", "reverse_connect")
+    config.timeout = config.timeout or options.timeout
+    config.server = nil
+    options.sslconfig = config
   end
   local self = setmetatable({ options = options, changed = condition("reverse_connect:ready") }, Dialler)
   self.coroutine = spawn(run, self)
@@ -373,7 +383,7 @@ end
 -- Waits until it is connected; false when `timeout` passes first, or it is closed.
 function Dialler:ready(timeout)
   check_self(self, Dialler, "ready")
-  timeout = core.check.opt_number(timeout, 1, "ready")
+  timeout = check.opt_number(timeout, 1, "ready")
   if self.tunnel or self.is_closed then return self.tunnel ~= nil end
   local ok, err, message = await(self.changed, timeout)
   if err == INTERRUPTED then error(message, 0) end

@@ -4,28 +4,76 @@ local mtev, core = ...
 local bit = require("bit")
 local methods, INTERRUPTED = core.eventer_methods, core.INTERRUPTED
 local make_context, is_current, upgrade, refuse = core.tls_context, core.tls_is_current, core.tls_upgrade, core.tls_refuse
-local is_luamtev, check = core.is_luamtev, core.check
-local type, tostring, tonumber = type, tostring, tonumber
+local is_luamtev, check, boolean = core.is_luamtev, core.check, core.boolean
+local type, tostring, tonumber, pairs, ipairs = type, tostring, tonumber, pairs, ipairs
 
 -- -- Values: scripts read them from configurations, where everything is text --------------------------------------------
 
-local TRUE = { ["true"] = true, on = true, yes = true, ["1"] = true }
+local BOOLEANS = { "server", "verify", "optional_no_ca", "ignore_dates", "request_client_cert", "require_client_cert" }
 
-local function is_true(value)
-  if not value then return false end
-  return value == true or TRUE[tostring(value):lower()] or false
-end
+local TEXTS = {
+  "certificate", "certificate_file", "cert", "key", "key_file", "ca_chain", "ca_file", "ca_accept", "crl", "ciphers", "layer",
+  "layer_openssl_11", "alpn", "npn",
+}
+
+-- Of these, a misspelt one that was ignored would leave a connection less strict than the script says.
+local TIGHTENING = {
+  ca_chain = true, ca_file = true, ca_accept = true, crl = true, ciphers = true, layer = true, layer_openssl_11 = true,
+  snihost = true, request_client_cert = true, require_client_cert = true, verify = is_luamtev or nil,
+}
+
+local KNOWN = { certificates = true, snihost = true, timeout = true, layer_openssl_10 = true }
+for _, key in ipairs(BOOLEANS) do KNOWN[key] = true end
+for _, key in ipairs(TEXTS) do KNOWN[key] = true end
 
 local function text(value)
   if value == nil or value == false or value == "" then return nil end
   return tostring(value)
 end
 
+-- A key that is not known: a warning, since scripts for libmtev carry strangers. Why that is not enough, or nil.
+local function examine_unknown(config)
+  for key, value in pairs(config) do
+    if not KNOWN[key] then
+      check.warn_of_unknown(key, KNOWN)
+      local message, nearest = check.unknown_option(key, KNOWN)
+      if TIGHTENING[nearest] and text(value) then return message end
+    end
+  end
+end
+
+-- {key = true or false}, or nil and what is wrong. What cannot be understood must not mean false: `verify = "ture"` would accept
+-- any certificate.
+local function read_booleans(config)
+  local flags = {}
+  for _, key in ipairs(BOOLEANS) do
+    local value = config[key]
+    if value ~= nil and type(value) ~= "boolean" then
+      local kind = type(value)
+      if kind == "string" or kind == "number" then value = boolean(tostring(value)) else value = nil end
+      if value == nil then return nil, ("%s: not a boolean: '%s'"):format(key, tostring(config[key])) end
+    end
+    flags[key] = value
+  end
+  return flags
+end
+
+-- Of the keys that go to OpenSSL as C strings: what is wrong, or nil.
+local function examine_texts(config)
+  for _, key in ipairs(TEXTS) do
+    local value = text(config[key])
+    if value and value:find("%z") then return key .. ": there is a NUL in it" end
+  end
+end
+
 -- -- layer ------------------------------------------------------------------------------------------------------------
 
 local VERSIONS = { tlsv1 = 1, ["tlsv1.0"] = 1, ["tlsv1.1"] = 2, ["tlsv1.2"] = 4, ["tlsv1.3"] = 8 } -- bits, see tls_context.h
 local ALL, DEFAULT = 15, 12
-local NOT_THERE = { sslv2 = true, sslv3 = true, sslv23 = true, ["!sslv2"] = true, ["!sslv3"] = true }
+local OLDER = { sslv2 = true, sslv3 = true, sslv23 = true } -- not there any more
+local WORDS = { all = true, cipher_server_preference = true }
+for name in pairs(VERSIONS) do WORDS[name] = true end
+for name in pairs(OLDER) do WORDS[name] = true end
 
 local function at_least(version)
   return bit.band(ALL, bit.bnot(version - 1))
@@ -39,6 +87,7 @@ end
 local function apply(part, versions, is_first)
   local operator, name = part:match("^([<>!=]*)(.*)$")
   if name == "all" then return operator == "!" and 0 or ALL end
+  if OLDER[name] then return (operator == "=" or operator == "<=") and 0 or versions end
   local version = VERSIONS[name]
   if not version then return nil end
   if operator == "" or operator == "=" then
@@ -51,21 +100,33 @@ local function apply(part, versions, is_first)
   return lower ~= 0 and lower or at_most(version)
 end
 
--- "base[:option,option...]" or a list of options: the bits of the versions, and whether the server's order of ciphers counts.
--- A base "tlsv1" before options means TLS as such.
+-- OpenSSL has had many words for a layer, which changed nothing that counts now: such a one is logged and let pass. But one that
+-- may be a version, or a word that is known here, misspelt, would leave more versions than the script says. What is wrong, or nil.
+local function examine_word(word)
+  local nearest = check.nearest(word:match("^[<>!=]*(.*)$"), WORDS)
+  local is_version = word:find("^[<>!=]") or word:find("tls") or word:find("ssl") or word:find("^v?%d")
+  if nearest or (is_version and not word:find("_bug$")) then
+    return ("layer: unknown part '%s'%s"):format(word, nearest and (" (did you mean '%s'?)"):format(nearest) or "")
+  end
+  mtev.log("error/tls", "lhotse: unknown part of a TLS layer: %s\n", word)
+end
+
+-- "base[:option,option...]" or a list of options: the bits of the versions, and whether the server's order of ciphers counts; or
+-- nil and what is wrong. A base "tlsv1" before options means TLS as such.
 local function parse_layer(layer)
   local versions, is_first, prefers_own = DEFAULT, true, false
   layer = layer:lower():gsub("%s", "")
   local base, options = layer:match("^(.-):(.*)$")
-  if base and (base == "tlsv1" or NOT_THERE[base] or not VERSIONS[base]) then layer = options end
+  if base and (base == "tlsv1" or base == "all" or OLDER[base]) then layer = options end
   for part in layer:gmatch("[^,:]+") do
     local new = apply(part, versions, is_first)
     if new then
-      versions, is_first = new, false
+      versions, is_first = new, is_first and OLDER[part:match("^!?(.*)$")] ~= nil
     elseif part == "cipher_server_preference" then
       prefers_own = true
-    elseif not NOT_THERE[part] then
-      mtev.log("error/tls", "lhotse: unknown part of a TLS layer: %s\n", part)
+    else
+      local wrong = examine_word(part)
+      if wrong then return nil, wrong end
     end
   end
   return versions, prefers_own
@@ -76,7 +137,11 @@ local known_versions, known_orders = {}, {}
 
 local function layer_of(layer)
   if not layer then return DEFAULT, false end
-  if not known_versions[layer] then known_versions[layer], known_orders[layer] = parse_layer(layer) end
+  if not known_versions[layer] then
+    local versions, prefers_own = parse_layer(layer)
+    if not versions then return nil, prefers_own end
+    known_versions[layer], known_orders[layer] = versions, prefers_own
+  end
   return known_versions[layer], known_orders[layer]
 end
 
@@ -110,19 +175,27 @@ local function parse_hosts(certificates)
   return hosts
 end
 
--- The settings, or nil and what is wrong.
-local function settings_of(config, layer)
-  local is_server = is_true(config.server)
+-- The settings, or nil and what is wrong. `is_client`: whatever the table says of `server`.
+local function settings_of(config, layer, is_client)
+  local flags, bad_flags = read_booleans(config)
+  if not flags then return nil, bad_flags end
+  local wrong = examine_unknown(config) or examine_texts(config)
+  if wrong then return nil, wrong end
+  local is_server = flags.server and not is_client or false
   local versions, prefers_own_ciphers = layer_of(text(config.layer_openssl_11) or text(layer) or text(config.layer))
+  if not versions then return nil, prefers_own_ciphers end
+  local timeout = text(config.timeout)
+  local seconds = timeout and tonumber(timeout)
+  if timeout and (not seconds or seconds ~= seconds) then return nil, ("timeout: not a number: '%s'"):format(timeout) end
   if versions == 0 then return nil, "the layer leaves no version of TLS" end
   local alpn, bad_alpn = parse_alpn(text(config.alpn) or text(config.npn))
   local hosts, bad_hosts = parse_hosts(config.certificates)
   if bad_alpn or bad_hosts then return nil, bad_alpn or bad_hosts end
-  local is_verifying = not is_luamtev
-  if config.verify ~= nil then is_verifying = is_true(config.verify) end
+  local is_verifying = flags.verify
+  if is_verifying == nil then is_verifying = not is_luamtev end
   return {
     is_server = is_server,
-    certificate = text(config.certificate or config.certificate_file),
+    certificate = text(config.certificate or config.certificate_file or config.cert),
     key = text(config.key or config.key_file),
     ca = is_server and text(config.ca_accept) or text(config.ca_chain or config.ca_file),
     crl = text(config.crl),
@@ -132,10 +205,11 @@ local function settings_of(config, layer)
     alpn = alpn,
     hosts = hosts,
     is_verifying = is_verifying,
-    accepts_unknown_issuer = is_true(config.optional_no_ca),
-    ignores_dates = is_true(config.ignore_dates),
-    requests_certificate = is_true(config.request_client_cert),
-    requires_certificate = is_true(config.require_client_cert),
+    accepts_unknown_issuer = flags.optional_no_ca,
+    ignores_dates = flags.ignore_dates,
+    requests_certificate = flags.request_client_cert,
+    requires_certificate = flags.require_client_cert,
+    timeout = seconds,
   }
 end
 
@@ -144,10 +218,9 @@ core.tls_settings = settings_of
 -- -- Contexts ---------------------------------------------------------------------------------------------------------
 
 -- What settings are made of. A script that hands in the same table again, unchanged, gets the same context at once.
-local KEYS = {
-  "server", "certificate", "certificates", "certificate_file", "key", "key_file", "ca_chain", "ca_file", "ca_accept", "crl", "ciphers", "layer",
-  "layer_openssl_11", "alpn", "npn", "verify", "optional_no_ca", "ignore_dates", "request_client_cert", "require_client_cert",
-}
+local KEYS = { "certificates", "timeout" }
+for _, key in ipairs(BOOLEANS) do KEYS[#KEYS + 1] = key end
+for _, key in ipairs(TEXTS) do KEYS[#KEYS + 1] = key end
 local KEY_COUNT = #KEYS
 
 local known = setmetatable({}, { __mode = "k" }) -- config -> {context, settings, layer, copy of what KEYS were}
@@ -187,18 +260,24 @@ local function warn_of_no_name()
   mtev.log("error/tls", "lhotse: ssl_upgrade_socket without snihost: the name in the peer's certificate is not checked\n")
 end
 
-local function start(self, config, snihost, layer)
+local function fail(self, config, message)
+  refuse(self)
+  return -1, (config.server and "ssl_server" or "ssl_client") .. " context creation failed: " .. message
+end
+
+-- The name to verify; nil: there is none. `what`: how an error calls it.
+local function name_of(snihost, settings, what)
+  if settings.is_server or snihost == nil or snihost == false then return nil end
+  if snihost == "" and not settings.is_verifying then return nil end
+  return check.server_name(tostring(snihost), what, "ssl_upgrade_socket")
+end
+
+local function start(self, config, snihost, layer, what)
   local entry, message = context_of(config, layer)
-  if not entry then
-    refuse(self)
-    return -1, (is_true(config.server) and "ssl_server" or "ssl_client") .. " context creation failed: " .. message
-  end
-  local name
-  if not entry.settings.is_server then
-    name = snihost
-    if not name and entry.settings.is_verifying then warn_of_no_name() end
-  end
-  return upgrade(self, entry.context, name, tonumber(config.timeout))
+  if not entry then return fail(self, config, message) end
+  local name = name_of(snihost, entry.settings, what)
+  if not name and not entry.settings.is_server and entry.settings.is_verifying then warn_of_no_name() end
+  return upgrade(self, entry.context, name, entry.settings.timeout)
 end
 
 local function finish(rv, err, message)
@@ -213,12 +292,13 @@ function methods.ssl_upgrade_socket(self, certificate, key, ca, ciphers, snihost
   if type(certificate) == "table" then
     local name = check.opt_string(key, 2, "ssl_upgrade_socket")
     local over = check.opt_string(ca, 3, "ssl_upgrade_socket")
-    return finish(start(self, certificate, text(name) or text(certificate.snihost), over))
+    if name ~= nil then return finish(start(self, certificate, name, over, "argument #2")) end
+    return finish(start(self, certificate, certificate.snihost, over, "option 'snihost'"))
   end
   local config = {}
   for i, value in ipairs { certificate or false, key or false, ca or false, ciphers or false } do
     config[POSITIONS[i]] = value and check.string(value, i, "ssl_upgrade_socket") or nil
   end
   snihost, layer = check.opt_string(snihost, 5, "ssl_upgrade_socket"), check.opt_string(layer, 6, "ssl_upgrade_socket")
-  return finish(start(self, config, text(snihost), layer))
+  return finish(start(self, config, snihost, layer, "argument #5"))
 end

@@ -3,7 +3,7 @@
 local mtev, core = ...
 local ws_open, ws_next, ws_send, ws_wait_for_room = core.ws_open, core.ws_next, core.ws_send, core.ws_wait_for_room
 local ws_shutdown, ws_close, is_utf8 = core.ws_shutdown, core.ws_close, core.ws_is_utf8
-local check, copy, INTERRUPTED, spawn = core.check, core.copy, core.INTERRUPTED, mtev.coroutine_spawn
+local check, copy, tls_name, INTERRUPTED, spawn = core.check, core.copy, core.tls_name, core.INTERRUPTED, mtev.coroutine_spawn
 
 local GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" -- RFC 6455, 1.3
 local HEAD_MAX = 64 * 1024                          -- bytes of the server's answer
@@ -155,7 +155,7 @@ local function shake_hands(self)
   local options, e = self.options, self.e
   local rv, err = e:connect(options.host, options.port, TIMEOUT)
   if rv == 0 and options.sslconfig then
-    rv, err = e:ssl_upgrade_socket(options.sslconfig, options.sslconfig.snihost or options.host)
+    rv, err = e:ssl_upgrade_socket(options.sslconfig, options.server_name)
   end
   if rv ~= 0 then return nil, err end
   local key = mtev.base64_encode(mtev.md5(mtev.uuid()))
@@ -235,8 +235,11 @@ local function is_name(host)
   return type(host) == "string" and host ~= "" and not host:find("[%c%s/@?#\\%[%]]")
 end
 
+local CALLBACKS = { ready = "function", message = "function", cleanup = "function", compress = "boolean" }
+
 function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslconfig)
   callbacks = check.opt_type(callbacks, "table", 5, "websocket_client_connect") or {}
+  callbacks = check.foreign_options(callbacks, CALLBACKS, "websocket_client_connect")
   sslconfig = check.opt_type(sslconfig, "table", 6, "websocket_client_connect")
   local number = tonumber(port)
   if not is_name(host) or not number or number < 1 or number > 65535 or number % 1 ~= 0 then return false end
@@ -248,14 +251,16 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
   if sslconfig and next(sslconfig) == nil then sslconfig = nil end
   if sslconfig then
     sslconfig = copy(sslconfig)
-    sslconfig.certificate = sslconfig.certificate or sslconfig.cert
     sslconfig.timeout = sslconfig.timeout or TIMEOUT
   end
+  local server_name = sslconfig and tls_name(sslconfig.snihost and sslconfig.snihost ~= "" and tostring(sslconfig.snihost) or host)
+  if sslconfig and not server_name then return false end
   local self = setmetatable({
     url = ("%s://%s:%d%s"):format(sslconfig and "wss" or "ws", bracketed(host), number, uri),
     callbacks = callbacks,
     options = {
       host = host, port = number, uri = uri, service = service, sslconfig = sslconfig, compress = callbacks.compress ~= false,
+      server_name = server_name,
     },
   }, Client)
   spawn(run, self)

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/word.h"
 #include "data/xml.h"
 
 enum { INCLUDES_DEEP_MAX = 8, FILE_MAX = 64 * 1024 * 1024, KEY_MAX = 256 };
@@ -20,14 +21,6 @@ struct lh_config {
 };
 
 static xmlDoc *document_of(const lh_config *config) { return lh_xml_document(config->xml); }
-
-int lh_config_boolean(const char *text) {
-    static const char *const words[] = {"false", "true", "off", "on", "no", "yes", "0", "1"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcasecmp(text, words[i]) == 0) return i % 2 == 1;
-    }
-    return -1;
-}
 
 /* -- Values -------------------------------------------------------------------------------------------------------- */
 
@@ -347,7 +340,7 @@ static bool read_file(const char *path, lh_buffer *text, char message[LH_CONFIG_
 
 static bool is_true(xmlNode *element, const char *name) {
     xmlChar *value = xmlGetNoNsProp(element, (const xmlChar *)name);
-    const bool is_set = value && lh_config_boolean((char *)value) == 1;
+    const bool is_set = value && lh_word_boolean((char *)value) == 1;
     xmlFree(value);
     return is_set;
 }

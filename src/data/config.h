@@ -23,9 +23,6 @@ typedef enum lh_config_result {
     LH_CONFIG_INCOMPLETE = 2, /* a match of `base` has no `child` */
 } lh_config_result;
 
-/* 1 for true, on, yes, 1; 0 for false, off, no, 0, in any case; -1 for anything else. */
-int lh_config_boolean(const char *text);
-
 /* Of a file; its directory is where relative names of included files begin. NULL: `message` says why, with the line. */
 lh_config *lh_config_load(const char *file, char message[LH_CONFIG_MESSAGE_BYTES]);
 

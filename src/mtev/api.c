@@ -17,7 +17,7 @@ static const char *const boot_files[] = {"check",    "coroutine", "message",  "e
                                          "conf",     "stop",      "finalizer", "stack", "profile"};
 
 static void (*const topics[])(lua_State *L) = {
-    lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared,    lh_open_eventer, lh_open_socket,
+    lh_open_check,     lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared,    lh_open_eventer, lh_open_socket,
     lh_open_sockopt,   lh_open_log,     lh_open_thread,    lh_open_condition, lh_open_files,   lh_open_process,
     lh_open_exec,      lh_open_pcre,    lh_open_json,      lh_open_codec,     lh_open_gzip,    lh_open_xml,
     lh_open_tls,       lh_open_ssl_ctx, lh_open_dns,       lh_open_connect,   lh_open_reverse, lh_open_http,
@@ -141,6 +141,7 @@ static const struct {
 } classes[] = {
     {LH_CORE, "eventer_methods", "eventer:"},
     {LH_CORE, "eventer_tails", "eventer:"}, /* what methods tail-call goes by their names */
+    {LH_CORE, "eventer_long_tails", "eventer:"},
     {LH_CORE, "semaphore_methods", "semaphore:"},
     {LH_CORE, "process_methods", "process:"},
     {LH_CORE, "dns_methods", "dns:"},

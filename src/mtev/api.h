@@ -11,6 +11,7 @@
 /* Fills the table on top of the stack: everything below, then the built-in Lua library. */
 void lh_open_api(lua_State *L);
 
+void lh_open_check(lua_State *L);
 void lh_open_codec(lua_State *L);
 void lh_open_condition(lua_State *L);
 void lh_open_conf(lua_State *L);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/word.h"
 #include "data/xml.h"
 #include "mtev/api.h"
 #include "runtime/config.h"
@@ -100,7 +101,7 @@ static int mtev_conf_get_boolean(lua_State *L) {
     if (lua_gettop(L) >= 2) return set_value(L, true);
     const char *value = push_value(L, check_path(L, 1));
     if (!value) return 1;
-    const int truth = lh_config_boolean(value);
+    const int truth = lh_word_boolean(value);
     if (truth < 0) return push_misfit(L, "a boolean", value);
     lua_pushboolean(L, truth);
     return 1;

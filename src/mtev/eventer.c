@@ -2,6 +2,7 @@
  * blocking ones are finished in lualib/mtev/eventer.lua. Opening, naming and connecting are in socket.c, options in
  * sockopt.c, own and split in runtime/eventer.c. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,19 +12,17 @@
 #include "net/stream.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
+#include "runtime/option_table.h"
 
 /* -- Options ------------------------------------------------------------------------------------------------------- */
 
-/* {timeout = seconds} at `index`, if there is a table; *deadline_in is the duration. */
-static void get_timeout(lua_State *L, int index, lh_ns *duration) {
-    *duration = LH_NEVER;
-    if (!lua_istable(L, index)) return;
-    lua_getfield(L, index, "timeout");
-    if (!lua_isnil(L, -1)) {
-        if (!lua_isnumber(L, -1)) lh_raise_argument(L, index, "timeout must be a number");
-        *duration = lh_check_timeout(L, lua_gettop(L));
-    }
-    lua_pop(L, 1);
+static const char *const timeout_options[] = {"timeout", NULL};
+static const char *const read_options[] = {"timeout", "limit", NULL};
+
+/* {timeout = seconds} at `index`, which may be nil, where only `names` are known. */
+static lh_ns get_timeout(lua_State *L, int index, const char *const *names) {
+    if (!lh_check_options(L, index, names)) return LH_NEVER;
+    return lh_clock_from_seconds(lh_option_number(L, index, "timeout", INFINITY));
 }
 
 /* -- read ---------------------------------------------------------------------------------------------------------- */
@@ -68,14 +67,9 @@ static lh_stop check_stop(lua_State *L, int index) {
 }
 
 static void get_limit(lua_State *L, int index, lh_stop *stop) {
-    if (!lua_istable(L, index)) return;
-    lua_getfield(L, index, "limit");
-    if (!lua_isnil(L, -1)) {
-        const double limit = lua_tonumber(L, -1);
-        if (!lua_isnumber(L, -1) || !(limit >= 0)) lh_raise_argument(L, index, "limit must be a number of bytes");
-        stop->limit_bytes = limit < (double)LH_STRING_MAX ? (size_t)limit : LH_STRING_MAX;
-    }
-    lua_pop(L, 1);
+    const double limit = lh_option_number(L, index, "limit", INFINITY);
+    if (limit < 0) lh_raise_argument(L, index, "limit must be a number of bytes");
+    if (limit < (double)LH_STRING_MAX) stop->limit_bytes = (size_t)limit;
 }
 
 /* Stores what a parked read needs; the terminator's bytes must outlive the call. */
@@ -96,7 +90,7 @@ static int core_read(lua_State *L) {
     lh_stop stop = check_stop(L, 2);
     lh_ns timeout = LH_NEVER;
     if (!lua_isnoneornil(L, 3)) {
-        get_timeout(L, 3, &timeout);
+        timeout = get_timeout(L, 3, read_options);
         get_limit(L, 3, &stop);
     }
     if (!lua_isnoneornil(L, 4)) timeout = lh_check_timeout(L, 4);
@@ -218,11 +212,10 @@ static int write_pieces(lua_State *L, lh_socket *socket, lh_ns timeout) {
 static int core_write(lua_State *L) {
     lh_eventer *e = lh_check_own_eventer(L, 1, LH_EVENTER_WRITES);
     lh_socket *socket = e->socket;
-    lh_ns timeout;
     const bool is_array = lua_istable(L, 2);
     size_t length = 0;
     const char *bytes = is_array ? NULL : lh_check_string(L, 2, &length);
-    get_timeout(L, 3, &timeout);
+    const lh_ns timeout = get_timeout(L, 3, timeout_options);
     lua_settop(L, 2);
     if (socket->writer) lh_io_check_free(L, socket, true);
     if (is_array) return write_pieces(L, socket, timeout);
@@ -357,8 +350,7 @@ static const lh_io_wait recv_wait = {
 static int core_recv(lua_State *L) {
     lh_eventer *e = lh_check_eventer(L, 1);
     const size_t count = (size_t)lh_check_integer(L, 2, 0, INT64_C(1) << 53);
-    lh_ns timeout;
-    get_timeout(L, 3, &timeout);
+    const lh_ns timeout = get_timeout(L, 3, timeout_options);
     lh_socket *socket = e->socket;
     lh_io_check_free(L, socket, false);
     if (socket->is_listening) return lh_push_minus1_error(L, lh_error_text(ENOTCONN));

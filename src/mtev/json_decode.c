@@ -7,6 +7,7 @@
 
 #include "mtev/json.h"
 #include "runtime/errors.h"
+#include "runtime/option_table.h"
 
 enum { LEVEL_SLOTS = 12, LEVELS_AT_ONCE = 16 };
 enum { KNOWN_KEYS_LOG2 = 7, KNOWN_KEYS = 1 << KNOWN_KEYS_LOG2, KNOWN_KEY_MAX_BYTES = 64, KNOWN_KEYS_MIN_TEXT = 1024 };
@@ -207,11 +208,9 @@ static void push_value(lua_State *L, walk *w) {
 
 lh_json_options lh_json_get_options(lua_State *L, int index) {
     lh_json_options options = {.null_index = 0};
-    if (lua_isnoneornil(L, index)) return options;
-    if (!lua_istable(L, index)) lh_raise_type(L, index, "table");
-    lua_getfield(L, index, "int64");
-    const bool wants_int64 = lua_toboolean(L, -1);
-    lua_pop(L, 1);
+    static const char *const names[] = {"null", "int64", NULL};
+    if (!lh_check_options(L, index, names)) return options;
+    const bool wants_int64 = lh_option_boolean(L, index, "int64");
     lua_getfield(L, index, "null");
     options.null_index = lua_isnil(L, -1) ? 0 : lua_gettop(L);
     if (!wants_int64) return options;

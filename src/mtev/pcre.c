@@ -4,10 +4,12 @@
  * is given, searching goes on behind the last match. One workspace serves all matchers of a Lua state. */
 #include "data/regex.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "mtev/api.h"
 #include "runtime/errors.h"
+#include "runtime/option_table.h"
 
 #define PCRE "mtev.pcre"
 #define WORKSPACE "mtev.pcre.workspace"
@@ -33,27 +35,19 @@ typedef struct options {
 } options;
 
 static uint32_t get_limit(lua_State *L, int index, const char *key) {
-    uint32_t limit = 0;
-    lua_getfield(L, index, key);
-    if (!lua_isnil(L, -1)) {
-        if (!lua_isnumber(L, -1)) lh_raise_argument(L, index, lua_pushfstring(L, "%s must be a number", key));
-        const double value = lua_tonumber(L, -1);
-        limit = value >= UINT32_MAX ? UINT32_MAX : value >= 1 ? (uint32_t)value : 1;
-    }
-    lua_pop(L, 1);
-    return limit;
+    const double limit = lh_option_number(L, index, key, NAN);
+    if (isnan(limit)) return 0;
+    return limit >= UINT32_MAX ? UINT32_MAX : limit >= 1 ? (uint32_t)limit : 1;
 }
 
-/* Leaves the value of `unmatched` on the stack. Keys it does not know are let pass: libmtev's. */
+/* Leaves the value of `unmatched` on the stack. */
 static options get_options(lua_State *L, int index) {
     options o = {.limit = 0};
-    if (lua_isnoneornil(L, index)) return o;
-    if (!lua_istable(L, index)) lh_raise_type(L, index, "table");
+    static const char *const names[] = {"limit", "limit_recurse", "offsets", "unmatched", NULL};
+    if (!lh_check_options(L, index, names)) return o;
     o.limit = get_limit(L, index, "limit");
     o.limit_recurse = get_limit(L, index, "limit_recurse");
-    lua_getfield(L, index, "offsets");
-    o.has_offsets = lua_toboolean(L, -1);
-    lua_pop(L, 1);
+    o.has_offsets = lh_option_boolean(L, index, "offsets");
     lua_getfield(L, index, "unmatched");
     o.unmatched = lua_gettop(L);
     return o;

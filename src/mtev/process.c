@@ -16,6 +16,7 @@
 #include "runtime/command.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
+#include "runtime/option_table.h"
 
 #define PROCESS "mtev.process"
 #define USAGE "spawn(path [,{args} [,{env}]])"
@@ -47,23 +48,28 @@ static lh_stdio check_stdio(lua_State *L, int index, const char *key) {
     lh_raise_argument(L, index, lua_pushfstring(L, "%s must be 'pipe', 'null' or 'inherit'", key));
 }
 
+/* NULL = none. */
+static const char *check_dir(lua_State *L, int index) {
+    size_t length = 0;
+    lua_getfield(L, index, "dir");
+    const char *dir = lua_isnil(L, -1) ? NULL : lua_tolstring(L, -1, &length);
+    if (!lua_isnil(L, -1) && (lua_type(L, -1) != LUA_TSTRING || strlen(dir) != length)) {
+        lh_raise_argument(L, index, "dir must be a path");
+    }
+    lua_pop(L, 1);
+    return dir;
+}
+
 /* {dir =, stdin =, stdout =, stderr =} at `index`; the strings stay in the table. */
 static void get_options(lua_State *L, int index, lh_command *command) {
-    static const char *const streams[] = {"stdin", "stdout", "stderr"};
-    if (lua_isnoneornil(L, index)) return;
-    if (!lua_istable(L, index)) lh_raise_type(L, index, "table");
-    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-        int stream = 0;
-        while (stream < 3 && strcmp(key, streams[stream]) != 0) stream++;
-        if (stream < 3) {
-            command->stdio[stream] = check_stdio(L, index, key);
-        } else if (strcmp(key, "dir") == 0 && lua_type(L, -1) == LUA_TSTRING) {
-            command->dir = lh_check_name(L, lua_gettop(L));
-        } else {
-            lh_raise_argument(L, index, lua_pushfstring(L, "unknown option '%s'", key));
-        }
+    static const char *const names[] = {"stdin", "stdout", "stderr", "dir", NULL};
+    if (!lh_check_options(L, index, names)) return;
+    for (int i = 0; i < 3; i++) {
+        lua_getfield(L, index, names[i]);
+        if (!lua_isnil(L, -1)) command->stdio[i] = check_stdio(L, index, names[i]);
+        lua_pop(L, 1);
     }
+    command->dir = check_dir(L, index);
 }
 
 static process *push_process(lua_State *L) {

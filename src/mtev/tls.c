@@ -6,6 +6,7 @@
 #include "mtev/api.h"
 #include "net/stream.h"
 #include "net/tls.h"
+#include "net/tls_name.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 #include "runtime/fields.h"
@@ -143,9 +144,21 @@ static int core_tls_peer_is(lua_State *L) {
     return 1;
 }
 
+/* tls_name(text) -> the name as it is to be verified; or nil, why it is none */
+static int core_tls_name(lua_State *L) {
+    size_t length;
+    char name[LH_TLS_NAME_MAX];
+    const char *text = lh_check_string(L, 1, &length);
+    const char *wrong = lh_tls_name_read(text, length, name);
+    if (wrong) return lh_push_nil_error(L, wrong);
+    lua_pushstring(L, name);
+    return 1;
+}
+
 static const luaL_Reg core_functions[] = {{"tls_peer_is", core_tls_peer_is},       {"tls_context", core_tls_context},
                                           {"tls_is_current", core_tls_is_current}, {"tls_upgrade", core_tls_upgrade},
-                                          {"tls_refuse", core_tls_refuse},         {NULL, NULL}};
+                                          {"tls_refuse", core_tls_refuse},         {"tls_name", core_tls_name},
+                                          {NULL, NULL}};
 
 void lh_open_tls(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);

@@ -6,7 +6,6 @@
  * A socket's `is_readable` means here that SSL_read may have something: it is cleared when SSL_read wants more. */
 #include "net/tls.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include "net/openssl.h"
 #include "net/stream.h"
 #include "net/tls_context.h"
+#include "net/tls_name.h"
 
 enum {
     RECORD_BYTES = 16 * 1024, /* plain bytes of the longest record */
@@ -215,15 +215,10 @@ static bool is_waiting(lh_tls *tls, int reason) {
 
 /* -- Beginning ----------------------------------------------------------------------------------------------------- */
 
-static bool is_ip(const char *text) {
-    unsigned char bytes[sizeof(struct in6_addr)];
-    return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
-}
-
 /* SNI is for host names only (RFC 6066, 3). */
 static bool set_name(SSL *ssl, const char *name) {
     X509_VERIFY_PARAM *parameters = SSL_get0_param(ssl);
-    if (is_ip(name)) return X509_VERIFY_PARAM_set1_ip_asc(parameters, name) == 1;
+    if (lh_tls_name_is_ip(name)) return X509_VERIFY_PARAM_set1_ip_asc(parameters, name) == 1;
     X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     return SSL_set_tlsext_host_name(ssl, name) == 1 && X509_VERIFY_PARAM_set1_host(parameters, name, 0) == 1;
 }
@@ -275,14 +270,16 @@ static int start(lh_tls *tls, lh_tls_context *context) {
 static const lh_layer layer;
 
 int lh_tls_start(lh_socket *socket, lh_tls_context *context, const char *name) {
+    char read_name[LH_TLS_NAME_MAX];
     int rv = may_start(socket);
     if (rv < 0) return rv;
+    if (name && lh_tls_name_read(name, strlen(name), read_name)) return -EINVAL;
     set_up_once();
     if (!socket->net->tls_batch) socket->net->tls_batch = lh_alloc(BATCH_BYTES);
     lh_tls *tls = lh_alloc(sizeof(*tls));
     tls->holds = 1;
     tls->socket = socket;
-    if (name) tls->name = lh_alloc_copy(name, strlen(name));
+    if (name) tls->name = lh_alloc_copy(read_name, strlen(read_name));
     rv = start(tls, context);
     if (rv < 0) {
         lh_tls_release(tls);

@@ -17,7 +17,7 @@ const char *lh_error_text(int error) {
 
 /* -- Position and name --------------------------------------------------------------------------------------------- */
 
-static void push_position(lua_State *L) {
+void lh_push_position(lua_State *L) {
     lua_Debug ar;
     for (int level = 0; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
@@ -31,7 +31,7 @@ static void push_position(lua_State *L) {
 
 int lh_raise(lua_State *L, const char *format, ...) {
     luaL_checkstack(L, 6, "error");
-    push_position(L);
+    lh_push_position(L);
     va_list arguments;
     va_start(arguments, format);
     lua_pushvfstring(L, format, arguments);

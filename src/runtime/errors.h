@@ -15,6 +15,9 @@
 /* The longest string that LuaJIT can hold; pushing a longer one raises. */
 #define LH_STRING_MAX ((size_t)0x7fffff00)
 
+/* Pushes "FILE:LINE: " of the innermost code that is the script's, or "". */
+void lh_push_position(lua_State *L);
+
 /* Raises `format` (lua_pushfstring) with the position of the innermost code that is the script's. */
 int lh_raise(lua_State *L, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
 

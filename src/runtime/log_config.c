@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/word.h"
 #include "data/regex.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
@@ -71,7 +72,7 @@ static char *read_attribute(const log_element *element, const char *name) {
 
 static bool read_boolean(const log_element *element, const char *name, bool *value) {
     char *text = read_attribute(element, name);
-    const int truth = text ? lh_config_boolean(text) : 0;
+    const int truth = text ? lh_word_boolean(text) : 0;
     lh_free(text);
     *value = truth == 1;
     return truth >= 0 || fail(element, "%s: on or off expected", name);

@@ -16,6 +16,7 @@
 #include "base/ptrmap.h"
 #include "base/slab.h"
 #include "base/strmap.h"
+#include "base/word.h"
 
 static void buffer_is_a_byte_queue(void **state) {
     (void)state;
@@ -168,6 +169,32 @@ static void strmap_finds_keys_with_nul(void **state) {
     lh_strmap_fini(&map);
 }
 
+static void misspelt_words_have_a_nearest(void **state) {
+    (void)state;
+    static const char *const names[] = {"timeout", "limit", "limit_recurse", "dir", NULL};
+    assert_string_equal(lh_word_nearest("timeuot", names), "timeout"); /* two letters exchanged count once */
+    assert_string_equal(lh_word_nearest("TimeOut", names), "timeout");
+    assert_string_equal(lh_word_nearest("limits", names), "limit");
+    assert_string_equal(lh_word_nearest("limitrecurse", names), "limit_recurse");
+    assert_string_equal(lh_word_nearest("di", names), "dir");
+    assert_null(lh_word_nearest("directory", names));
+    assert_null(lh_word_nearest("", names));
+    assert_int_equal(lh_word_distance("timeuot", "timeout"), 1);
+    assert_int_equal(lh_word_distance("timeout", "timeout"), 0);
+    char longest[4096];
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = 0;
+    assert_int_equal(lh_word_distance(longest, "timeout"), -1);
+}
+
+static void words_are_booleans_or_nothing(void **state) {
+    (void)state;
+    assert_int_equal(lh_word_boolean("Yes"), 1);
+    assert_int_equal(lh_word_boolean("off"), 0);
+    static const char *const others[] = {"", " true", "true ", "ture", "2", "enabled", "t"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) assert_int_equal(lh_word_boolean(others[i]), -1);
+}
+
 static void seconds_round_up_and_saturate(void **state) {
     (void)state;
     assert_int_equal(lh_clock_from_seconds(1), LH_SECOND);
@@ -190,6 +217,8 @@ int main(void) {
         cmocka_unit_test(list_links_and_unlinks),
         cmocka_unit_test(ptrmap_against_a_model),
         cmocka_unit_test(strmap_finds_keys_with_nul),
+        cmocka_unit_test(misspelt_words_have_a_nearest),
+        cmocka_unit_test(words_are_booleans_or_nothing),
         cmocka_unit_test(seconds_round_up_and_saturate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
