@@ -153,6 +153,7 @@ local OPTIONS = {
 
 local CONNECT_TIMEOUT, TOTAL_TIMEOUT, IDLE_TIMEOUT = 10, 60, 30 -- seconds
 local LEAST_TIMEOUT = 0.001                                     -- seconds; libcurl takes 0 for none
+local DEFAULT_TLS = tls_settings({}, nil, true)                -- a redirect may lead from http to https
 local LIMIT = 128 * 1024 * 1024                                 -- bytes
 local TIMEOUT_TEXT = "Operation timed out"
 local PROGRESS_INTERVAL = 1                                     -- seconds
@@ -196,7 +197,7 @@ local function make_settings(api, options, is_streaming)
     connect_timeout = math.max(options.connect_timeout or api.tls and api.tls.timeout or CONNECT_TIMEOUT, LEAST_TIMEOUT),
     timeout = total,
     idle_timeout = math.max(options.idle_timeout or IDLE_TIMEOUT, LEAST_TIMEOUT),
-    tls = api.tls,
+    tls = api.tls or DEFAULT_TLS,
     proxy = options.proxy,
   }
 end

@@ -19,10 +19,12 @@
 #include "base/alloc.h"
 #include "base/descriptors.h"
 #include "base/ptrmap.h"
+#include "base/strmap.h"
+#include "net/file_mark.h"
 #include "net/openssl.h"
 #include "net/tls_context.h"
 
-enum { KEPT_CONNECTIONS = 256, KEPT_HANDLES = 32, HEAD_MAX = 1024 * 1024 };
+enum { KEPT_CONNECTIONS = 256, KEPT_HANDLES = 32, HEAD_MAX = 1024 * 1024, SESSION_CACHES_MAX = 64 };
 
 /* How a handle was told to send a request; what has not changed is not told again. */
 typedef enum http_kind { KIND_GET, KIND_POST, KIND_OTHER } http_kind;
@@ -39,7 +41,7 @@ typedef struct http_socket {
 struct lh_http {
     lh_net *net;
     CURLM *multi;
-    CURLSH *sessions;    /* of TLS, to be resumed by any request */
+    lh_strmap sessions;  /* of TLS: how the server is verified -> CURLSH */
     lh_timer timer;      /* curl's */
     lh_ptrmap sockets;   /* descriptor + 1 -> http_socket */
     lh_list news;        /* requests that have something to tell ... */
@@ -52,6 +54,8 @@ struct lh_http_settings {
     lh_http_options options;
     lh_http_lines *connect_to;
     unsigned holds;
+    lh_buffer verification; /* how the server is verified, spelled out, with the files as they were at the last request */
+    bool has_files;         /* ... which is to be looked at again by the next one */
     CURL *kept[KEPT_HANDLES]; /* that have these settings already */
     http_kind kinds[KEPT_HANDLES];
     int kept_count;
@@ -386,14 +390,79 @@ static CURLcode on_ssl_context(CURL *easy, void *context, void *settings) {
     return CURLE_OK;
 }
 
+/* -- Sessions -- */
+
+/* 0 or -ENOMEM. What is not there is spelled as such. */
+static int spell_pem(lh_buffer *to, const char *pem, bool *has_files) {
+    struct stat status;
+    if (!pem) return lh_buffer_print(to, " -");
+    if (is_text(pem)) return lh_buffer_print(to, " %zu:%s", strlen(pem), pem);
+    *has_files = true;
+    return stat(pem, &status) == 0 ? lh_file_mark(to, pem, &status) : lh_buffer_print(to, " !%s", pem);
+}
+
+static int spell_text(lh_buffer *to, const char *text) { return lh_buffer_print(to, " %s", text ? text : "-"); }
+
+/* 0 or -ENOMEM. */
+static int spell_verification(lh_buffer *to, const lh_http_tls *tls, bool *has_files) {
+    return lh_buffer_print(to, "%d %d %d %u", tls->is_verifying, tls->accepts_unknown_issuer, tls->ignores_dates,
+                           tls->versions) |
+           spell_text(to, tls->ciphers) | spell_text(to, tls->ciphers_13) |
+           spell_pem(to, tls->certificate, has_files) | spell_pem(to, tls->key, has_files) |
+           spell_pem(to, tls->ca, has_files) | spell_pem(to, tls->crl, has_files);
+}
+
+/* A session that is resumed verifies nothing, so it counts only for who would have verified the server in the same way
+ * (CVE-2016-5420): curl's own key of a session does not know all of it. NULL: none are kept. */
+static CURLSH *sessions_of(struct lh_http *http, const lh_buffer *verification) {
+    const char *key = lh_buffer_bytes(verification);
+    CURLSH *known = lh_strmap_get(&http->sessions, key, verification->length);
+    if (known || http->sessions.count >= SESSION_CACHES_MAX) return known;
+    CURLSH *made = curl_share_init();
+    if (!made) return NULL;
+    curl_share_setopt(made, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    *lh_strmap_slot(&http->sessions, key, verification->length) = made;
+    return made;
+}
+
+static void set_sessions(CURL *easy, lh_http_settings *settings) {
+    CURLSH *sessions = settings->verification.length > 0 ? sessions_of(settings->http, &settings->verification) : NULL;
+    if (sessions) {
+        curl_easy_setopt(easy, CURLOPT_SHARE, sessions);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    }
+}
+
+static void drop_kept_handles(lh_http_settings *settings) {
+    for (int i = 0; i < settings->kept_count; i++) curl_easy_cleanup(settings->kept[i]);
+    settings->kept_count = 0;
+}
+
+/* Files may have changed since the last request: then handles, with what they know of them, are made afresh. */
+static void look_at_files(lh_http_settings *settings) {
+    lh_buffer now = {0};
+    if (settings->verification.length > 0 && !settings->has_files) return;
+    if (spell_verification(&now, &settings->options.tls, &settings->has_files) < 0) lh_buffer_reset(&now);
+    if (now.length == settings->verification.length &&
+        memcmp(lh_buffer_bytes(&now), lh_buffer_bytes(&settings->verification), now.length) == 0) {
+        lh_buffer_reset(&now);
+        return;
+    }
+    drop_kept_handles(settings);
+    lh_buffer_reset(&settings->verification);
+    settings->verification = now;
+}
+
 static void set_tls(CURL *easy, lh_http_settings *settings) {
     const lh_http_tls *tls = &settings->options.tls;
-    curl_easy_setopt(easy, CURLOPT_SHARE, settings->http->sessions);
+    set_sessions(easy, settings);
     if (!tls->is_verifying) {
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
     set_authorities(easy, tls->ca);
+    if (tls->ca) curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L); /* a file is read again: it may have changed */
     set_pem(easy, CURLOPT_SSLCERT, CURLOPT_SSLCERT_BLOB, tls->certificate);
     set_pem(easy, CURLOPT_SSLKEY, CURLOPT_SSLKEY_BLOB, tls->key ? tls->key : tls->certificate);
     if (tls->crl) curl_easy_setopt(easy, CURLOPT_CRLFILE, tls->crl);
@@ -403,8 +472,11 @@ static void set_tls(CURL *easy, lh_http_settings *settings) {
     if (tls->ignores_dates || tls->accepts_unknown_issuer) {
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, settings);
-        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L); /* curl's pool does not know these two conditions */
-        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+        /* curl's pool knows nothing of these two, and would give such a connection to who verifies more. These two options of
+         * Windows' TLS do nothing here, but connections with different ones are different. */
+        curl_easy_setopt(easy, CURLOPT_SSL_OPTIONS,
+                         (tls->ignores_dates ? CURLSSLOPT_NO_REVOKE : 0) |
+                             (tls->accepts_unknown_issuer ? CURLSSLOPT_REVOKE_BEST_EFFORT : 0));
     }
 }
 
@@ -502,8 +574,6 @@ static struct lh_http *open_pool(lh_net *net) {
     lh_list_init(&http->news);
     lh_timer_init(&http->timer, on_timer);
     lh_timer_init(&http->news_timer, on_news_timer);
-    http->sessions = curl_share_init();
-    if (http->sessions) curl_share_setopt(http->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
     curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish);
@@ -533,7 +603,8 @@ lh_http_settings *lh_http_settings_new(lh_net *net, const lh_http_options *optio
 
 void lh_http_settings_release(lh_http_settings *settings) {
     if (--settings->holds > 0) return;
-    for (int i = 0; i < settings->kept_count; i++) curl_easy_cleanup(settings->kept[i]);
+    drop_kept_handles(settings);
+    lh_buffer_reset(&settings->verification);
     lh_http_lines_free(settings->connect_to);
     lh_free(settings);
 }
@@ -550,6 +621,7 @@ static http_kind kind_of(const lh_http_call *call) {
 
 /* A handle with the settings, of the same kind as before if there is one; else a fresh one. */
 static CURL *take_handle(lh_http_settings *settings, http_kind kind) {
+    look_at_files(settings);
     for (int i = settings->kept_count - 1; i >= 0; i--) {
         if (settings->kinds[i] != kind) continue;
         CURL *easy = settings->kept[i];
@@ -681,11 +753,17 @@ void lh_http_progress(const lh_http_request *request, double *down, double *down
     *up_total = progress[3];
 }
 
+static void free_sessions(const lh_strmap_node *node, void *context) {
+    (void)context;
+    curl_share_cleanup(node->value);
+}
+
 void lh_http_close(lh_net *net) {
     struct lh_http *http = net->http;
     if (!http) return;
     curl_multi_cleanup(http->multi);
-    curl_share_cleanup(http->sessions);
+    lh_strmap_each(&http->sessions, free_sessions, NULL);
+    lh_strmap_fini(&http->sessions);
     lh_timer_stop(&net->loop.timers, &http->news_timer);
     lh_timer_stop(&net->loop.timers, &http->timer);
     lh_ptrmap_fini(&http->sockets);

@@ -15,7 +15,9 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/strmap.h"
+#include "net/file_mark.h"
 #include "net/openssl.h"
+#include "net/ticket_keys.h"
 
 enum { CONTEXTS_MAX = 256, SESSIONS_MAX = 1000, FILE_MAX = 16 * 1024 * 1024, FIRST_VERSION = TLS1_VERSION };
 
@@ -364,11 +366,22 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session) {
     return 1;
 }
 
+/* A session that is resumed verifies nothing: a certificate that has expired since then would be accepted. */
+static bool has_expired(const lh_tls_context *context, SSL_SESSION *session) {
+    if (!context->is_verifying || context->ignores_dates) return false;
+    X509 *certificate = SSL_SESSION_get0_peer(session);
+    return certificate && X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0;
+}
+
 /* A ticket of TLS 1.3 is used once (RFC 8446, C.4); older sessions come back with the next ticket or not at all. */
 static SSL_SESSION *take_session(lh_tls_context *context, const char *peer) {
     const size_t length = strlen(peer);
     SSL_SESSION *session = lh_strmap_get(&context->sessions, peer, length);
     if (!session) return NULL;
+    if (has_expired(context, session)) {
+        SSL_SESSION_free(lh_strmap_remove(&context->sessions, peer, length));
+        return NULL;
+    }
     if (SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION) {
         return lh_strmap_remove(&context->sessions, peer, length);
     }
@@ -376,29 +389,54 @@ static SSL_SESSION *take_session(lh_tls_context *context, const char *peer) {
     return session;
 }
 
-/* All threads' servers read one another's tickets: a client need not come back to the thread it left. */
-static unsigned char ticket_keys[80];
-static bool has_ticket_keys;
-
 static void set_up(void) {
     context_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
     link_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-    has_ticket_keys = RAND_priv_bytes(ticket_keys, sizeof(ticket_keys)) == 1;
 }
 
-/* A ticket counts only for the configuration that gave it out: another one may trust other clients. */
+/* A client comes back with a ticket. Without this callback OpenSSL does the same, but for certificates that expired. */
+static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_length,
+                                   SSL_TICKET_STATUS status, void *argument) {
+    (void)name, (void)name_length;
+    switch (status) {
+    case SSL_TICKET_SUCCESS:
+        if (has_expired(argument, session)) return SSL_TICKET_RETURN_IGNORE_RENEW;
+        return SSL_version(ssl) < TLS1_3_VERSION ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW; /* used once */
+    case SSL_TICKET_SUCCESS_RENEW:
+        return has_expired(argument, session) ? SSL_TICKET_RETURN_IGNORE_RENEW : SSL_TICKET_RETURN_USE_RENEW;
+    case SSL_TICKET_EMPTY:
+    case SSL_TICKET_NO_DECRYPT: return SSL_TICKET_RETURN_IGNORE_RENEW;
+    default: return SSL_TICKET_RETURN_ABORT;
+    }
+}
+
+/* A ticket counts only for the configuration that gave it out, and for the files as they were then: another authority, or
+ * a later revocation list, may not let that client in. All threads read the same files, so they agree. */
+static bool mark_sessions(maker *m, const char *key, size_t length) {
+    lh_buffer marks = {0};
+    int rv = lh_buffer_append(&marks, key, length);
+    for (const source *s = m->context->sources; s; s = s->next) {
+        rv |= lh_file_mark(&marks, s->path, &s->status);
+    }
+    unsigned char *id = m->context->session_id;
+    if (rv >= 0) SHA256((const unsigned char *)lh_buffer_bytes(&marks), marks.length, id);
+    lh_buffer_reset(&marks);
+    return (rv >= 0 && SSL_CTX_set_session_id_context(m->context->ssl, id, sizeof(m->context->session_id)) == 1) ||
+           fail(m, "not enough memory");
+}
+
 static bool use_sessions(maker *m, const char *key, size_t length) {
     SSL_CTX *ssl = m->context->ssl;
     if (!m->config->is_server) {
+        SSL_CTX_set_post_handshake_auth(ssl, 1); /* a server may ask for the certificate later (RFC 8446, 4.6.2) */
         SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(ssl, on_new_session);
         return true;
     }
-    unsigned char *id = m->context->session_id;
-    SHA256((const unsigned char *)key, length, id);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF); /* tickets need none */
-    if (has_ticket_keys) SSL_CTX_set_tlsext_ticket_keys(ssl, ticket_keys, sizeof(ticket_keys));
-    return SSL_CTX_set_session_id_context(ssl, id, sizeof(m->context->session_id)) == 1 || fail_openssl(m, "sessions");
+    if (!lh_ticket_keys_use(ssl)) return fail_openssl(m, "sessions");
+    SSL_CTX_set_session_ticket_cb(ssl, NULL, on_ticket, m->context);
+    return mark_sessions(m, key, length);
 }
 
 /* -- Names --------------------------------------------------------------------------------------------------------- */
