@@ -224,13 +224,14 @@ static int core_open_now(lua_State *L) {
     return push_open(L, &job);
 }
 
-/* The runtime's own descriptors; stdout and stderr are its log files, though scripts may write to them. */
+/* The runtime's own descriptors. */
 static bool is_refused(int fd) { return lh_descriptor_is_claimed(fd); }
 
 static int mtev_close(lua_State *L) {
     const int fd = check_fd(L, 1);
-    const bool is_log = fd == STDOUT_FILENO || fd == STDERR_FILENO;
-    const int error = is_refused(fd) || is_log ? EBADF : close(fd) < 0 ? errno : 0;
+    /* The next file or socket would get the number, and with it every child that inherits standard input. */
+    const bool is_standard = fd == STDIN_FILENO || fd == STDOUT_FILENO || fd == STDERR_FILENO;
+    const int error = is_refused(fd) || is_standard ? EBADF : close(fd) < 0 ? errno : 0;
     lua_pushinteger(L, error ? -1 : 0);
     if (!error) return 1;
     lua_pushinteger(L, error);

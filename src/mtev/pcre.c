@@ -67,15 +67,15 @@ static void push_offsets(lua_State *L, const size_t *pairs, size_t count) {
     }
 }
 
-static int push_captures(lua_State *L, const size_t *pairs, size_t count, size_t capture_count, const char *subject,
+static int push_captures(lua_State *L, const size_t *pairs, size_t capture_count, const char *subject,
                          const options *o) {
     if (o->has_offsets) {
-        push_offsets(L, pairs, count);
+        push_offsets(L, pairs, capture_count + 1);
     } else {
         lua_pushboolean(L, 1);
     }
     for (size_t i = 0; i <= capture_count; i++) {
-        const size_t start = i < count ? pairs[2 * i] : LH_REGEX_UNSET, end = i < count ? pairs[2 * i + 1] : 0;
+        const size_t start = pairs[2 * i], end = pairs[2 * i + 1];
         if (start != LH_REGEX_UNSET && start <= end) {
             lua_pushlstring(L, subject + start, end - start);
         } else if (o->unmatched) {
@@ -123,7 +123,9 @@ static int search(lua_State *L) {
     switch (lh_regex_next(e->regex, w->space, subject, length, o.limit, o.limit_recurse, &match)) {
     case LH_REGEX_MATCH:
         memcpy(pairs, match.pairs, 2 * match.count * sizeof(*pairs));
-        return push_captures(L, pairs, match.count, capture_count, subject, &o);
+        /* PCRE2 counts up to the last capture that took part. */
+        for (size_t i = 2 * match.count; i < 2 * (capture_count + 1); i++) pairs[i] = LH_REGEX_UNSET;
+        return push_captures(L, pairs, capture_count, subject, &o);
     case LH_REGEX_NO_MATCH: lua_pushboolean(L, 0); return 1;
     case LH_REGEX_LIMIT: return push_failure(L, "match limit exceeded");
     case LH_REGEX_MEMORY: lh_raise(L, "not enough memory");

@@ -1,13 +1,17 @@
 /* What scripts get: setsockopt and getsockopt of mtev.eventer, by the names of the platform's headers. */
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <net/if.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/time.h>
 
+#include "base/word.h"
 #include "mtev/api.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
@@ -48,18 +52,60 @@ static const socket_option options[] = {
     OPTION(SOL_SOCKET, SO_PRIORITY, INTEGER),
     OPTION(SOL_SOCKET, SO_MARK, INTEGER),
     OPTION(SOL_SOCKET, SO_BUSY_POLL, INTEGER),
+    OPTION(SOL_SOCKET, SO_PREFER_BUSY_POLL, INTEGER),
+    OPTION(SOL_SOCKET, SO_BUSY_POLL_BUDGET, INTEGER),
     OPTION(SOL_SOCKET, SO_INCOMING_CPU, INTEGER),
+    OPTION(SOL_SOCKET, SO_INCOMING_NAPI_ID, INTEGER),
     OPTION(SOL_SOCKET, SO_TIMESTAMP, INTEGER),
+    OPTION(SOL_SOCKET, SO_TIMESTAMPNS, INTEGER),
+    OPTION(SOL_SOCKET, SO_TIMESTAMPING, INTEGER),
+    OPTION(SOL_SOCKET, SO_TIMESTAMP_NEW, INTEGER),
+    OPTION(SOL_SOCKET, SO_TIMESTAMPNS_NEW, INTEGER),
+    OPTION(SOL_SOCKET, SO_TIMESTAMPING_NEW, INTEGER),
+    OPTION(SOL_SOCKET, SO_TIMESTAMP_OLD, INTEGER),
+    OPTION(SOL_SOCKET, SO_TIMESTAMPNS_OLD, INTEGER),
+    OPTION(SOL_SOCKET, SO_TIMESTAMPING_OLD, INTEGER),
+    OPTION(SOL_SOCKET, SO_RCVTIMEO_NEW, SECONDS),
+    OPTION(SOL_SOCKET, SO_SNDTIMEO_NEW, SECONDS),
+    OPTION(SOL_SOCKET, SO_RCVTIMEO_OLD, SECONDS),
+    OPTION(SOL_SOCKET, SO_SNDTIMEO_OLD, SECONDS),
     OPTION(SOL_SOCKET, SO_RXQ_OVFL, INTEGER),
     OPTION(SOL_SOCKET, SO_DEBUG, INTEGER),
+    OPTION(SOL_SOCKET, SO_BSDCOMPAT, INTEGER),
+    OPTION(SOL_SOCKET, SO_NO_CHECK, INTEGER),
     OPTION(SOL_SOCKET, SO_PASSCRED, INTEGER),
+    OPTION(SOL_SOCKET, SO_PASSSEC, INTEGER),
+    OPTION(SOL_SOCKET, SO_PEEK_OFF, INTEGER),
     OPTION(SOL_SOCKET, SO_SNDBUFFORCE, INTEGER),
     OPTION(SOL_SOCKET, SO_RCVBUFFORCE, INTEGER),
+    OPTION(SOL_SOCKET, SO_BUF_LOCK, INTEGER),
+    OPTION(SOL_SOCKET, SO_RESERVE_MEM, INTEGER),
+    OPTION(SOL_SOCKET, SO_ZEROCOPY, INTEGER),
+    OPTION(SOL_SOCKET, SO_MAX_PACING_RATE, INTEGER),
+    OPTION(SOL_SOCKET, SO_TXREHASH, INTEGER),
+    OPTION(SOL_SOCKET, SO_RCVMARK, INTEGER),
+    OPTION(SOL_SOCKET, SO_CNX_ADVICE, INTEGER),
+    OPTION(SOL_SOCKET, SO_SELECT_ERR_QUEUE, INTEGER),
+    OPTION(SOL_SOCKET, SO_WIFI_STATUS, INTEGER),
+    OPTION(SOL_SOCKET, SO_NOFCS, INTEGER),
+    OPTION(SOL_SOCKET, SO_LOCK_FILTER, INTEGER),
+    OPTION(SOL_SOCKET, SO_BPF_EXTENSIONS, INTEGER),
+    OPTION(SOL_SOCKET, SO_ATTACH_BPF, INTEGER),
+    OPTION(SOL_SOCKET, SO_DETACH_BPF, INTEGER),
+    OPTION(SOL_SOCKET, SO_DETACH_FILTER, INTEGER),
+    OPTION(SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, INTEGER),
+    OPTION(SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, INTEGER),
+    OPTION(SOL_SOCKET, SO_SECURITY_AUTHENTICATION, INTEGER),
+    OPTION(SOL_SOCKET, SO_SECURITY_ENCRYPTION_TRANSPORT, INTEGER),
+    OPTION(SOL_SOCKET, SO_SECURITY_ENCRYPTION_NETWORK, INTEGER),
     OPTION(SOL_SOCKET, SO_ERROR, INTEGER),
     OPTION(SOL_SOCKET, SO_TYPE, INTEGER),
     OPTION(SOL_SOCKET, SO_DOMAIN, INTEGER),
     OPTION(SOL_SOCKET, SO_PROTOCOL, INTEGER),
     OPTION(SOL_SOCKET, SO_ACCEPTCONN, INTEGER),
+    OPTION(SOL_SOCKET, SO_COOKIE, INTEGER),
+    OPTION(SOL_SOCKET, SO_NETNS_COOKIE, INTEGER),
+    OPTION(SOL_SOCKET, SO_BINDTOIFINDEX, INTEGER),
     OPTION(SOL_SOCKET, SO_BINDTODEVICE, TEXT),
     OPTION(IPPROTO_TCP, TCP_NODELAY, INTEGER),
     OPTION(IPPROTO_TCP, TCP_KEEPIDLE, INTEGER),
@@ -70,37 +116,119 @@ static const socket_option options[] = {
     OPTION(IPPROTO_TCP, TCP_QUICKACK, INTEGER),
     OPTION(IPPROTO_TCP, TCP_DEFER_ACCEPT, INTEGER),
     OPTION(IPPROTO_TCP, TCP_FASTOPEN, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, INTEGER),
     OPTION(IPPROTO_TCP, TCP_MAXSEG, INTEGER),
     OPTION(IPPROTO_TCP, TCP_SYNCNT, INTEGER),
     OPTION(IPPROTO_TCP, TCP_LINGER2, INTEGER),
     OPTION(IPPROTO_TCP, TCP_WINDOW_CLAMP, INTEGER),
     OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_INQ, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_CM_INQ, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_TX_DELAY, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_TIMESTAMP, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_SAVE_SYN, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_THIN_DUPACK, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_REPAIR, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_REPAIR_QUEUE, INTEGER),
+    OPTION(IPPROTO_TCP, TCP_QUEUE_SEQ, INTEGER),
     OPTION(IPPROTO_TCP, TCP_CONGESTION, TEXT),
+    OPTION(IPPROTO_TCP, TCP_ULP, TEXT),
+    OPTION(IPPROTO_UDP, UDP_CORK, INTEGER),
+    OPTION(IPPROTO_UDP, UDP_ENCAP, INTEGER),
+    OPTION(IPPROTO_UDP, UDP_NO_CHECK6_TX, INTEGER),
+    OPTION(IPPROTO_UDP, UDP_NO_CHECK6_RX, INTEGER),
+    OPTION(IPPROTO_UDP, UDP_SEGMENT, INTEGER),
+    OPTION(IPPROTO_UDP, UDP_GRO, INTEGER),
     OPTION(IPPROTO_IP, IP_TOS, INTEGER),
     OPTION(IPPROTO_IP, IP_TTL, INTEGER),
+    OPTION(IPPROTO_IP, IP_MINTTL, INTEGER),
     OPTION(IPPROTO_IP, IP_MULTICAST_TTL, INTEGER),
     OPTION(IPPROTO_IP, IP_MULTICAST_LOOP, INTEGER),
+    OPTION(IPPROTO_IP, IP_MULTICAST_ALL, INTEGER),
     OPTION(IPPROTO_IP, IP_MULTICAST_IF, INTERFACE4),
+    OPTION(IPPROTO_IP, IP_UNICAST_IF, INTEGER),
     OPTION(IPPROTO_IP, IP_FREEBIND, INTEGER),
     OPTION(IPPROTO_IP, IP_TRANSPARENT, INTEGER),
+    OPTION(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, INTEGER),
     OPTION(IPPROTO_IP, IP_PKTINFO, INTEGER),
+    OPTION(IPPROTO_IP, IP_MTU, INTEGER),
     OPTION(IPPROTO_IP, IP_MTU_DISCOVER, INTEGER),
+    OPTION(IPPROTO_IP, IP_PMTUDISC, INTEGER),
     OPTION(IPPROTO_IP, IP_RECVTTL, INTEGER),
     OPTION(IPPROTO_IP, IP_RECVTOS, INTEGER),
+    OPTION(IPPROTO_IP, IP_RECVOPTS, INTEGER),
+    OPTION(IPPROTO_IP, IP_RECVRETOPTS, INTEGER),
+    OPTION(IPPROTO_IP, IP_RETOPTS, INTEGER),
+    OPTION(IPPROTO_IP, IP_RECVERR, INTEGER),
+    OPTION(IPPROTO_IP, IP_RECVERR_RFC4884, INTEGER),
+    OPTION(IPPROTO_IP, IP_RECVFRAGSIZE, INTEGER),
+    OPTION(IPPROTO_IP, IP_ORIGDSTADDR, INTEGER),
+    OPTION(IPPROTO_IP, IP_RECVORIGDSTADDR, INTEGER),
+    OPTION(IPPROTO_IP, IP_HDRINCL, INTEGER),
+    OPTION(IPPROTO_IP, IP_ROUTER_ALERT, INTEGER),
+    OPTION(IPPROTO_IP, IP_NODEFRAG, INTEGER),
+    OPTION(IPPROTO_IP, IP_CHECKSUM, INTEGER),
+    OPTION(IPPROTO_IP, IP_PASSSEC, INTEGER),
     OPTION(IPPROTO_IP, IP_ADD_MEMBERSHIP, GROUP4),
     OPTION(IPPROTO_IP, IP_DROP_MEMBERSHIP, GROUP4),
     OPTION(IPPROTO_IPV6, IPV6_V6ONLY, INTEGER),
     OPTION(IPPROTO_IPV6, IPV6_UNICAST_HOPS, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_UNICAST_IF, INTEGER),
     OPTION(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, INTEGER),
     OPTION(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, INTEGER),
     OPTION(IPPROTO_IPV6, IPV6_MULTICAST_IF, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_MULTICAST_ALL, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_MINHOPCOUNT, INTEGER),
     OPTION(IPPROTO_IPV6, IPV6_TCLASS, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_FREEBIND, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_TRANSPARENT, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_MTU, INTEGER),
     OPTION(IPPROTO_IPV6, IPV6_MTU_DISCOVER, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_DONTFRAG, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_ADDRFORM, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_CHECKSUM, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_HDRINCL, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_ROUTER_ALERT, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_ROUTER_ALERT_ISOLATE, INTEGER),
     OPTION(IPPROTO_IPV6, IPV6_RECVPKTINFO, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_RECVTCLASS, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_RECVHOPOPTS, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_RECVDSTOPTS, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_RECVRTHDR, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_RECVPATHMTU, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_RECVERR, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_RECVERR_RFC4884, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_RECVFRAGSIZE, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_ORIGDSTADDR, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_2292PKTINFO, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_2292HOPLIMIT, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_2292HOPOPTS, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_2292DSTOPTS, INTEGER),
+    OPTION(IPPROTO_IPV6, IPV6_2292RTHDR, INTEGER),
     OPTION(IPPROTO_IPV6, IPV6_JOIN_GROUP, GROUP6),
     OPTION(IPPROTO_IPV6, IPV6_LEAVE_GROUP, GROUP6),
+    OPTION(IPPROTO_IPV6, IPV6_JOIN_ANYCAST, GROUP6),
+    OPTION(IPPROTO_IPV6, IPV6_LEAVE_ANYCAST, GROUP6),
     {"IPV6_ADD_MEMBERSHIP", IPPROTO_IPV6, IPV6_JOIN_GROUP, GROUP6},
     {"IPV6_DROP_MEMBERSHIP", IPPROTO_IPV6, IPV6_LEAVE_GROUP, GROUP6},
+#ifdef SO_PASSPIDFD /* Linux 6.5 */
+    OPTION(SOL_SOCKET, SO_PASSPIDFD, INTEGER),
+#endif
+#ifdef SO_PASSRIGHTS /* Linux 6.16 */
+    OPTION(SOL_SOCKET, SO_PASSRIGHTS, INTEGER),
+#endif
+#ifdef IP_LOCAL_PORT_RANGE /* Linux 6.3 */
+    OPTION(IPPROTO_IP, IP_LOCAL_PORT_RANGE, INTEGER),
+#endif
+#ifdef IP_PROTOCOL
+    OPTION(IPPROTO_IP, IP_PROTOCOL, INTEGER),
+#endif
 };
 
 static const socket_option *find_option(const char *name) {
@@ -110,11 +238,27 @@ static const socket_option *find_option(const char *name) {
     return NULL;
 }
 
+/* Says that there is no such option; "nodelay" probably means TCP_NODELAY. */
+static const char *describe_unknown(lua_State *L, const char *name) {
+    const char *nearest = NULL;
+    int distance = INT_MAX;
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]) && distance > 0; i++) {
+        const char *known = options[i].name, *short_name = strchr(known, '_') + 1;
+        const int d = strcasecmp(name, short_name) == 0 ? 0 : lh_word_distance(name, known);
+        if (d < 0 || d >= distance) continue;
+        nearest = known;
+        distance = d;
+    }
+    if (!nearest) return lua_pushfstring(L, "Socket operation '%s' not supported", name);
+    return lua_pushfstring(L, "Socket operation '%s' not supported (did you mean %s?)", name, nearest);
+}
+
 /* -- Values -------------------------------------------------------------------------------------------------------- */
 
 /* What setsockopt(2) is given. */
 typedef union value {
     int integer;
+    uint64_t wide;
     struct linger linger;
     struct timeval time;
     struct ip_mreqn group4;
@@ -205,7 +349,7 @@ static int eventer_setsockopt(lua_State *L) {
     if (lua_gettop(L) < 3) return lh_push_minus1_error(L, "setsockopt(type, value) wrong arguments");
     const char *name = lh_check_string(L, 2, NULL);
     const socket_option *option = find_option(name);
-    if (!option) return lh_push_minus1_error(L, lua_pushfstring(L, "Socket operation '%s' not supported", name));
+    if (!option) return lh_push_minus1_error(L, describe_unknown(L, name));
     const int fd = e->socket->watch.fd;
     int rv;
     if (option->kind == TEXT) {
@@ -223,8 +367,15 @@ static int eventer_setsockopt(lua_State *L) {
     return 1;
 }
 
-static int push_value(lua_State *L, option_kind kind, const value *v) {
+static int push_value(lua_State *L, option_kind kind, const value *v, socklen_t size) {
     switch (kind) {
+    case INTEGER:
+        if (size == sizeof(v->wide)) { /* SO_COOKIE, SO_MAX_PACING_RATE */
+            lua_pushnumber(L, (double)v->wide);
+        } else {
+            lua_pushinteger(L, v->integer);
+        }
+        return 1;
     case LINGER:
         if (v->linger.l_onoff) {
             lua_pushinteger(L, v->linger.l_linger);
@@ -242,19 +393,19 @@ static int eventer_getsockopt(lua_State *L) {
     const char *name = lh_check_string(L, 2, NULL);
     const socket_option *option = find_option(name);
     if (!option || option->kind == GROUP4 || option->kind == GROUP6 || option->kind == INTERFACE4) {
-        return lh_push_nil_error(L, lua_pushfstring(L, "Socket operation '%s' not supported", name));
+        return lh_push_nil_error(L, describe_unknown(L, name));
     }
     const int fd = e->socket->watch.fd;
     char text[128] = "";
     value v = {0};
     socklen_t size = option->kind == TEXT ? sizeof(text) - 1 : sizeof(v);
     void *to = option->kind == TEXT ? (void *)text : (void *)&v;
-    if (getsockopt(fd, option->level, option->number, to, &size) < 0) return lh_push_nil_errno(L, errno);
+    if (getsockopt(fd, option->level, option->number, to, &size) < 0) return lh_push_nil_error(L, lh_error_text(errno));
     if (option->kind == TEXT) {
         lua_pushstring(L, text);
         return 1;
     }
-    return push_value(L, option->kind, &v);
+    return push_value(L, option->kind, &v, size);
 }
 
 static const luaL_Reg methods[] = {

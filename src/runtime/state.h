@@ -43,6 +43,7 @@ struct lh_state {
     size_t ready_count;
     bool is_in_hook;    /* a script's debug hook is running (mtev/hook.c) */
     int finalizers_due; /* finalizers that the next turn calls (finalizer.c) */
+    bool is_in_queue;     /* lh_task_run_ready is at work; else the loop's callbacks are */
     size_t task_count;    /* tasks not ended */
     unsigned spawn_depth; /* immediate starts on top of one another */
     int slot_count;       /* anchor slots handed out */

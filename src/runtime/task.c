@@ -132,7 +132,7 @@ lh_task *lh_task_new(lh_state *state, lua_State *L, int n) {
     task->result_count = 0;
     task->status = LH_TASK_RUNNING;
     task->park_attempts = 0;
-    task->is_cancelled = task->is_started = task->has_held = false;
+    task->is_cancelled = task->is_started = task->has_held = task->is_early = false;
     task->ready_next = NULL;
     state->task_count++;
     lh_ptrmap_set(&state->task_of, thread, task);
@@ -291,11 +291,23 @@ static int results_of_run(lh_state *state, lh_task *task) {
     return make_results(state, task, push_on_run, NULL, NULL);
 }
 
-static void run_first_ready(lh_state *state) {
+static lh_task *take_first_ready(lh_state *state) {
     lh_task *task = state->ready_first;
     state->ready_first = task->ready_next;
     if (!state->ready_first) state->ready_last = NULL;
     state->ready_count--;
+    return task;
+}
+
+static void run_first_ready(lh_state *state) {
+    lh_task *task = take_first_ready(state);
+    if (task->is_early) { /* the descriptors are looked at between this turn and the next */
+        task->is_early = false;
+        if (task->status == LH_TASK_READY) {
+            append_ready(state, task);
+            return;
+        }
+    }
     if (task->status != LH_TASK_READY) { /* cancelled while it queued */
         end_task(state, task);
         return;
@@ -333,10 +345,12 @@ static void get_memory_back(lh_state *state) {
 bool lh_task_run_ready(lh_state *state) {
     if (lh_finalizers_are_due(state)) run_finalizers(state);
     if (lh_alloc_is_low()) get_memory_back(state);
+    state->is_in_queue = true;
     for (size_t count = state->ready_count; count > 0; count--) run_first_ready(state);
     for (int more = MORE_PER_TURN; more > 0 && state->ready_first && !is_yielder(state->ready_first); more--) {
         run_first_ready(state);
     }
+    state->is_in_queue = false;
     return state->ready_count > 0 || lh_finalizers_are_due(state);
 }
 
@@ -384,6 +398,7 @@ int lh_task_park(lh_task *task, lua_State *L, const lh_wait *wait, lh_ns deadlin
 int lh_task_yield(lh_task *task, lua_State *L, const lh_wait *wait) {
     task->wait = wait;
     task->result_count = 0;
+    task->is_early = !state_of(task)->is_in_queue;
     append_ready(state_of(task), task);
     return yield_to_scheduler(task, L);
 }

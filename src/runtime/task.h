@@ -78,6 +78,7 @@ struct lh_task {
     bool is_cancelled;
     bool is_started;     /* its function has been entered */
     bool has_held;       /* its slot in the held values is set */
+    bool is_early;       /* it yielded in a callback of the loop: its turn is the next one, not the one under way */
     lh_task *ready_next; /* in the run queue; last: the slab reuses this word */
 };
 

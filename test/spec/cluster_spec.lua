@@ -19,7 +19,7 @@ local function in_process(script, attributes, options)
 end
 
 local function expect(output, script, options)
-  local got, status = in_process(script, "", options)
+  local got, status = in_process(script .. "\nif c:size() == 1 then c:leave() end", "", options)
   assert.equal(output, got)
   assert.equal(0, status)
 end
@@ -40,7 +40,8 @@ describe("mtev.cluster", function()
         function() c:get("") end, function() c:set("k", {}) end, function() c:set("k", "v", { lease = true }) end,
         function() c:cas("k", true, "v") end, function() c:semaphore("s", 0) end, function() c:semaphore("s", 1.5) end,
         function() c:on_change(1) end, function() c:waitfor("k", "x") end, function() c:notify("k", print) end, function() c:owner(nil) end,
-      } do print(select(2, pcall(try))) end]])
+      } do print(select(2, pcall(try))) end
+      c:leave()]])
     for _, message in ipairs {
       "bad argument #1 to 'size' (no argument expected)", "bad argument #1 to 'am_i_oldest_visible_node' (no argument expected)",
       "calling 'size' on bad self (mtev.cluster expected, got table)", "bad argument #1 to 'get' (key expected, got nil)",
@@ -52,11 +53,12 @@ describe("mtev.cluster", function()
   end)
 
   it("that is gone from the configuration raises", function()
-    expect("false\tno such cluster\n", [[
+    local output, status = in_process([[
       local d = mtev.cluster("spec")
       mtev.conf_replace_value("/*/clusters/cluster/@name", "other")
       local ok, message = pcall(d.size, d)
-      print(ok, (message:gsub("^.*: ", "")))]])
+      print(ok, (message:gsub("^.*: ", "")))]]) -- it ends: what is not there any more cannot be left
+    assert.same({ "false\tno such cluster\n", 0 }, { output, status })
   end)
 
   it("refuses settings that cannot be", function()
@@ -100,6 +102,8 @@ describe("A cluster without an engine", function()
       if i == 0 then
         c:waitfor("done") c:waitfor("done")
         print(c:get("count"))
+      else
+        while c:size() == 1 do mtev.sleep(0.01) end -- the other thread leaves for both
       end]], { options = "-n 2" })
   end)
 
@@ -119,6 +123,28 @@ describe("A cluster without an engine", function()
       print(s:release())
       print(c:leave(), c:size())
       print(c:set("k", "v"))]])
+  end)
+
+  it("keeps the program alive until it is left, and what was held in it is lost then", function()
+    expect("true\nnil\tcluster 'spec': it has been left\nnil\tkept\ntrue\n", [[
+      c:on_change(print)
+      local s = c:semaphore("s")
+      s:acquire()
+      c:set("gone", "v", { ephemeral = true })
+      c:set("kept", "v", { ephemeral = true })
+      c:set("kept", "kept")
+      mtev.coroutine_spawn(function()
+        print(c:waitfor("never"))
+        mtev.notify("told")
+      end)
+      print(c:leave())
+      mtev.waitfor("told")
+      local again = mtev.cluster("spec")
+      print(again:get("gone"), again:get("kept"))
+      print(again:semaphore("s"):try_acquire())
+      again:leave()]])
+    local output, status = in_process("c:on_lost(print)", "", { before = "timeout 1" })
+    assert.same({ "", 124 }, { output, status })
   end)
 end)
 
