@@ -37,17 +37,6 @@ static const lh_io_wait address_wait = {
     .fail = fail,
     .give_up = lh_socket_fail};
 
-static int connect_to_address(lua_State *L, lh_socket *socket, const lh_address *address, lh_ns timeout) {
-    const int n = push_connected(L, lh_socket_connect(socket, address));
-    if (n != LH_TASK_STAY) return n;
-    if (timeout == 0) {
-        lh_socket_fail(socket, ETIMEDOUT);
-        return fail(L, "timeout");
-    }
-    lh_task *task = lh_task_may_park(L, &address_wait.wait);
-    return lh_io_park(task, L, socket, &address_wait, lh_loop_deadline(timeout));
-}
-
 /* -- Connects that take more than their socket --------------------------------------------------------------------- */
 
 enum { NAME_MAX_BYTES = 255 };
@@ -58,6 +47,9 @@ typedef struct connecting {
     lh_names *names; /* being looked up, NULL = no more */
     lh_race *race;   /* under way, NULL = none */
     lh_dial *dial;   /* likewise */
+    lh_timer again;  /* to a unix listener whose queue is full: when to try again; not armed = no */
+    lh_ns pause;     /* ... and after how long */
+    lh_address address; /* ... and where */
     unsigned port;
     bool is_over;
     int result;                        /* of what is over: 0, -EINPROGRESS (the socket connects) or a negative errno */
@@ -72,12 +64,15 @@ static void abandon(connecting *c) {
     c->race = NULL;
     lh_dial_give_up(c->dial);
     c->dial = NULL;
+    lh_timer_stop(&lh_state_here()->net.loop.timers, &c->again);
 }
 
 static int connecting_gc(lua_State *L) {
     abandon(lua_touserdata(L, 1));
     return 0;
 }
+
+static void on_again(lh_timer *timer);
 
 static int attempt_more(lh_task *task, lua_State *T, lh_socket *socket) {
     (void)task;
@@ -103,6 +98,7 @@ static const lh_io_wait more_wait = {
 static connecting *push_connecting(lua_State *L, lh_task *task, lh_socket *socket, const char *name) {
     connecting *c = lua_newuserdata(L, sizeof(*c));
     *c = (connecting){.socket = socket};
+    lh_timer_init(&c->again, on_again);
     memcpy(c->name, name, strlen(name) + 1);
     luaL_getmetatable(L, CONNECTING);
     lua_setmetatable(L, -2);
@@ -128,8 +124,54 @@ static void finish(connecting *c, int result) {
 /* Why `socket` cannot be connected, NULL = it can. */
 static const char *obstacle(const lh_socket *socket) {
     if (socket->error) return lh_socket_error_text(socket, socket->error);
+    if (socket->bind_error) return lh_error_text(socket->bind_error);
     if (socket->type != SOCK_STREAM) return NULL;
     return socket->is_connected || socket->is_listening ? lh_error_text(EISCONN) : NULL;
+}
+
+/* -- To an address, finished --------------------------------------------------------------------------------------- */
+
+enum { PAUSE_LEAST = 1, PAUSE_MOST = 20 }; /* ms between tries at a unix listener whose queue is full */
+
+static void try_again_later(connecting *c) {
+    lh_timer_start(&c->socket->net->loop.timers, &c->again, lh_loop_deadline(c->pause));
+    if (c->pause < PAUSE_MOST * LH_MILLISECOND) c->pause *= 2;
+}
+
+static void on_again(lh_timer *timer) {
+    connecting *c = LH_CONTAINER(timer, connecting, again);
+    const int rv = lh_socket_connect(c->socket, &c->address);
+    if (rv == -EAGAIN) {
+        try_again_later(c);
+    } else {
+        finish(c, rv);
+    }
+}
+
+/* A blocking connect(2) would wait until the listener accepts somebody; one that does not block is told nothing. */
+static int connect_when_there_is_room(lua_State *L, lh_socket *socket, const lh_address *address, lh_ns timeout) {
+    if (timeout == 0) return fail(L, "timeout");
+    lh_task *task = lh_task_may_park(L, &more_wait.wait);
+    connecting *c = push_connecting(L, task, socket, "");
+    c->address = *address;
+    c->pause = PAUSE_LEAST * LH_MILLISECOND;
+    try_again_later(c);
+    return park(L, task, c, timeout);
+}
+
+static int connect_to_address(lua_State *L, lh_socket *socket, const lh_address *address, lh_ns timeout) {
+    const int rv = lh_socket_connect(socket, address);
+    if (rv == -EAGAIN && socket->family == AF_UNIX && socket->type == SOCK_STREAM) {
+        return connect_when_there_is_room(L, socket, address, timeout);
+    }
+    const int n = push_connected(L, rv);
+    if (n != LH_TASK_STAY) return n;
+    if (timeout == 0) {
+        lh_socket_fail(socket, ETIMEDOUT);
+        return fail(L, "timeout");
+    }
+    lh_task *task = lh_task_may_park(L, &address_wait.wait);
+    return lh_io_park(task, L, socket, &address_wait, lh_loop_deadline(timeout));
 }
 
 /* -- To a name ----------------------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/stack.h"
 #include "mtev/api.h"
+#include "net/linger.h"
 #include "runtime/errors.h"
 #include "runtime/finalizer.h"
 #include "runtime/program.h"
@@ -206,7 +207,7 @@ static int core_fail_allocation(lua_State *L) {
 static int core_counts(lua_State *L) {
     const lh_state *state = lh_state_here();
     lua_pushnumber(L, (double)state->task_count);
-    lua_pushnumber(L, (double)state->net.loop.timers.count);
+    lua_pushnumber(L, (double)(state->net.loop.timers.count - lh_linger_timers(&state->net)));
     lua_pushnumber(L, (double)state->net.open_count);
     lua_pushnumber(L, (double)state->net.loop.child_count);
     lua_pushnumber(L, (double)state->net.loop.job_count);

@@ -266,6 +266,27 @@ static const lh_io_wait send_wait = {
     .attempt = attempt_send,
     .fail = fail_minus1};
 
+/* A unix datagram socket is told when its connected peer has room, but not when another has: it is tried again. */
+static const lh_ns PAUSE = 5 * LH_MILLISECOND;
+
+static int on_pause_over(lh_task *task, lua_State *T) {
+    lh_socket *socket = task->object;
+    socket->is_writable = true;
+    const int n = attempt_send(task, T, socket);
+    if (n == LH_TASK_STAY) {
+        lh_timer_start(&socket->net->loop.timers, &task->timer, lh_loop_deadline(PAUSE));
+    } else {
+        lh_io_withdraw(task);
+    }
+    return n;
+}
+
+static const lh_io_wait unix_send_wait = {
+    .wait = {.name = "eventer:send", .is_world = true, .on_deadline = on_pause_over, .withdraw = lh_io_withdraw},
+    .is_writing = true,
+    .attempt = attempt_send,
+    .fail = fail_minus1};
+
 /* Sends the string at 2, to `to` or the connected peer. */
 static int send_or_park(lua_State *L, lh_socket *socket, const lh_address *to) {
     size_t length;
@@ -284,6 +305,7 @@ static int send_or_park(lua_State *L, lh_socket *socket, const lh_address *to) {
     lua_setfenv(L, -2);
     lh_task_hold(task, L, lua_gettop(L));
     socket->out.bytes = (const void *)s;
+    if (to && socket->family == AF_UNIX) return lh_io_park(task, L, socket, &unix_send_wait, lh_loop_deadline(PAUSE));
     return lh_io_park(task, L, socket, &send_wait, LH_NEVER);
 }
 

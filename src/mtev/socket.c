@@ -76,13 +76,16 @@ static int push_zero_or_error(lua_State *L, int rv) {
 }
 
 static int eventer_bind(lua_State *L) {
-    const lh_eventer *e = lh_check_eventer(L, 1);
+    lh_eventer *e = lh_check_eventer(L, 1);
     lh_address address;
     if (e->socket->family != AF_UNIX && strcmp(lh_check_name(L, 2), "*") == 0) {
         lh_address_any(&address, e->socket->family, lh_check_port(L, 3));
     } else {
         const char *message = lh_check_target(L, e->socket, 2, 3, &address);
-        if (message) return lh_push_minus1_error(L, message);
+        if (message) {
+            e->socket->bind_error = EADDRNOTAVAIL;
+            return lh_push_minus1_error(L, message);
+        }
     }
     return push_zero_or_error(L, lh_socket_bind(e->socket, &address));
 }

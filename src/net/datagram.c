@@ -7,6 +7,7 @@ enum { LARGEST = 1024 * 1024 };
 
 int lh_datagram_receive(lh_socket *socket, size_t count, const char **bytes, size_t *length, lh_address *from,
                         bool *is_truncated) {
+    if (socket->bind_error) return -socket->bind_error; /* nobody can send to it */
     if (!socket->is_readable) return -EAGAIN;
     lh_net *net = socket->net;
     const int rv = lh_net_claim_scratch(net);
@@ -37,6 +38,7 @@ int lh_datagram_receive(lh_socket *socket, size_t count, const char **bytes, siz
 }
 
 ssize_t lh_datagram_send(lh_socket *socket, const char *bytes, size_t length, const lh_address *to) {
+    if (socket->bind_error) return -socket->bind_error;
     if (!socket->is_writable) return -EAGAIN;
     ssize_t n;
     do {

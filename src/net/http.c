@@ -302,11 +302,11 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
 /* curl is about to send. When a kept connection was closed before any answer it tries again on another one, which is
  * good only for what may be made twice. */
 static int on_send(void *context, char *ip, char *local_ip, int port, int local_port) {
-    (void)ip;
-    (void)local_ip;
-    (void)port;
-    (void)local_port;
     lh_http_request *request = context;
+    if (port == local_port && ip && local_ip && strcmp(ip, local_ip) == 0) { /* see refuse_itself in socket.c */
+        refuse(request, "Connection refused");
+        return CURL_PREREQFUNC_ABORT;
+    }
     if (++request->attempts == 1 || request->is_idempotent || request->head.length > 0) return CURL_PREREQFUNC_OK;
     refuse(request, "the connection was closed before the answer came, and this method is not to be repeated");
     return CURL_PREREQFUNC_ABORT;

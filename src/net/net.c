@@ -1,6 +1,7 @@
 #include "net/net.h"
 
 #include "base/alloc.h"
+#include "net/linger.h"
 #include "net/socket.h"
 
 int lh_net_open(lh_net *net) {
@@ -9,12 +10,14 @@ int lh_net_open(lh_net *net) {
     if (rv < 0) return rv;
     lh_slab_init(&net->sockets, sizeof(lh_socket));
     lh_list_init(&net->held);
+    lh_linger_open(net);
     lh_list_init(&net->resolvers);
     net->scratch = lh_alloc(LH_NET_SCRATCH_BYTES);
     return 0;
 }
 
 void lh_net_close(lh_net *net) {
+    lh_linger_close(net);
     lh_loop_close(&net->loop);
     lh_slab_fini(&net->sockets);
     lh_free(net->tls_batch);

@@ -21,6 +21,9 @@ typedef struct lh_net {
     struct lh_http *http;                 /* NULL = no request yet */
     lh_list resolvers;                    /* of names, by server */
     lh_list held;                         /* listeners that ran out of descriptors, waiting for one to close */
+    lh_list lingering;                    /* linger.c's: closed connections, until what was written has arrived */
+    size_t lingering_count;               /* ... how many */
+    lh_timer linger_timer;                /* ... looks at them while there are any */
     size_t open_count;                    /* open sockets, for whoever counts leaks */
 } lh_net;
 

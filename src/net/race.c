@@ -50,11 +50,23 @@ static const struct {
                {IPPROTO_TCP, TCP_USER_TIMEOUT},
                {IPPROTO_TCP, TCP_CONGESTION},
                {IPPROTO_TCP, TCP_SYNCNT},
+               {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
+               {IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS},
+               {IPPROTO_TCP, TCP_INQ},
+               {SOL_SOCKET, SO_ZEROCOPY},
+               {SOL_SOCKET, SO_MAX_PACING_RATE},
+               {SOL_SOCKET, SO_BINDTOIFINDEX},
                {IPPROTO_IP, IP_TOS},
                {IPPROTO_IP, IP_TTL},
                {IPPROTO_IP, IP_FREEBIND},
+               {IPPROTO_IP, IP_TRANSPARENT},
+               {IPPROTO_IP, IP_MTU_DISCOVER},
+               {IPPROTO_IP, IP_RECVERR},
+               {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
                {IPPROTO_IPV6, IPV6_TCLASS},
-               {IPPROTO_IPV6, IPV6_UNICAST_HOPS}};
+               {IPPROTO_IPV6, IPV6_UNICAST_HOPS},
+               {IPPROTO_IPV6, IPV6_MTU_DISCOVER},
+               {IPPROTO_IPV6, IPV6_RECVERR}};
 
 static void copy_option(int from, int to, int level, int option) {
     char wanted[64], present[64];

@@ -11,6 +11,7 @@
 
 #include "base/descriptors.h"
 #include "net/cut.h"
+#include "net/linger.h"
 
 static const lh_ns HOLD_TIME = 100 * LH_MILLISECOND;
 
@@ -42,6 +43,8 @@ lh_socket *lh_socket_adopt(lh_net *net, int fd, int family, int type) {
     return socket;
 }
 
+static bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
+
 static void set_no_delay(int fd, int family, int type) {
     if (type != SOCK_STREAM || (family != AF_INET && family != AF_INET6)) return;
     const int on = 1;
@@ -49,7 +52,10 @@ static void set_no_delay(int fd, int family, int type) {
 }
 
 lh_socket *lh_socket_open(lh_net *net, int family, int type, int *error) {
-    const int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd;
+    do {
+        fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    } while (fd < 0 && is_shortage(errno) && lh_linger_give_up(net));
     if (fd < 0) {
         *error = errno;
         return NULL;
@@ -86,7 +92,7 @@ void lh_socket_close(lh_socket *socket) {
     lh_poll_remove(&net->loop.poll, &socket->watch);
     lh_list_remove(&socket->watch.again_node);
     if (socket->is_listening) lh_list_remove(&socket->held_node);
-    lh_descriptor_close(socket->watch.fd);
+    if (!lh_linger_take(socket)) lh_descriptor_close(socket->watch.fd);
     socket->watch.fd = -1;
     lh_cut_release(socket->cut);
     socket->cut = NULL;
@@ -136,10 +142,13 @@ int lh_socket_expect(lh_socket *socket) { return lh_poll_add(&socket->net->loop.
 /* -- Server side --------------------------------------------------------------------------------------------------- */
 
 int lh_socket_bind(lh_socket *socket, const lh_address *address) {
-    return bind(socket->watch.fd, (const struct sockaddr *)&address->storage, address->length) < 0 ? -errno : 0;
+    const int rv = bind(socket->watch.fd, (const struct sockaddr *)&address->storage, address->length);
+    socket->bind_error = rv < 0 ? errno : 0;
+    return -socket->bind_error;
 }
 
 int lh_socket_listen(lh_socket *socket, int backlog) {
+    if (socket->bind_error) return -socket->bind_error; /* else it would listen on a port that nobody knows */
     if (listen(socket->watch.fd, backlog) < 0) return -errno;
     if (!socket->is_listening) {
         socket->is_listening = true;
@@ -168,8 +177,6 @@ static bool is_of_the_connection(int error) {
     }
 }
 
-static bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
-
 lh_ns lh_socket_hold_time(const lh_socket *listener) {
     return listener->is_listening && listener->held_until_ns ? listener->held_until_ns : LH_NEVER;
 }
@@ -197,6 +204,7 @@ int lh_socket_accept(lh_socket *listener, lh_socket **accepted) {
             return -EAGAIN;
         }
         if (is_of_the_connection(error)) continue;
+        if (is_shortage(error) && lh_linger_give_up(listener->net)) continue;
         if (is_shortage(error)) {
             listener->held_until_ns = lh_loop_deadline(HOLD_TIME);
             lh_list_remove(&listener->held_node);
@@ -208,8 +216,35 @@ int lh_socket_accept(lh_socket *listener, lh_socket **accepted) {
 
 /* -- Client side --------------------------------------------------------------------------------------------------- */
 
+static bool is_same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b) {
+    if (a->ss_family != b->ss_family) return false;
+    if (a->ss_family == AF_INET) {
+        const struct sockaddr_in *x = (const void *)a, *y = (const void *)b;
+        return x->sin_port == y->sin_port && x->sin_addr.s_addr == y->sin_addr.s_addr;
+    }
+    if (a->ss_family != AF_INET6) return false;
+    const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
+    return x->sin6_port == y->sin6_port && memcmp(&x->sin6_addr, &y->sin6_addr, sizeof(x->sin6_addr)) == 0;
+}
+
+/* `peer`: its address. Where nobody listens, the kernel may pick the very port that is connected to for our end, and connect the socket with
+ * itself (RFC 9293, 3.5: simultaneous open). That is a refusal; and the port is given back, for the server that wants it. */
+static int refuse_itself(lh_socket *socket, const struct sockaddr_storage *peer) {
+    struct sockaddr_storage own;
+    socklen_t own_length = sizeof(own);
+    if (socket->type != SOCK_STREAM || (socket->family != AF_INET && socket->family != AF_INET6)) return 0;
+    if (getsockname(socket->watch.fd, (struct sockaddr *)&own, &own_length) < 0) return 0;
+    if (!is_same_address(&own, peer)) return 0;
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    connect(socket->watch.fd, &nobody, sizeof(nobody));
+    socket->is_connecting = socket->is_connected = false;
+    lh_socket_fail(socket, ECONNREFUSED);
+    return -ECONNREFUSED;
+}
+
 int lh_socket_connect(lh_socket *socket, const lh_address *address) {
     if (socket->error) return -socket->error;
+    if (socket->bind_error) return -socket->bind_error;
     if (socket->is_connecting) return -EALREADY;
     int rv;
     do {
@@ -217,7 +252,7 @@ int lh_socket_connect(lh_socket *socket, const lh_address *address) {
     } while (rv < 0 && errno == EINTR);
     if (rv == 0) {
         socket->is_connected = true;
-        return 0;
+        return refuse_itself(socket, &address->storage);
     }
     if (errno == EINPROGRESS) {
         socket->is_connecting = true;
@@ -247,7 +282,7 @@ int lh_socket_connect_result(lh_socket *socket) {
         socket->is_connecting = false;
         socket->is_connected = true;
         socket->is_readable = true;
-        return 0;
+        return refuse_itself(socket, &peer);
     }
     socket->is_connecting = false;
     lh_socket_fail(socket, error);

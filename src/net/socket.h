@@ -71,6 +71,7 @@ struct lh_socket {
     const lh_layer *layer;         /* NULL: bytes go to the kernel as they are */
     void *layered;                 /* the layer's own */
     int error;                     /* errno that ended the socket, 0 = none */
+    int bind_error;                /* errno of the last bind, 0 = it succeeded, or there was none */
     int16_t family;                /* AF_* or LH_SOCKET_PIPE */
     int16_t type;                  /* SOCK_STREAM, SOCK_DGRAM */
     bool is_readable, is_writable; /* what epoll said last, until EAGAIN; true when unknown */
@@ -91,6 +92,8 @@ void lh_socket_close(lh_socket *socket);
 
 static inline bool lh_socket_is_open(const lh_socket *socket) { return socket->watch.fd >= 0; }
 
+/* After a failure the socket can only be bound again, or closed: what it does without an address, or with one of the
+ * kernel's choice, is not what was asked for. */
 int lh_socket_bind(lh_socket *socket, const lh_address *address) __attribute__((warn_unused_result));
 int lh_socket_listen(lh_socket *socket, int backlog) __attribute__((warn_unused_result));
 
@@ -102,7 +105,8 @@ int lh_socket_accept(lh_socket *listener, lh_socket **accepted) __attribute__((w
 /* When a held listener may be tried again; LH_NEVER when it is not held. */
 lh_ns lh_socket_hold_time(const lh_socket *listener);
 
-/* 0 = connected, -EINPROGRESS = on_writable will be called, then ask lh_socket_connect_result. Failure is sticky. */
+/* 0 = connected, -EINPROGRESS = on_writable will be called, then ask lh_socket_connect_result. Failure is sticky, but
+ * for -EAGAIN: the queue of a unix listener is full, and nothing tells when it is not: try again. */
 int lh_socket_connect(lh_socket *socket, const lh_address *address) __attribute__((warn_unused_result));
 
 /* How a pending connect ended: 0, -EINPROGRESS (not yet) or its error. */

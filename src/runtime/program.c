@@ -11,6 +11,7 @@
 #include "loop/child.h"
 #include "loop/pool.h"
 #include "loop/signals.h"
+#include "net/linger.h"
 #include "net/reverse.h"
 #include "runtime/errors.h"
 #include "runtime/hang.h"
@@ -86,7 +87,7 @@ static void show_figures(lh_state *state) {
     set_figure(&figures->turns, figure(&figures->turns) + 1);
     set_figure(&figures->tasks, state->task_count);
     set_figure(&figures->sockets, state->net.open_count);
-    set_figure(&figures->timers, state->net.loop.timers.count);
+    set_figure(&figures->timers, state->net.loop.timers.count - lh_linger_timers(&state->net));
 }
 
 static bool on_turn(lh_loop *loop) {

@@ -523,6 +523,22 @@ describe("setsockopt", function()
     assert.same({ -1, "Cannot assign requested address" }, { e:setsockopt("IP_ADD_MEMBERSHIP", "not a group") })
     assert.same({ -1, "No such file or directory" }, { e:setsockopt("TCP_CONGESTION", "no-such-algorithm") })
     assert.same({ nil, "Socket operation 'SO_BOGUS' not supported" }, { e:getsockopt("SO_BOGUS") })
+    local udp = mtev.socket("inet", "udp")
+    assert.same({ nil, "Operation not supported" }, { udp:getsockopt("TCP_NODELAY") })
+    assert.same({ -1, "Socket operation 'nodelay' not supported (did you mean TCP_NODELAY?)" }, { e:setsockopt("nodelay", 1) })
+    assert.same({ nil, "Socket operation 'SO_KEPALIVE' not supported (did you mean SO_KEEPALIVE?)" }, { e:getsockopt("SO_KEPALIVE") })
+  end)
+
+  it("knows the names of the system's headers", function()
+    local e = mtev.socket("inet")
+    for name in ("SO_ZEROCOPY SO_MAX_PACING_RATE SO_COOKIE SO_PEEK_OFF SO_TXREHASH TCP_FASTOPEN_CONNECT TCP_INQ TCP_THIN_DUPACK " ..
+      "IP_RECVERR IP_BIND_ADDRESS_NO_PORT IP_MINTTL"):gmatch("%S+") do
+      assert.equal("number", type(e:getsockopt(name)), name)
+    end
+    assert.equal("number", type(mtev.socket("inet6"):getsockopt("IPV6_DONTFRAG")))
+    assert.equal("number", type(mtev.socket("inet", "udp"):getsockopt("UDP_GRO")))
+    assert.equal(0, e:setsockopt("SO_MAX_PACING_RATE", 1000000))
+    assert.equal(1000000, e:getsockopt("SO_MAX_PACING_RATE"))
   end)
 
   it("raises for values of the wrong type", function()
@@ -532,6 +548,161 @@ describe("setsockopt", function()
     end
     assert.error_matches(function() e:setsockopt("SO_LINGER", -1) end, "bad argument #2 to 'setsockopt'")
     assert.error_matches(function() e:setsockopt({}, 1) end, "bad argument #1 to 'setsockopt'")
+  end)
+end)
+
+describe("close", function()
+  -- close(2) alone answers input that nobody has read with a reset, and drops what was not acknowledged yet.
+  local function arrived(client_does, greeting)
+    local listener, port = net.listen()
+    local count, why = 0, nil
+    net.give(listener, function(l)
+      local e = l:accept()
+      e:setsockopt("SO_RCVBUF", 65536)
+      e:write(greeting, { timeout = 0.1 })
+      mtev.waitfor("written", 60)
+      while true do
+        local n, data = e:recv(65536, { timeout = 60 })
+        if n <= 0 then
+          why = n == 0 and "end" or data
+          mtev.notify("over")
+          return
+        end
+        count = count + n
+      end
+    end)
+    client_does(port, function() mtev.notify("written") end)
+    mtev.waitfor("over", 60)
+    return count, why
+  end
+
+  it("loses nothing of what was written, also with input that nobody has read", function()
+    for _, greeting in ipairs { "", "220 hello\r\n", ("x"):rep(1000000) } do
+      local before = debug_info.counts()
+      assert.same({ 600000, "end" }, { arrived(function(port, written)
+        local e = net.connect(port)
+        e:setsockopt("SO_SNDBUF", 2000000)
+        while greeting ~= "" and e:recv(1) ~= 1 do end -- it has come
+        assert.equal(600000, e:write(("z"):rep(600000), { timeout = 60 }))
+        e:close()
+        assert.equal(before.timers, debug_info.counts().timers - 1) -- that of waitfor above; none of the socket's
+        written()
+      end, greeting) })
+    end
+  end)
+
+  it("resets where the script has said so", function()
+    local _, why = arrived(function(port, written)
+      local e = net.connect(port)
+      e:recv(1)
+      e:write("x")
+      net.reset(e)
+      written()
+    end, "hello")
+    assert.equal("Connection reset by peer", why)
+  end)
+
+  it("and the end of the program lose nothing either", function()
+    local count, why = arrived(function(port, written)
+      local proc = mtev.spawn(process.lhotse, { "lhotse", process.write_file(([[
+        local e = mtev.socket("inet")
+        assert(e:connect("127.0.0.1", %d) == 0)
+        e:setsockopt("SO_SNDBUF", 2000000)
+        assert(e:recv(1) == 1)
+        assert(e:write(("z"):rep(600000)) == 600000)
+        io.stderr:write("ready\\n")
+      ]]):format(port)) }, nil, { stdin = "null", stdout = "null", stderr = "null" })
+      mtev.sleep(0.3)
+      written()
+      assert.equal(0, proc:wait(60))
+    end, "hello\n")
+    assert.same({ 600000, "end" }, { count, why })
+  end)
+end)
+
+describe("a failure that nobody has looked at", function()
+  it("of bind is a failure of whatever needs the address", function()
+    local taken, port = net.listen()
+    local e = mtev.socket("inet")
+    local in_use = "Address already in use"
+    assert.same({ -1, in_use }, { e:bind("127.0.0.1", port) })
+    local rv, _, err = e:listen()
+    assert.same({ -1, in_use }, { rv, err })
+    assert.same({ -1, in_use }, { e:connect("127.0.0.1", port) })
+    assert.same({ -1, in_use }, { e:connect("localhost", port) })
+    assert.equal(0, e:bind("127.0.0.1", 0)) -- another try may do
+    assert.equal(0, e:listen())
+    taken:close()
+    e = mtev.socket("inet")
+    assert.same({ -1, "Cannot translate 'nowhere' to IP" }, { e:bind("nowhere", 0) })
+    assert.equal(-1, (e:listen()))
+    local udp, other = mtev.socket("inet", "udp"), mtev.socket("inet", "udp")
+    assert.equal(0, udp:bind("127.0.0.1", 0))
+    local _, udp_port = udp:sock_name()
+    assert.equal(-1, (other:bind("127.0.0.1", udp_port)))
+    assert.same({ -1, in_use }, { other:recv(1, { timeout = 60 }) })
+    assert.same({ -1, in_use }, { other:sendto("x", "127.0.0.1", udp_port) })
+  end)
+end)
+
+describe("connect", function()
+  -- Simultaneous open: a socket whose own port is the one it connects to is connected with itself.
+  it("is refused where only the socket itself would answer, and the port is free again", function()
+    for family, address in pairs { inet = "127.0.0.1", inet6 = "::1" } do
+      local e = mtev.socket(family)
+      assert.equal(0, e:bind(address, 0))
+      local _, port = e:sock_name()
+      assert.same({ -1, "Connection refused" }, { e:connect(address, port, 60) })
+      e:close()
+      local server = mtev.socket(family)
+      assert.equal(0, server:bind(address, port))
+      server:close()
+    end
+  end)
+
+  it("waits for room in the queue of a unix listener", function()
+    local path = os.tmpname()
+    os.remove(path)
+    local listener = mtev.socket("unix")
+    assert.equal(0, listener:bind(path))
+    assert.equal(0, listener:listen(1))
+    local results = {}
+    for i = 1, 6 do
+      mtev.coroutine_spawn(function()
+        local e = mtev.socket("unix")
+        results[i] = { e:connect(path, nil, 60) }
+        mtev.notify("connected")
+        mtev.waitfor("over")
+      end)
+    end
+    local late = mtev.socket("unix")
+    assert.same({ -1, "timeout" }, { late:connect(path, nil, 0) })
+    assert.same({ -1, "timeout" }, { late:connect(path, nil, 0.05) })
+    local co = mtev.coroutine_spawn(function() mtev.socket("unix"):connect(path) end)
+    mtev.cancel_coro(co) -- leaves nothing behind
+    net.give(listener, function(l)
+      for _ = 1, 6 do l:accept() end
+    end)
+    for _ = 1, 6 do assert.equal("connected", mtev.waitfor("connected", 60)) end
+    for i = 1, 6 do assert.same({ 0 }, results[i]) end
+    os.remove(path)
+  end)
+
+  it("and sendto wait for room in the queue of a unix datagram socket", function()
+    local path = os.tmpname()
+    os.remove(path)
+    local receiver, sender = mtev.socket("unix", "udp"), mtev.socket("unix", "udp")
+    assert.equal(0, receiver:bind(path))
+    local sent = 0
+    net.give(sender, function(s)
+      for i = 1, 2000 do
+        assert(s:sendto(tostring(i), path) > 0)
+        sent = i
+      end
+    end)
+    while sent < 5 do mtev.sleep(0.001) end
+    for i = 1, 2000 do assert.equal(tostring(i), select(2, receiver:recv(10, { timeout = 60 }))) end
+    os.remove(path)
   end)
 end)
 
