@@ -11,12 +11,12 @@
 enum { THREADS_MAX = 256, WANTED_LOGS_MAX = 64 };
 
 static const char usage_text[] =
-    "usage: lhotse [options] FILE [ARGUMENT...]    run a Lua program (- = from standard input)\n"
+    "usage: lhotse [options] [FILE [ARGUMENT...]]  run a Lua program (none, or - = from standard input)\n"
     "       lhotse [options] -c CONFIG                run the programs that its <modules> name\n"
     "       lhotse test [--timeout SECONDS] PATH... [BUSTED OPTION...]    run busted specs\n"
     "\n"
     "  -e NAME         entry function, called when the file has run (default: main, if there is one)\n"
-    "  -n N, --threads N  event loop threads, each running the program (default 1; 0 = one per core)\n"
+    "  -n N, --threads N  event loop threads, each running the program (default 1, at most 256; 0 = one per core)\n"
     "  -L PATH         package.path (+PATH appends)\n"
     "  -C PATH         package.cpath (+PATH appends)\n"
     "  -c FILE         the configuration, XML\n"

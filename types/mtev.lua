@@ -3,19 +3,36 @@
 --
 -- Conventions
 --   * Times are seconds as numbers; fractions count, to the microsecond. Timeouts are monotonic and never early:
---     nil waits for ever (unless said otherwise), 0 or less tries once, math.huge waits for ever, NaN raises.
+--     nil waits for ever (unless said otherwise), 0 tries once, negative counts as 0 (but for shared_waitfor, where it waits for
+--     ever), math.huge waits for ever, NaN raises. An mtev.timeval is taken for a number of seconds.
 --   * "Yields" parks the calling coroutine, never the thread. Yielding is legal in any coroutine, also in those that a
 --     script made itself, inside pcall, metamethods, iterators and module bodies. Where LuaJIT cannot yield (a comparator
---     of table.sort, a callback of string.gsub) the call raises
---     "attempt to yield across C-call boundary (mtev.NAME)" if it would have to wait.
+--     of table.sort, a callback of string.gsub, the handler of xpcall) the call raises
+--     "attempt to yield across C-call boundary (mtev.NAME)", for a method "(eventer:read)", if it would have to wait. In a handler of
+--     xpcall nobody sees that: xpcall gives "error in error handling".
 --   * Misuse raises: wrong type, wrong object, wrong coroutine, closed object. Failures of the world return values.
---     A wrong argument raises "bad argument #2 to 'read' (number or string expected, got nil)"; methods do not count self.
+--     A wrong argument raises "bad argument #1 to 'read' (number or string expected, got nil)"; methods do not count self.
+--   * Options in a table: a name that is not known raises "unknown option 'timeuot' (did you mean 'timeout'?)". In tables that
+--     scripts for libmtev make (sslconfig, hooks, callbacks, Proc's) it is reported to the log `error`, once for each name. A boolean
+--     may be a word: "true", "on", "yes", "1", "false", "off", "no", "0", in any case; another word raises.
 --   * Strings are binary. Numbers are taken for strings and numeric strings for numbers, as everywhere in Lua.
---   * Ports are 0..65535, as a number or a numeric string; others raise.
+--     Where an integer is wanted fractions are cut off.
+--   * Ports are 0..65535, as a number or a numeric string; others raise (websocket_client_connect returns false).
 --   * err is the system's text (strerror), errno the system's number.
 --   * A call that waits while its coroutine is cancelled raises the string "coroutine cancelled".
 
 -- == Running a script ====================================================================================================
+--
+-- `lhotse FILE`: the file runs as a coroutine, then its entry does: `main` of what it returned (a table), of its module, or the
+-- global. Exit status: when nothing is left to wait for what the entry returned, if that is an integer from 0 to 255, else 0; 1 after an uncaught error, when all
+-- coroutines wait for one another, and when the file cannot be loaded; 2 for wrong usage, and for a configuration or logs that cannot
+-- be; what os.exit says; 128 + N after signal N. Under the name `luamtev` an error ends with 255, main's end does not end the program,
+-- TLS verifies nothing unless `verify` says so, and the script must declare a module (`module(..., package.seeall)`): a global `main`
+-- is not looked for.
+--
+-- Beside Lua's own there are the globals below, and `ffi`. Replaced are `print` (mtev.print), `module`, `require`, `os.exit` (it writes
+-- the logs), `coroutine.resume` and `wrap` (for calls that wait inside), `newproxy`, `ffi.gc` and `ffi.metatype` (for finalizers that
+-- raise). `require "mtev.HttpClient"` and `require "mtev.debug"` give what is not part of the table `mtev`.
 
 ---The API.
 ---@class mtevlib
@@ -52,7 +69,7 @@ MTEV_HOOK_CONTINUE, MTEV_HOOK_DONE, MTEV_HOOK_ABORT = 0, 1, 2
 -- == Coroutines ==========================================================================================================
 
 ---Starts `f(...)` in a new coroutine of the scheduler. It runs at once, on top of the caller, until it first waits or ends;
----then this returns. (Beyond 150 starts inside one another it is put into the run queue instead.) Does not yield.
+---then this returns. (Beyond 151 starts inside one another it is put into the run queue instead.) Does not yield.
 ---
 ---What `f` returns is dropped. What it raises ends the program (or, with `--keep-going`, only the coroutine): it never
 ---reaches the caller. Eventers that it still owns when it ends are closed.
@@ -74,9 +91,8 @@ function mtev.on_stop(f) end
 
 ---Cancels a coroutine: what it waits for is withdrawn, what it owns is closed, and it never resumes. Does not yield.
 ---
----A coroutine inside `pcall` or `xpcall` gets the error `"coroutine cancelled"` (a string, compare with `==`) from the call
----that it waits in, so that it can clean up; every further call that would wait raises the same, and at the third it is
----abandoned. A coroutine that cancels itself ends at its next wait. Cancelling one that has ended does nothing. One that a
+---A coroutine inside `pcall` or `xpcall` gets the error `"coroutine cancelled"` (a string, compare with `==`) so that it can
+---clean up: the wait it is in and two more raise; the next one abandons it. A coroutine that cancels itself ends at its next wait. Cancelling one that has ended does nothing. One that a
 ---script resumes itself can be cancelled too: `coroutine.resume` then gives `false, "coroutine cancelled"`.
 ---
 ---Raises `bad argument to mtev.cancel_coro` for anything but a thread or an address.
@@ -96,7 +112,8 @@ function mtev.sleep(seconds) end
 ---the next `mtev.waitfor`. Does not yield; the waiter runs once the caller waits or ends. Legal everywhere, also where
 ---nothing can yield. Values are passed by reference. With no arguments at all: nothing happens.
 ---
----Raises `notify called without key` if key is nil, and if it is neither string nor number.
+---Raises `notify called without key` if key is nil, `bad argument #1 to 'notify' (string expected, got table)` and the like if it is
+---neither string nor number.
 ---
 ---Difference: libmtev may run the waiter inside notify.
 ---@param key string
@@ -139,7 +156,7 @@ function semaphore:release() end
 ---Stores a deep copy of `value` under `key`, for all threads. nil deletes. Does not yield.
 ---
 ---Copied are booleans, numbers, strings and tables with string and number keys, without metatables. A table with a function
----in its field `serialize` is replaced by `value:serialize()`, which must return a table.
+---in its field `serialize` (also by way of its metatable) is replaced by `value:serialize()`, which must return a table.
 ---
 ---Raises if not given exactly two arguments; for functions, userdata, threads, other keys and cycles it raises with the path
 ---(`cannot share value.a.b: function`), and the old value stays.
@@ -163,7 +180,7 @@ function mtev.shared_seq(key) end
 ---@param value any
 function mtev.shared_notify(key, value) end
 
----As `mtev.waitfor`, for messages of `mtev.shared_notify`. Yields if there is none.
+---As `mtev.waitfor`, for messages of `mtev.shared_notify`; but it returns the value only, not the key. Yields if there is none.
 ---@param key string
 ---@param timeout? number seconds; nil or negative for ever, 0 polls
 ---@return any value nil on timeout; no value at all when a poll finds nothing
@@ -177,7 +194,7 @@ function mtev.thread_self() end
 
 ---What each event loop thread does; an extension. The counts are those at the end of its last turn. Does not yield.
 ---@return {name: string, id: integer, cpu: number, turns: integer, coroutines: integer, sockets: integer, timers: integer}[] threads
----`name` and `id` as `mtev.thread_self` has them; `cpu`: seconds of CPU time; `turns` of the loop; what is there of the rest
+---`name` as `mtev.thread_self` has it, `id` the kernel's number, its `thread`; `cpu`: seconds of CPU time; `turns` of the loop; what is there of the rest
 function mtev.thread_stats() end
 
 ---@return integer n the number of event loop threads (`lhotse -n`)
@@ -191,8 +208,9 @@ function mtev.eventer_loop_concurrency() end
 ---connect, read and write; another raises `cross-coroutine socket call: use event:own()`. When the owner ends, the eventer is
 ---closed at once. A coroutine that a script resumes itself acts for the coroutine of the scheduler that it runs in.
 ---
----Every method but `close` and `own` raises `mtev.eventer is closed` on a closed one, and `mtev.eventer is owned by another
----coroutine` on a handle that `own` has replaced. An unreferenced eventer is closed by the collector.
+---Every method but `close` and `own` raises `mtev.eventer is closed` on a closed one; every method, these two as well, raises
+---`mtev.eventer is owned by another coroutine` on a handle that `own` has replaced. Results differ: bind and connect give -1, err;
+---listen gives -1, errno, err. An unreferenced eventer is closed by the collector.
 ---@class mtev.eventer
 local eventer = {}
 
@@ -208,7 +226,8 @@ local eventer = {}
 ---@return string err
 function mtev.socket(address, type) end
 
----Gives the socket an address. Does not yield.
+---Gives the socket an address. Does not yield. After a failure it can only be bound again, or closed: listen, connect, send and recv
+---fail with the same error, rather than use an address of the system's choice.
 ---@param address string an IP literal, `"*"` for any, or a path (unix; no port)
 ---@param port? integer 0 lets the system choose: ask `sock_name`
 ---@return integer rv 0; or -1
@@ -230,7 +249,8 @@ function eventer:listen(backlog) end
 ---@return string? err `closed` when another coroutine closes the listener meanwhile
 function eventer:accept() end
 
----Connects. Yields while that is under way (UDP with an address: never). After a failure the eventer can only be closed.
+---Connects. Yields while that is under way (UDP with an address: never). After a failure the eventer can only be closed. When the
+---queue of a unix listener is full it waits for room. A socket that the kernel would connect with itself is refused.
 ---
 ---A host name is looked up as getaddrinfo(3) does (/etc/hosts, nsswitch.conf, DNS), on the pool of threads, and its addresses race
 ---(RFC 8305): they are tried in turn, families alternating, the socket's own first; the next one begins when one fails, or after a
@@ -244,7 +264,8 @@ function eventer:accept() end
 ---@return string? err `timeout`, `Cannot translate 'X' to IP`, or the system's text
 function eventer:connect(target, port, timeout) end
 
----Reads as many bytes as a number says, or up to and including a terminator. Yields until they have come.
+---Reads as many bytes as a number says, or up to and including a terminator. A string that tonumber takes is a count, not a
+---terminator. Yields until they have come.
 ---
 ---At the end of the stream, or before an error, what is left comes first: fewer bytes, or a piece without its terminator.
 ---Then the end gives nil, an error nil, err. Bytes that were not asked for stay for the next call, whatever form that has.
@@ -253,11 +274,11 @@ function eventer:connect(target, port, timeout) end
 ---A timeout leaves what has come so far to the next call.
 ---
 ---`e:read(stop, nil, seconds, fn)` is libmtev's form of a timeout (10 s unless a number): then `fn()` is called in this
----coroutine and nil returned.
+---coroutine and nil returned. `e:read(stop, nil, seconds)` is the option `timeout`.
 ---
 ---Raises `empty terminator`, for negative numbers and NaN, and while another coroutine reads.
 ---@param stop integer|string number of bytes (also as a numeric string), or a terminator
----@param options? {timeout?: number, limit?: integer} seconds; the most bytes to wait through for the terminator
+---@param options? {timeout?: number, limit?: integer} seconds; the most bytes to wait through for the terminator, and the greatest count
 ---@param seconds? number
 ---@param fn? fun()
 ---@return string? data
@@ -295,12 +316,12 @@ function eventer:sendto(data, address, port) end
 ---@param options? {timeout?: number} seconds
 ---@return integer rv number of bytes; 0 at the end of a stream; -1 on failure
 ---@return string payload or, on failure, err: `timeout`, `closed`, or the system's text
----@return string? address the sender; nothing for the end of a stream
+---@return string? address the sender, on streams too; nothing for the end of a stream, nil for a unix socket without a name
 ---@return integer? port
----@return boolean? is_truncated true if the datagram was longer than count
+---@return boolean? is_truncated true if the datagram was longer than count, else absent
 function eventer:recv(count, options) end
 
----Sets an option by the name that the system's headers give it: `SO_*`, `TCP_*`, `IP_*`, `IPV6_*`. Does not yield.
+---Sets an option by the name that the system's headers give it: `SO_*`, `TCP_*`, `UDP_*`, `IP_*`, `IPV6_*`. Does not yield.
 ---
 ---`SO_LINGER` takes seconds or false, `SO_RCVTIMEO` and `SO_SNDTIMEO` seconds (without effect on the calls here),
 ---`SO_BINDTODEVICE` and `TCP_CONGESTION` text; memberships (`IP_ADD_MEMBERSHIP`, `IPV6_JOIN_GROUP`, ...) take a group's address, or
@@ -308,7 +329,7 @@ function eventer:recv(count, options) end
 ---@param name string
 ---@param value integer|boolean|number|string|string[]
 ---@return integer rv 0; or -1
----@return string? err `Socket operation 'X' not supported` for an unknown name
+---@return string? err `Socket operation 'X' not supported` for an unknown name, with the name that was probably meant
 function eventer:setsockopt(name, value) end
 
 ---Reads an option that `setsockopt` knows. Does not yield. SO_LINGER gives seconds or false.
@@ -335,7 +356,8 @@ function eventer:sock_name() end
 function eventer:own() end
 
 ---Two handles of one connection, so that one coroutine may read while another writes: each makes its half its own with
----`own`. The connection is closed when both are. The old handle is dead. Does not yield.
+---`own`. The reader can only read, the writer only write. Closing the writer sends the end of the stream; the connection is closed
+---when both are. The old handle is dead. Does not yield.
 ---
 ---Raises for a half of a split one, and while a coroutine waits in a call on it.
 ---@return mtev.eventer reader
@@ -343,7 +365,8 @@ function eventer:own() end
 function eventer:split() end
 
 ---Closes. A coroutine that waits in a call on it gets that call's failure with `closed`. What the kernel has taken is still
----delivered. Does not yield.
+---delivered, also when there is input that nobody has read: for that the connection is kept in the background, for 30 s at most
+---(unless SO_LINGER says how it ends), and the program with it. Does not yield.
 ---@return integer rv 0, also when it was closed already
 function eventer:close() end
 
@@ -356,24 +379,31 @@ function eventer:close() end
 -- Differs from libmtev, which accepts any certificate: here the chain is verified against `ca_chain`, or the system's store
 -- when none is given, and the name against `snihost`. `verify = false` accepts any (the program's name `luamtev` does, too,
 -- unless told `verify = true`); `ssl_ctx().error` says what is wrong either way.
+--
+-- Sessions are resumed only by who verifies in the same way: all settings count, and the files as they are. A server's ticket keys
+-- are made anew every hour.
 
 ---@class mtev.sslconfig
----Values may be strings, booleans or numbers, as configurations have them ("true"/"on"/"yes"/"1"); unknown keys are ignored. A
----PEM is the path of a file, or the text itself if there is a line break in it. Files are read again when they have changed.
----@field certificate? string PEM: our own certificate, and behind it those between it and the authority. Alias `certificate_file`
+---Values may be strings, booleans or numbers, as configurations have them ("true"/"on"/"yes"/"1"); what is no boolean is an error,
+---it never means false. Unknown keys are reported to the log `error`, once each; one that seems to be a misspelt `snihost`, `layer`,
+---`ca_chain`, `require_client_cert` or the like is an error, because without it the connection would be less strict. A PEM is the
+---path of a file, or the text itself if there is a line break in it. Files are read again when they have changed.
+---@field certificate? string PEM: our own certificate, and behind it those between it and the authority. Aliases `certificate_file`, `cert`
 ---@field key? string PEM: its key, without a password; default: in `certificate`. Alias `key_file`
 ---@field ca_chain? string PEM, or a directory as `openssl rehash` makes it: whom to trust. Alias `ca_file`
 ---@field crl? string PEM: revocation lists; every certificate of a chain is looked up in them
 ---@field ciphers? string OpenSSL's list for TLS up to 1.2; names that begin with "TLS_" are for TLS 1.3
 ---@field layer? string versions: "tlsv1.2", "tlsv1.2,tlsv1.3", or "base:options" with `>=V`, `<=V`, `=V`, `!V`, `V`, `all`,
----`cipher_server_preference`; default: TLS 1.2 and 1.3. `layer_openssl_11` counts more
----@field snihost? string the server's name: sent to it, and compared with its certificate (RFC 6125); or its IP address
+---`cipher_server_preference`; default: TLS 1.2 and 1.3. `layer_openssl_11` counts more. A part that may be a misspelt version or word is
+---an error, others are logged (`error/tls`) and ignored
+---@field snihost? string the server's name: sent to it, and compared with its certificate (RFC 6125); or its IP address, compared with the
+---addresses in it. A dot at its end is dropped. Raises when it is neither: empty, with a NUL, a leading dot, `"127.1"`
 ---@field alpn? string protocols in order of preference: "h2,http/1.1"; a server refuses a client that offers none of them
 ---(RFC 7301). Alias `npn`
 ---@field verify? boolean false: the handshake never fails because of the certificate
 ---@field optional_no_ca? boolean accepts unknown issuers
 ---@field ignore_dates? boolean accepts what has expired or is not valid yet
----@field timeout? number seconds for the handshake; default: none
+---@field timeout? number seconds for the handshake; default: none. For Api: for connecting and the handshake; default 10
 ---@field server? boolean we are the server
 ---@field certificates? table<string, {certificate: string, key: string}> server: other certificates by the name that the client asks
 ---for; "*.example.com" stands for one label. Without `certificate`, other names are refused
@@ -383,7 +413,8 @@ function eventer:close() end
 
 ---Makes a TLS connection of a connected stream socket: waits for the handshake. Bytes that were received but not read belong to
 ---the handshake. After a failure the socket can only be closed, but `ssl_ctx()` still answers. Clients resume the session they had
----with the same peer. Without `snihost` the certificate's name cannot be checked: a warning goes to the log `error/tls`, once.
+---with the same peer, unless its certificate has expired since. A server that asks for the certificate later gets it (TLS 1.3,
+---post-handshake authentication). Without `snihost` the certificate's name cannot be checked: a warning goes to the log `error/tls`, once.
 ---@param certificate? string|mtev.sslconfig
 ---@param key? string behind a table: snihost
 ---@param ca? string behind a table: layer
@@ -394,8 +425,8 @@ function eventer:close() end
 ---@return string? err OpenSSL's or the certificate's reason; "timeout"; "ssl_client context creation failed: FILE: ..."
 function eventer:ssl_upgrade_socket(certificate, key, ca, ciphers, snihost, layer) end
 
----What is known of the TLS connection; nil on a plain socket. The same object each time; it stays readable after `close` and after a
----failed handshake. Does not yield.
+---What is known of the TLS connection; nil on a plain socket. The same object each time. Fetch it before `close`: the object stays
+---readable, also after a failed handshake. Does not yield.
 ---@return mtev.eventer.ssl_ctx?
 function eventer:ssl_ctx() end
 
@@ -417,7 +448,7 @@ function eventer:ssl_ctx() end
 ---@field resumed boolean the handshake was short, by an earlier session
 ---@field peer_certificate? crypto.x509
 ---@field peer_chain string[] what the peer sent, PEM, its own certificate first
----@field ssl_session? crypto.ssl_session
+---@field ssl_session? crypto.ssl_session a new object each time
 
 ---@class crypto.x509
 ---@field serial number|string above 2^53 as decimal text
@@ -437,7 +468,7 @@ function eventer:ssl_ctx() end
 ---@class crypto.ssl_session
 ---@field cipher string
 ---@field ssl_version string "TLSv1.3"
----@field master_key string the secret itself, bytes
+---@field master_key string the secret itself, bytes; `""` right after a handshake of TLS 1.3, before the first ticket
 ---@field master_key_bits integer
 ---@field release fun(self) frees it now; its fields are nil from then on
 
@@ -550,7 +581,7 @@ function mtev.open(path, flags, mode) end
 ---
 ---Extension: libmtev has none.
 ---@param fd integer
----@param count integer bytes, at most 2^31 - 257
+---@param count integer bytes, at most 2^31 - 256
 ---@param offset? integer where in the file, leaving its position alone; default at its position
 ---@return string? data `""` at the end; nil on failure
 ---@return integer errno
@@ -566,7 +597,7 @@ function mtev.read(fd, count, offset) end
 ---@return integer? partial on failure: the bytes that were written
 function mtev.write(fd, data, offset) end
 
----Closes a descriptor that `mtev.open` gave. Does not yield.
+---Closes a descriptor that `mtev.open` gave; 0, 1 and 2 are refused. Does not yield.
 ---@param fd integer
 ---@return integer rv 0; -1 on failure
 ---@return integer? errno EBADF: not open, or not the script's
@@ -679,7 +710,8 @@ local process = {}
 ---When the program cannot be started only two values come: an object with pid -1, whose wait gives exit code 127 (there is
 ---no such program) or 126 (it cannot be executed), and errno.
 ---
----Raises `spawn(path [,{args} [,{env}]])` when argv or env is no table, and for entries that are no strings.
+---Raises `spawn(path [,{args} [,{env}]])` when argv or env is no table, and for entries that are neither strings nor numbers
+---(`arguments: string expected at 2, got table`).
 ---
 ---Differences: argv defaults to `{path}` and env to our own (libmtev: both empty). libmtev gives 127 for every failure.
 ---@param path string searched in our PATH if it has no `/`
@@ -698,7 +730,7 @@ function process:pid() end
 
 ---The status, once the child has ended: the kernel tells, at once. Any number of coroutines may wait, and ask again. Stops
 ---and continues are not reported. Yields if it has to wait.
----@param timeout? number seconds; nil or 0 only looks; math.huge for ever
+---@param timeout? number seconds; unlike elsewhere nil only looks, as 0 does; math.huge waits
 ---@return integer? status for the W* functions; nil when it still runs
 ---@return integer? errno ETIMEDOUT
 function process:wait(timeout) end
@@ -782,10 +814,12 @@ function mtev.WIFCONTINUED(status) end
 ---@field proc? mtev.process
 ---@field dir string
 local Proc = {}
+mtev.Proc = Proc
 
 ---Does not start anything yet. Does not yield.
 ---
----Raises `path not set`, and for options of a wrong type. Options it does not know are ignored.
+---Raises `path not set`, and for options of a wrong type. Options it does not know are reported to the log `error`, once each. Fields
+---that are not named here are its own.
 ---@param opts {path: string, argv?: string[], dir?: string, env?: table, boot_match?: string, boot_timeout?: number, stdout?: string|function} argv: default `{path}`. dir: working directory, default ours; a relative path is looked up in ours. env: as for spawn, default ENV. boot_match: Lua pattern that tells from a line of stderr that it is ready, default `"ready"`. boot_timeout: seconds, default 5. stdout (extension): `"log:NAME"` or a function for each line; default discarded
 ---@return mtev.Proc
 function Proc:new(opts) end
@@ -848,6 +882,7 @@ function Proc:logwrite(file) end
 
 ---@class mtev.LogWatch
 local LogWatch = {}
+mtev.LogWatch = LogWatch
 
 ---Queues the lines that match from now on, until somebody takes them.
 ---
@@ -872,8 +907,9 @@ function LogWatch:stop() end
 ---The matcher searches a string, and when called with the same one again, goes on behind the last match, in the whole string:
 ---anchors and look-behind see what is really there, empty matches advance. It starts anew for another string, and after
 ---`m(nil)`. Once it has said false it says so until then. Options: `limit` (match steps, default 10,000,000) and
----`limit_recurse` (depth); `offsets=true`: the first value is an array of start, end (exclusive), start, end ... in bytes from
----0 for the whole and each capture, -1 for those that took no part; `unmatched`: what stands for these, default nil.
+---`limit_recurse` (depth; without effect on patterns that PCRE2 compiles to machine code, as nearly all are); `offsets=true`: the first
+---value is an array of start, end (exclusive), start, end ... in bytes from 0 for the whole and each capture, -1 for those that took
+---no part; the values follow it; `unmatched`: what stands for these, default nil. `m(nil)` returns false.
 ---
 ---Difference: libmtev gives `""` for captures that took no part, and nine captures at most.
 ---@param expression string
@@ -889,7 +925,7 @@ function mtev.pcre(expression) end
 local json = {}
 
 ---Reads a text by RFC 8259, strictly: no trailing garbage, comments, NaN, leading zeros, lone surrogates, invalid UTF-8, byte
----order mark; nesting up to 1024 levels; numbers beyond a double's range are errors. Any scalar may be the document. Does not
+---order mark; nesting up to 1024 levels; fractions beyond a double's range are errors (integers become strings, see `document`). Any scalar may be the document. Does not
 ---yield.
 ---@param text string up to 4 GiB
 ---@return mtev.json? json nil when the text is not JSON
@@ -935,7 +971,7 @@ local xmlnode = {}
 ---Reads an XML 1.0 document with libxml2. Nothing is ever fetched, neither files nor network: a DTD that the document names is
 ---not read. Entities that it declares as text are replaced. Does not yield.
 ---
----Not accepted: external and parameter entities; entities that blow up; elements nested deeper than 256; names of more than
+---Not accepted: external and parameter entities; entities that blow up; elements nested deeper than 257; names of more than
 ---50,000 bytes, attributes of more than 10 MB, documents from 2 GiB on. The tree takes ten to fifteen times the memory of the text.
 ---@param text string in UTF-8, or in the encoding that it declares
 ---@return mtev.xmldoc? doc nil when the text is not well-formed
@@ -958,7 +994,7 @@ function xmldoc:tostring() end
 ---Difference: libmtev drops results that are no nodes.
 ---@param expression string
 ---@param node? mtev.xmlnode where relative expressions begin; default: the document
----@param namespaces? table<string, string> extension: prefix -> URI, for the prefixes in the expression
+---@param namespaces? table<string, string> extension: prefix -> URI, for the prefixes in the expression; those of the document are not known
 ---@return fun(): mtev.xmlnode|number|string|boolean|nil
 function xmldoc:xpath(expression, node, namespaces) end
 
@@ -989,8 +1025,8 @@ function xmlnode:attribute(name, value) end
 ---@return string contents
 function xmlnode:contents(text) end
 
----Iterates over the children, elements as well as texts and comments. Removing the current one meanwhile is fine. Does not
----yield.
+---Iterates over the children, elements as well as texts and comments. Removing the current one (`remove`) meanwhile is fine. Does
+---not yield.
 ---@return fun(): mtev.xmlnode?
 function xmlnode:children() end
 
@@ -999,6 +1035,12 @@ function xmlnode:children() end
 ---Difference: libmtev's cannot be called like this, only used as an iterator.
 ---@return mtev.xmlnode? node
 function xmlnode:next() end
+
+---Takes the node, with all within, out of its document; an attribute out of its element. It can still be read. Once more does nothing.
+---Does not yield.
+---
+---Raises for a document and what belongs to its DTD.
+function xmlnode:remove() end
 
 ---Adds an element at the end. `"p:name"` is put into the namespace of p at this place, a plain name into the parent's. Does not
 ---yield.
@@ -1089,8 +1131,8 @@ function mtev.utf8tohtml(s, tags) end
 ---behind them), zlib (RFC 1950) or raw deflate (RFC 1951), whichever the first two bytes say. Each call returns what could be
 ---decompressed with the bytes so far and had not been returned; `""` is nothing yet.
 ---
----The function raises `zlib: data error` for anything else, also behind the end, and when a piece gives more than `limit`
----bytes. From then on it always raises.
+---The function raises `zlib: data error` for anything else, also behind the end, and `zlib: more than N bytes` when a piece gives
+---more than `limit`. From then on it always raises.
 ---@return fun(chunk: string, limit?: integer): string # limit: bytes that one call may return, default 1 MiB, 0 = none
 function mtev.gunzip() end
 
@@ -1124,7 +1166,7 @@ function mtev.gzip(s, level) end
 ---Logs `string.format(fmt, ...)`. No newline is added. A disabled stream costs next to nothing: its arguments are not
 ---touched. Does not yield.
 ---
----Raises for a bad format, and for nil as facility or format.
+---Raises for a bad format, unless the stream is off, and for nil as facility or format.
 ---@param facility string
 ---@param fmt string `%s` takes any value
 ---@param ... any
@@ -1140,7 +1182,7 @@ function mtev.print(...) end
 ---@param facility string
 function mtev.printto(facility) end
 
----Does a record for this stream reach a sink? false for an unknown one. Does not yield.
+---Does a record for this stream reach a sink? false until the stream has been made or configured. Does not yield.
 ---@param facility string
 ---@return boolean
 function mtev.log_enabled(facility) end
@@ -1160,7 +1202,7 @@ function mtev.log_lines(facility, after) end
 
 -- == HTTP: mtev.Api =====================================================================================================
 --
--- A client for one server, on libcurl: connections are kept and shared by all Apis of the thread, HTTP/2 is used where the server offers
+-- Fields of an Api are its own. A client for one server, on libcurl: connections are kept and shared by all Apis of the thread, HTTP/2 is used where the server offers
 -- it over TLS, gzip, deflate, br and zstd are unpacked, proxies are taken from the environment (http_proxy, https_proxy, no_proxy).
 -- Redirects are not followed unless asked for. When a kept connection turns out to be closed the request is made again on another one if
 -- its method may be repeated (GET, HEAD, PUT, DELETE, OPTIONS, TRACE).
@@ -1201,8 +1243,8 @@ function mtev.Api:https(host, port, headers, sslconfig) end
 function mtev.Api:request(method, path, payload, headers, options) end
 
 ---@class mtev.Api.options
----@field timeout? number seconds for the whole request; 0 is over at once
----@field connect_timeout? number seconds
+---@field timeout? number seconds for the whole request; 0 is over at once, nothing is sent
+---@field connect_timeout? number seconds, at least a millisecond
 ---@field idle_timeout? number seconds without a byte, rounded up to whole ones
 ---@field limit? integer bytes of the body, unpacked; a longer one is an error
 ---@field redirects? integer follow at most so many; a POST that is sent on with 301, 302 or 303 becomes a GET
@@ -1306,7 +1348,8 @@ function mtev.ApiResponse:xml() end
 
 ---@class mtev.HttpClient
 ---HTTP/1.x on one connection, by hand, as libmtev's class of that name. One request at a time; the connection stays open for the next
----one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is closed.
+---one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is closed. `require "mtev.HttpClient"` gives
+---the class. Fields that are not named here are its own.
 ---@field code? integer the status
 ---@field protocol? string `"1.1"`
 ---@field headers? table<string, string> by lower-case name, without cookies
@@ -1315,7 +1358,7 @@ function mtev.ApiResponse:xml() end
 ---@field content_bytes integer of the body, unpacked
 local HttpClient = {}
 
----@param hooks? {connected?: fun(), headers?: fun(headers: table<string, string>, cookies: string[]), consume?: fun(piece: string)} consume gets the body piece by piece; they may yield
+---@param hooks? {connected?: fun(), headers?: fun(headers: table<string, string>, cookies: string[]), consume?: fun(piece: string), certfile?: fun(): string, keyfile?: fun(): string, cachain?: fun(): string, ciphers?: fun(): string} consume gets the body piece by piece; certfile and the following give what sslconfig does not say; they may yield
 ---@param sslconfig? table as for `ssl_upgrade_socket`
 ---@return mtev.HttpClient
 function HttpClient:new(hooks, sslconfig) end
@@ -1324,7 +1367,7 @@ function HttpClient:new(hooks, sslconfig) end
 ---@param target string address, host name, unix path or `"reverse:NAME"`
 ---@param port? integer|string
 ---@param ssl? boolean
----@param ssl_host? string the name to ask for and to verify; default `target` if that is a name
+---@param ssl_host? string the name to ask for and to verify; default `sslconfig.snihost`, else `target`, which may be an address
 ---@param layer? string
 ---@return integer rv 0; or -1
 ---@return string? err
@@ -1386,7 +1429,7 @@ function HttpClient:auth_digest(method, uri, user, password, challenge) end
 ---@param service? string subprotocols to offer, `"a, b"`; nil or empty: none
 ---@param callbacks mtev.websocket_callbacks
 ---@param sslconfig? table as for `ssl_upgrade_socket`; nil or empty: no TLS
----@return boolean is_started false when it cannot be tried: a bad host, port, uri or service. What fails later is told by `cleanup`
+---@return boolean is_started false when it cannot be tried: a bad host, snihost, port, uri or service. What fails later is told by `cleanup`
 function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslconfig) end
 
 ---@class mtev.websocket_callbacks
@@ -1498,7 +1541,7 @@ function mtev.inet_pton(text) end
 -- `<watchdog timeout="5" retries="5" span="60" tracedir="/var/tmp" glider="PROGRAM"/>`: seconds without a turn (MTEV_WATCHDOG_TIMEOUT in
 -- the environment wins); so many new starts in so many seconds, then the monitor ends with 1; where traces go, as lhotse.PID.trc; what
 -- is run with the worker's pid and `watchdog`, `crash` or `unknown`, before a hung worker is killed. With `interrupt_time="3"` Lua code
--- that runs so many seconds without a turn gets the error `interrupted!`, once until the next turn: an endless loop costs its coroutine
+-- that runs so many seconds without a turn (under `-m` only) gets the error `interrupted!`, once until the next turn: an endless loop costs its coroutine
 -- (or, uncaught, a new start with a traceback). Not in C functions, nor in loops that LuaJIT has compiled: these hang until the timeout.
 -- Under systemd (NOTIFY_SOCKET), managed or not: READY=1 when each thread's script has begun, WATCHDOG=1 while all loops turn, STOPPING=1.
 
@@ -1508,7 +1551,7 @@ function mtev.inet_pton(text) end
 function mtev.watchdog_child_heartbeat() end
 
 ---How long this thread may go without a turn. Does not yield.
----@return number? seconds nil when nobody looks: neither a monitor nor systemd's watchdog
+---@return number? seconds nil when nobody looks: neither a monitor nor systemd's watchdog; 5 under `-m` without a configuration
 function mtev.watchdog_timeout() end
 
 -- == Cluster ===========================================================================================================
@@ -1523,8 +1566,8 @@ function mtev.watchdog_timeout() end
 --   prefix    of all keys in etcd; default `/lhotse/NAME/`
 --   node      the name that others see; default HOST:PID
 --   user, password; ca, certificate, key (PEM files)   with `https://` endpoints; the server's certificate is verified always
--- Without endpoints a cluster is this process alone, with the same interface: programs run on a laptop unchanged. A process is one
--- node, with all its threads.
+-- Without endpoints a cluster is this process alone, with the same interface: programs run on a laptop unchanged. It, too, keeps the
+-- program alive until it is left, and then loses its ephemeral values and semaphores. A process is one node, with all its threads.
 --
 -- Membership is lost when etcd cannot be told for `ttl` that the node lives. A node knows that by its own clock before etcd acts on it,
 -- and what it writes is written only as a member: after a stop, or cut off, it cannot act on what it had. What it held (semaphores,
@@ -1852,7 +1895,7 @@ function mtev.timezone(name) end
 ---1-7 (Sunday is 1), `yearday` 1-366, `year`, `dst` (boolean: daylight saving time), `offset` (seconds east of UTC), `zonename`
 ---(`"CET"`).
 ---
----Raises for an unknown field, and times of more than 2^53 s.
+---Raises for an unknown field, and times of 2^53 s and more.
 ---@param time number seconds since 1970 UTC, of any sign; fractions are cut downwards
 ---@param field string
 ---@param ... string more fields

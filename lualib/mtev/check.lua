@@ -50,10 +50,11 @@ function check.opt_string(value, index, name)
   return value
 end
 
--- A number or a numeric string, not NaN.
+-- A number or a numeric string, not NaN; or a timeval's seconds.
 function check.opt_number(value, index, name)
   if value == nil then return nil end
   local number = (type(value) == "number" or type(value) == "string") and tonumber(value)
+    or type(value) == "cdata" and core.seconds_of(value)
   if not number or number ~= number then raise(index, name, "number", number or value) end
   return number
 end
@@ -107,7 +108,7 @@ for _, kind in ipairs { "string", "table" } do
 end
 -- Of a length of time, less than nothing is nothing.
 function convert.seconds(value)
-  local number = convert.number(value)
+  local number = type(value) == "cdata" and core.seconds_of(value) or convert.number(value)
   return number and math.max(number, 0)
 end
 function convert.any(value) return value end

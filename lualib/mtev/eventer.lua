@@ -34,7 +34,7 @@ end
 -- With options, or libmtev's five-argument form: after the timeout fn() is called, in this coroutine: it may block, close,
 -- raise.
 local function read_until(self, stop, options, timeout, fn)
-  if type(fn) ~= "function" then return finish_read(read(self, stop, options)) end
+  if type(fn) ~= "function" then return finish_read(read(self, stop, options, timeout)) end
   local data, err, message = read(self, stop, nil, type(timeout) == "number" and timeout or DEFAULT_TIMEOUT)
   if err ~= "timeout" then return finish_read(data, err, message) end
   fn()
@@ -50,7 +50,7 @@ end
 -- The coroutine of an idle connection is parked below this call. A tail call to a function of two arguments keeps its stack
 -- at LuaJIT's smallest size, which saves 376 bytes a connection: see the row of idle connections in bench/.
 function methods.read(self, stop, options, timeout, fn)
-  if options or fn then return read_until(self, stop, options, timeout, fn) end
+  if options or timeout or fn then return read_until(self, stop, options, timeout, fn) end
   return read_on(self, stop)
 end
 

@@ -131,7 +131,8 @@ end
 local function find_entry(chunk, result, wanted, script, globals)
   local name, declared = wanted or "main", entries[chunk].module
   if options.is_luamtev then
-    return declared and rawget(declared, name) or options.fail("no function " .. name .. " in the script's module")
+    return declared and rawget(declared, name) or options.fail(("no function %s in the script's module%s"):format(name,
+      declared and "" or ': under this name a script begins with module("NAME", package.seeall), or module(...)'))
   end
   local entry = field(result, name) or (declared and rawget(declared, name)) or rawget(globals, name)
   if entry == nil and wanted then options.fail("no function " .. name .. " in " .. script) end

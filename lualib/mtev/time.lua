@@ -112,6 +112,12 @@ timeval = ffi.metatype("lh_timeval", {
   end,
 })
 
+-- Where a duration is expected a timeval is taken as well.
+function core.seconds_of(value)
+  return is_timeval(value) and value.sec + value.usec / 1e6 or nil
+end
+core.set_seconds(core.seconds_of)
+
 mtev.timeval = { seconds = seconds }
 
 function mtev.timeval.now()

@@ -91,7 +91,8 @@ static void remove_node(lh_xml *xml, xmlNode *node) {
     const bool is_attribute = node->type == XML_ATTRIBUTE_NODE;
     if (is_attribute && ((xmlAttr *)node)->atype == XML_ATTRIBUTE_ID) xmlRemoveID(xml->document, (xmlAttr *)node);
     const bool is_kept = is_held(node);
-    xmlUnlinkNode(node);
+    /* Its namespaces may be declared by an element above, which may go before it does. */
+    if (!is_kept || xmlDOMWrapRemoveNode(NULL, node->doc, node, 0) != 0) xmlUnlinkNode(node);
     if (!is_kept) {
         if (is_attribute) {
             xmlFreeProp((xmlAttr *)node);
@@ -309,6 +310,21 @@ xmlNode *lh_xml_add_child(xmlNode *element, const char *name) {
     xmlNs *namespace = namespace_of(element, name, &local);
     xmlNode *child = xmlNewDocNode(element->doc, namespace ? namespace : element->ns, (const xmlChar *)local, NULL);
     return child ? xmlAddChild(element, child) : NULL;
+}
+
+const char *lh_xml_remove(lh_xml *xml, xmlNode *node) {
+    switch (node->type) {
+    case XML_ELEMENT_NODE:
+    case XML_ATTRIBUTE_NODE:
+    case XML_TEXT_NODE:
+    case XML_CDATA_SECTION_NODE:
+    case XML_COMMENT_NODE:
+    case XML_PI_NODE:
+    case XML_ENTITY_REF_NODE: break;
+    default: return "this node cannot be removed";
+    }
+    if (node->parent) remove_node(xml, node);
+    return NULL;
 }
 
 /* -- XPath --------------------------------------------------------------------------------------------------------- */

@@ -48,6 +48,9 @@ bool lh_xml_is_name(const char *name, size_t length);
 /* The text of the node and all within, freed with xmlFree. NULL = no memory. */
 xmlChar *lh_xml_contents(xmlNode *node);
 
+/* Takes the node, with all within, out of its document; one that is out stays so. NULL, or why it cannot be. */
+const char *lh_xml_remove(lh_xml *xml, xmlNode *node);
+
 /* Replaces all within by `text`, which lh_xml_is_text. NULL, or why that node cannot have it. */
 const char *lh_xml_set_contents(lh_xml *xml, xmlNode *node, const char *text, size_t length);
 

@@ -14,6 +14,14 @@ static int core_raise(lua_State *L) {
     lh_raise(L, "%s", message);
 }
 
+/* set_seconds(function): what reads a timeval (lh_check_seconds) */
+static int core_set_seconds(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_pushvalue(L, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, LH_SECONDS);
+    return 0;
+}
+
 static int core_position(lua_State *L) {
     lh_push_position(L);
     return 1;
@@ -61,6 +69,7 @@ static int core_word_distance(lua_State *L) {
 
 static const luaL_Reg core_functions[] = {
     {"raise", core_raise},     {"position", core_position},           {"is_first", core_is_first},
-    {"boolean", core_boolean}, {"word_distance", core_word_distance}, {NULL, NULL}};
+    {"boolean", core_boolean}, {"word_distance", core_word_distance}, {"set_seconds", core_set_seconds},
+    {NULL, NULL}};
 
 void lh_open_check(lua_State *L) { lh_set_functions(L, LH_CORE, core_functions); }

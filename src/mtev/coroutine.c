@@ -39,7 +39,7 @@ static const lh_wait yield_wait = {.name = "mtev.sleep", .is_plain = true, .on_r
 
 /* Returns the time slept in microseconds, or what an interrupted call returns. */
 static int core_sleep(lua_State *L) {
-    const double seconds = lua_isnoneornil(L, 1) ? 0 : lh_check_number(L, 1);
+    const double seconds = lua_isnoneornil(L, 1) ? 0 : lh_check_seconds(L, 1);
     if (isinf(seconds)) lh_raise_argument(L, 1, "number is infinite");
     const lh_loop *loop = &lh_state_here()->net.loop;
     if (seconds <= 0) {

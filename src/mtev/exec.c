@@ -151,7 +151,7 @@ static const lh_wait exec_wait = {
 static int push_failure(lua_State *L, const char *path, int error) {
     lua_pushinteger(L, lh_child_status_of_error(error));
     lua_pushliteral(L, "");
-    lua_pushfstring(L, "exec: %s: %s\n", path, lh_error_text(error));
+    lua_pushfstring(L, "exec: %s: %s", path, lh_error_text(error));
     return 3;
 }
 

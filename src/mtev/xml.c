@@ -308,6 +308,13 @@ static int xmlnode_next(lua_State *L) {
     return push_node(L, node->xml, node->node->next);
 }
 
+static int xmlnode_remove(lua_State *L) {
+    const xmlnode *node = check_node(L, 1);
+    const char *problem = lh_xml_remove(node->xml, node->node);
+    if (problem) lh_raise(L, "%s", problem);
+    return 0;
+}
+
 static int xmlnode_addchild(lua_State *L) {
     lh_xml *xml;
     xmlNode *element = check_element(L, 1, &xml);
@@ -326,7 +333,8 @@ static const luaL_Reg doc_methods[] = {
 static const luaL_Reg node_methods[] = {{"name", xmlnode_name},         {"attr", xmlnode_attr},
                                         {"attribute", xmlnode_attr},    {"contents", xmlnode_contents},
                                         {"children", xmlnode_children}, {"next", xmlnode_next},
-                                        {"addchild", xmlnode_addchild}, {NULL, NULL}};
+                                        {"addchild", xmlnode_addchild}, {"remove", xmlnode_remove},
+                                        {NULL, NULL}};
 
 /* `core_name`: where core keeps the methods, NULL = none. */
 static void open_class(lua_State *L, const char *class, lua_CFunction gc, const luaL_Reg *methods,

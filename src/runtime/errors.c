@@ -128,8 +128,25 @@ unsigned lh_check_port(lua_State *L, int index) {
     return (unsigned)number;
 }
 
+double lh_timeval_seconds(lua_State *L, int index) {
+    enum { CDATA = LUA_TTHREAD + 2 }; /* LuaJIT's type, which lua.h does not name */
+    if (lua_type(L, index) != CDATA) return NAN;
+    lua_pushvalue(L, index);
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_SECONDS);
+    lua_insert(L, -2);
+    lua_call(L, 1, 1);
+    const double seconds = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : NAN;
+    lua_pop(L, 1);
+    return seconds;
+}
+
+double lh_check_seconds(lua_State *L, int index) {
+    const double seconds = lh_timeval_seconds(L, index);
+    return isnan(seconds) ? lh_check_number(L, index) : seconds;
+}
+
 lh_ns lh_check_timeout(lua_State *L, int index) {
-    return lua_isnoneornil(L, index) ? LH_NEVER : lh_clock_from_seconds(lh_check_number(L, index));
+    return lua_isnoneornil(L, index) ? LH_NEVER : lh_clock_from_seconds(lh_check_seconds(L, index));
 }
 
 /* -- Failures ------------------------------------------------------------------------------------------------------ */

@@ -43,6 +43,15 @@ int64_t lh_check_integer(lua_State *L, int index, int64_t min, int64_t max);
 /* 0..65535, as number or numeric string; raises else. */
 unsigned lh_check_port(lua_State *L, int index);
 
+/* Seconds: a number as lh_check_number, or an mtev.timeval. */
+double lh_check_seconds(lua_State *L, int index);
+
+/* The seconds of an mtev.timeval; NaN for anything else. */
+double lh_timeval_seconds(lua_State *L, int index);
+
+/* registry: function(value) -> the seconds of an mtev.timeval, nil for anything else. Set by time.lua. */
+#define LH_SECONDS "mtev.seconds"
+
 /* A timeout in seconds: nil and infinity = LH_NEVER, 0 and less = 0; NaN and other types raise. */
 lh_ns lh_check_timeout(lua_State *L, int index);
 

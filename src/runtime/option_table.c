@@ -52,8 +52,8 @@ double lh_option_number(lua_State *L, int index, const char *name, double absent
     lua_getfield(L, index, name);
     double number = absent;
     if (!lua_isnil(L, -1)) {
-        number = lua_tonumber(L, -1);
-        if (!lua_isnumber(L, -1) || isnan(number)) {
+        number = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : lh_timeval_seconds(L, lua_gettop(L));
+        if (isnan(number)) {
             lh_raise_argument(L, index, lua_pushfstring(L, "%s must be a number", name));
         }
     }

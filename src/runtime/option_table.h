@@ -19,5 +19,5 @@ void lh_raise_unknown_option(lua_State *L, int index, const char *const *names) 
 /* The option `name` of the table at `index`: true, false, or a word for one of them; nil is false. */
 bool lh_option_boolean(lua_State *L, int index, const char *name);
 
-/* The option `name` of the table at `index`: a number or a numeric string, not NaN; nil is `absent`. */
+/* The option `name` of the table at `index`: a number, a numeric string or a timeval, not NaN; nil is `absent`. */
 double lh_option_number(lua_State *L, int index, const char *name, double absent);

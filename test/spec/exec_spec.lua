@@ -28,8 +28,8 @@ describe("mtev.exec", function()
   end)
 
   it("says like a shell that a program cannot be started", function()
-    assert.same({ 32512, "", "exec: /no/such: No such file or directory\n" }, { mtev.exec("/no/such") })
-    assert.same({ 32256, "", "exec: /tmp: Permission denied\n" }, { mtev.exec("/tmp") })
+    assert.same({ 32512, "", "exec: /no/such: No such file or directory" }, { mtev.exec("/no/such") })
+    assert.same({ 32256, "", "exec: /tmp: Permission denied" }, { mtev.exec("/tmp") })
   end)
 
   it("comes back complete from 200 MB on both streams at once", function()
@@ -184,7 +184,7 @@ describe("mtev.sh", function()
   it("takes the shell of ENV.SHELL", function()
     local saved = ENV.SHELL
     ENV.SHELL = "/no/shell"
-    assert.same({ 32512, "", "exec: /no/shell: No such file or directory\n" }, { mtev.sh("true") })
+    assert.same({ 32512, "", "exec: /no/shell: No such file or directory" }, { mtev.sh("true") })
     ENV.SHELL = nil
     assert.equal("/bin/sh\n", (select(2, mtev.sh("readlink -f /bin/sh >/dev/null; echo $0")):gsub("^sh", "/bin/sh")))
     ENV.SHELL = saved
