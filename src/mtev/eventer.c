@@ -282,7 +282,7 @@ static int on_pause_over(lh_task *task, lua_State *T) {
 }
 
 static const lh_io_wait unix_send_wait = {
-    .wait = {.name = "eventer:send", .is_world = true, .on_deadline = on_pause_over, .withdraw = lh_io_withdraw},
+    .wait = {.name = "eventer:send", .is_world = true, .on_deadline = on_pause_over, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
     .is_writing = true,
     .attempt = attempt_send,
     .fail = fail_minus1};
