@@ -42,8 +42,8 @@ local function examine_unknown(config)
   end
 end
 
--- {key = true or false}, or nil and what is wrong. What cannot be understood must not mean false: `verify = "ture"` would accept
--- any certificate.
+-- {key = true or false}, or nil and what is wrong. What cannot be understood must not mean false: `verify = "ture"`
+-- would accept any certificate.
 local function read_booleans(config)
   local flags = {}
   for _, key in ipairs(BOOLEANS) do
@@ -100,8 +100,9 @@ local function apply(part, versions, is_first)
   return lower ~= 0 and lower or at_most(version)
 end
 
--- OpenSSL has had many words for a layer, which changed nothing that counts now: such a one is logged and let pass. But one that
--- may be a version, or a word that is known here, misspelt, would leave more versions than the script says. What is wrong, or nil.
+-- OpenSSL has had many words for a layer, which changed nothing that counts now: such a one is logged and let pass.
+-- But one that may be a version, or a word that is known here, misspelt, would leave more versions than the script
+-- says. What is wrong, or nil.
 local function examine_word(word)
   local nearest = check.nearest(word:match("^[<>!=]*(.*)$"), WORDS)
   local is_version = word:find("^[<>!=]") or word:find("tls") or word:find("ssl") or word:find("^v?%d")
@@ -111,8 +112,8 @@ local function examine_word(word)
   mtev.log("error/tls", "lhotse: unknown part of a TLS layer: %s\n", word)
 end
 
--- "base[:option,option...]" or a list of options: the bits of the versions, and whether the server's order of ciphers counts; or
--- nil and what is wrong. A base "tlsv1" before options means TLS as such.
+-- "base[:option,option...]" or a list of options: the bits of the versions, and whether the server's order of ciphers
+-- counts; or nil and what is wrong. A base "tlsv1" before options means TLS as such.
 local function parse_layer(layer)
   local versions, is_first, prefers_own = DEFAULT, true, false
   layer = layer:lower():gsub("%s", "")

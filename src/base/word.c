@@ -33,8 +33,8 @@ static int align(const char *a, size_t a_length, const char *b, size_t b_length)
         for (size_t j = 1; j <= b_length; j++) {
             const int change = before[j - 1] + (letter(a[i - 1]) != letter(b[j - 1]));
             row[j] = least(change, least(before[j], row[j - 1]) + 1);
-            const bool is_exchanged = i > 1 && j > 1 && letter(a[i - 1]) == letter(b[j - 2]) &&
-                                      letter(a[i - 2]) == letter(b[j - 1]);
+            const bool is_exchanged =
+                i > 1 && j > 1 && letter(a[i - 1]) == letter(b[j - 2]) && letter(a[i - 2]) == letter(b[j - 1]);
             if (is_exchanged) row[j] = least(row[j], two_before[j - 2] + 1);
         }
     }

@@ -67,9 +67,12 @@ static int core_word_distance(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg core_functions[] = {
-    {"raise", core_raise},     {"position", core_position},           {"is_first", core_is_first},
-    {"boolean", core_boolean}, {"word_distance", core_word_distance}, {"set_seconds", core_set_seconds},
-    {NULL, NULL}};
+static const luaL_Reg core_functions[] = {{"raise", core_raise},
+                                          {"position", core_position},
+                                          {"is_first", core_is_first},
+                                          {"boolean", core_boolean},
+                                          {"word_distance", core_word_distance},
+                                          {"set_seconds", core_set_seconds},
+                                          {NULL, NULL}};
 
 void lh_open_check(lua_State *L) { lh_set_functions(L, LH_CORE, core_functions); }

@@ -472,8 +472,8 @@ static void set_tls(CURL *easy, lh_http_settings *settings) {
     if (tls->ignores_dates || tls->accepts_unknown_issuer) {
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, settings);
-        /* curl's pool knows nothing of these two, and would give such a connection to who verifies more. These two options of
-         * Windows' TLS do nothing here, but connections with different ones are different. */
+        /* curl's pool knows nothing of these two, and would give such a connection to who verifies more. These two
+         * options of Windows' TLS do nothing here, but connections with different ones are different. */
         curl_easy_setopt(easy, CURLOPT_SSL_OPTIONS,
                          (tls->ignores_dates ? CURLSSLOPT_NO_REVOKE : 0) |
                              (tls->accepts_unknown_issuer ? CURLSSLOPT_REVOKE_BEST_EFFORT : 0));

@@ -227,8 +227,9 @@ static bool is_same_address(const struct sockaddr_storage *a, const struct socka
     return x->sin6_port == y->sin6_port && memcmp(&x->sin6_addr, &y->sin6_addr, sizeof(x->sin6_addr)) == 0;
 }
 
-/* `peer`: its address. Where nobody listens, the kernel may pick the very port that is connected to for our end, and connect the socket with
- * itself (RFC 9293, 3.5: simultaneous open). That is a refusal; and the port is given back, for the server that wants it. */
+/* `peer`: its address. Where nobody listens, the kernel may pick the very port that is connected to for our end, and
+ * connect the socket with itself (RFC 9293, 3.5: simultaneous open). That is a refusal; and the port is given back,
+ * for the server that wants it. */
 static int refuse_itself(lh_socket *socket, const struct sockaddr_storage *peer) {
     struct sockaddr_storage own;
     socklen_t own_length = sizeof(own);

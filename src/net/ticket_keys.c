@@ -66,7 +66,8 @@ static bool set_mac(EVP_MAC_CTX *mac, lh_ticket_key *key) {
     return EVP_MAC_CTX_set_params(mac, parameters) == 1;
 }
 
-/* OpenSSL's numbers: 1 = done, 2 = done, and the client is to have a new ticket, 0 = no ticket, or not ours, -1 = failed. */
+/* OpenSSL's numbers: 1 = done, 2 = done, and the client is to have a new ticket, 0 = no ticket, or not ours, -1 =
+ * failed. */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
                      int is_encrypting) {
     (void)ssl;

@@ -410,8 +410,8 @@ static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session, const unsigne
     }
 }
 
-/* A ticket counts only for the configuration that gave it out, and for the files as they were then: another authority, or
- * a later revocation list, may not let that client in. All threads read the same files, so they agree. */
+/* A ticket counts only for the configuration that gave it out, and for the files as they were then: another
+ * authority, or a later revocation list, may not let that client in. All threads read the same files, so they agree. */
 static bool mark_sessions(maker *m, const char *key, size_t length) {
     lh_buffer marks = {0};
     int rv = lh_buffer_append(&marks, key, length);

@@ -41,10 +41,12 @@ static const char *check_labels(const char *name) {
     }
 }
 
-/* RFC 1123, 2.1: else "127.1" would be a name here and an address in connect. */
+/* RFC 1123, 2.1: else "127.1" and "0x7f000001" would be names here and addresses for inet_aton(3). */
 static bool ends_in_number(const char *name) {
     const char *dot = strrchr(name, '.');
     const char *last = dot ? dot + 1 : name;
+    if (last[0] == '0' && (last[1] == 'x' || last[1] == 'X'))
+        return last[2 + strspn(last + 2, "0123456789abcdefABCDEF")] == 0;
     return last[strspn(last, "0123456789")] == 0;
 }
 

@@ -14,16 +14,22 @@ static void names_are_read_as_they_are_verified(void **state) {
     (void)state;
     static const struct {
         const char *text, *name;
-    } good[] = {{"localhost", "localhost"},   {"localhost.", "localhost"}, {"a_b.example", "a_b.example"},
-                {"127.0.0.1", "127.0.0.1"},   {"::1", "::1"},              {"[::1]", "::1"},
-                {"fe80::1%eth0", "fe80::1"}, {"1a.2b", "1a.2b"}};
+    } good[] = {{"localhost", "localhost"},
+                {"localhost.", "localhost"},
+                {"a_b.example", "a_b.example"},
+                {"127.0.0.1", "127.0.0.1"},
+                {"::1", "::1"},
+                {"[::1]", "::1"},
+                {"fe80::1%eth0", "fe80::1"},
+                {"1a.2b", "1a.2b"}};
     char name[LH_TLS_NAME_MAX];
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         assert_null(lh_tls_name_read(good[i].text, strlen(good[i].text), name));
         assert_string_equal(name, good[i].name);
     }
-    static const char *const bad[] = {"",    ".",     "..",        ".a",    "a..b",      "a..",     "*.a",   "a b",
-                                      "a:1", "127.1", "127.0.0.1.", "[::1",  "[127.0.0.1]", "a/b",     "a%b",   "\xc3\xa4"};
+    static const char *const bad[] = {"",           ".",    "..",          ".a",    "a..b",       "a..",
+                                      "*.a",        "a b",  "a:1",         "127.1", "0x7f000001", "127.0X1",
+                                      "127.0.0.1.", "[::1", "[127.0.0.1]", "a/b",   "a%b",        "\xc3\xa4"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_non_null(lh_tls_name_read(bad[i], strlen(bad[i]), name));
     }
@@ -68,8 +74,10 @@ static void ticket_keys_change(void **state) {
     assert_memory_equal(&found, &first, sizeof(first));
     assert_true(lh_ticket_keys_find(&keys, start + LH_TICKET_KEYS * LH_TICKET_PERIOD - 1, first.name, &found, &is_old));
     assert_false(lh_ticket_keys_find(&keys, start + LH_TICKET_KEYS * LH_TICKET_PERIOD, first.name, &found, &is_old));
-    assert_false(lh_ticket_keys_find(&keys, start + 100 * LH_TICKET_PERIOD, second.name, &found, &is_old)); /* idle since */
-    for (int i = 0; i < 10; i++) assert_true(lh_ticket_keys_current(&keys, start + (200 + (lh_ns)i) * LH_TICKET_PERIOD, &found));
+    assert_false(
+        lh_ticket_keys_find(&keys, start + 100 * LH_TICKET_PERIOD, second.name, &found, &is_old)); /* idle since */
+    for (int i = 0; i < 10; i++)
+        assert_true(lh_ticket_keys_current(&keys, start + (200 + (lh_ns)i) * LH_TICKET_PERIOD, &found));
     assert_int_equal(keys.count, LH_TICKET_KEYS);
 }
 
