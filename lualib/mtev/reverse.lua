@@ -365,7 +365,8 @@ function mtev.reverse_connect(options)
     local config = copy(options.sslconfig)
     check_sslconfig(config, "reverse_connect", true)
     local snihost = config.snihost and config.snihost ~= "" and tostring(config.snihost)
-    options.server_name = check.server_name(snihost or options.host, snihost and "option 'snihost'" or "option 'host'", "reverse_connect")
+    local what = snihost and "option 'snihost'" or "option 'host'"
+    options.server_name = check.server_name(snihost or options.host, what, "reverse_connect")
     config.timeout = config.timeout or options.timeout
     config.server = nil
     options.sslconfig = config

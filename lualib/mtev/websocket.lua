@@ -253,8 +253,12 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
     sslconfig = copy(sslconfig)
     sslconfig.timeout = sslconfig.timeout or TIMEOUT
   end
-  local server_name = sslconfig and tls_name(sslconfig.snihost and sslconfig.snihost ~= "" and tostring(sslconfig.snihost) or host)
-  if sslconfig and not server_name then return false end
+  local server_name
+  if sslconfig then
+    local snihost = sslconfig.snihost
+    server_name = tls_name(snihost and snihost ~= "" and tostring(snihost) or host)
+    if not server_name then return false end
+  end
   local self = setmetatable({
     url = ("%s://%s:%d%s"):format(sslconfig and "wss" or "ws", bracketed(host), number, uri),
     callbacks = callbacks,
