@@ -322,8 +322,6 @@ static void run_first_ready(lh_state *state) {
  * granted has an on_run as well: it can wait for the next turn, which is due at once.) */
 static bool is_yielder(const lh_task *task) { return task->wait && task->wait->on_run; }
 
-/* Two coroutines that notify each other become ready one at a time: a few of those that were woken meanwhile run in the
- * same turn, so that the clock, the timers and the mailbox are not looked at for each. */
 static int push_nothing(lh_task *task, lua_State *T, void *state) {
     (void)task;
     lh_finalizers_run(state, T);
@@ -342,6 +340,8 @@ static void get_memory_back(lh_state *state) {
     lh_alloc_reserve();
 }
 
+/* Two coroutines that notify each other become ready one at a time: a few of those that were woken meanwhile run in the
+ * same turn, so that the clock, the timers and the mailbox are not looked at for each. */
 bool lh_task_run_ready(lh_state *state) {
     if (lh_finalizers_are_due(state)) run_finalizers(state);
     if (lh_alloc_is_low()) get_memory_back(state);
