@@ -1350,10 +1350,15 @@ function mtev.ApiResponse:xml() end
 ---HTTP/1.x on one connection, by hand, as libmtev's class of that name. One request at a time; the connection stays open for the next
 ---one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is closed. `require "mtev.HttpClient"` gives
 ---the class. Fields that are not named here are its own.
+---
+---Of an answer's header 64 KiB and 1000 fields are read, of the trailers as much, of a chunk's line 16 KiB. Lines may end with LF alone, and be
+---folded. What two readers may understand differently is refused: white space before a colon, NUL and stray CR, lengths that are none or
+---differ, transfer codings but `chunked`. After an answer with both a length and `chunked`, which counts then, the connection is closed.
 ---@field code? integer the status
 ---@field protocol? string `"1.1"`
 ---@field headers? table<string, string> by lower-case name, without cookies
 ---@field cookies? string[] the values of Set-Cookie
+---@field trailers? table<string, string> what came behind a chunked body; those that the header does not have are added to `headers`
 ---@field raw_bytes integer of the body, as it came
 ---@field content_bytes integer of the body, unpacked
 local HttpClient = {}
@@ -1373,15 +1378,17 @@ function HttpClient:new(hooks, sslconfig) end
 ---@return string? err
 function HttpClient:connect(target, port, ssl, ssl_host, layer) end
 
----Sends a request. Content-Length is added, and Host and User-Agent if they are missing. Yields. Raises for names and values that cannot
----be sent.
+---Sends a request. Content-Length is added (one of the script's is left out), and Host and User-Agent if they are missing. Yields. Raises
+---for names and values that cannot be sent, for Transfer-Encoding, and for two Hosts.
+---
+---If something has come that was not asked for, which would pass for the answer, the connection is closed and nothing sent.
 ---@param method string
----@param uri string
+---@param uri string without spaces and control characters
 ---@param headers? table<string, any>
 ---@param payload? string
----@param version? string default `"1.1"`
+---@param version? string `"1.1"` (default) or `"1.0"`
 ---@return boolean? ok
----@return string? err `not connected`, or the socket's
+---@return string? err `not connected`, `the server sent something that was not asked for`, or the socket's
 function HttpClient:do_request(method, uri, headers, payload, version) end
 
 ---Receives the answer. Yields.
@@ -1419,13 +1426,16 @@ function HttpClient:auth_digest(method, uri, user, password, challenge) end
 -- == WebSocket ===========================================================================================================
 
 ---Connects to a WebSocket server (RFC 6455), in a coroutine of its own, which then runs the callbacks one after the other; they may
----yield, and messages wait meanwhile. Pings are answered, fragments put together. A message may have 64 MiB. An open client keeps the
----program alive. Does not yield.
+---yield, and messages wait meanwhile: up to 1 MiB of them, then nothing more is read. Pings are answered, fragments put together; a
+---server that does not take its pongs is not read from (64 of them are kept). An open client keeps the program alive. Does not yield.
+---
+---Of the server's answer to the handshake 64 KiB are read, with at most 1000 header fields; lines that end without CR LF, folded lines
+---and what else two readers may understand differently end it.
 ---
 ---Difference: a callback that returns nothing leaves the connection open; libmtev closes it.
 ---@param host string
 ---@param port integer|string
----@param uri? string default `/`
+---@param uri? string default `/`; ASCII without spaces, control characters and `#`
 ---@param service? string subprotocols to offer, `"a, b"`; nil or empty: none
 ---@param callbacks mtev.websocket_callbacks
 ---@param sslconfig? table as for `ssl_upgrade_socket`; nil or empty: no TLS
@@ -1437,6 +1447,7 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
 ---@field message? fun(ws: mtev.websocket_client, opcode: integer, payload: string): boolean? TEXT or BINARY; false closes
 ---@field cleanup? fun(ws: mtev.websocket_client) once, at the end, also when it was never open
 ---@field compress? boolean false: permessage-deflate (RFC 7692) is not offered. Extension
+---@field limit? number bytes of a message, unpacked; a longer one ends the connection with 1009; default 16 MiB. Extension
 
 ---@class mtev.websocket_client
 ---@field CONTINUATION integer 0
@@ -1459,8 +1470,8 @@ local websocket_client = {}
 function websocket_client:send(opcode, payload) end
 
 ---Sends a close frame. No message comes any more; `cleanup` is called when the server has answered, or after 5 s. Does not yield.
----@param code? integer 1000 (default) to 4999
----@param reason? string UTF-8
+---@param code? integer 1000 (default) to 1003, 1007 to 1014, 3000 to 4999; raises for others: they stand for what has no close frame, or for nothing
+---@param reason? string UTF-8; at most 123 bytes of it go out, cut at a character
 function websocket_client:close(code, reason) end
 
 -- == Names and addresses =================================================================================================

@@ -357,11 +357,13 @@ local function new(scheme, name, host, port, headers, sslconfig)
 end
 
 function Api:http(host, port, headers)
-  return new("http", "http", host, port, headers)
+  local self = new("http", "http", host, port, headers) -- not a tail call: errors count levels
+  return self
 end
 
 function Api:https(host, port, headers, sslconfig)
-  return new("https", "https", host, port, headers, sslconfig)
+  local self = new("https", "https", host, port, headers, sslconfig)
+  return self
 end
 
 function Api:request(method, path, payload, headers, options)

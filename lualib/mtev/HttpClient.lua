@@ -2,36 +2,23 @@
 -- get_response, hooks that hear of the header and of each piece of the body. mtev.Api is the convenient client.
 
 local mtev, core = ...
-local check, monotonic = core.check, core.monotonic
-local type, tonumber, tostring, pairs, setmetatable, rawget, min = type, tonumber, tostring, pairs, setmetatable, rawget, math.min
+local check, monotonic, has_input = core.check, core.monotonic, core.has_input
+local gunzip_is_whole = core.gunzip_is_whole
+local http_answer, http_problem, http_fields, http_chunk_size = core.http_answer, core.http_problem, core.http_fields, core.http_chunk_size
+local type, tostring, pairs, setmetatable, rawget = type, tostring, pairs, setmetatable, rawget
 
 local HttpClient = {}
 
 local TIMEOUT = 10              -- seconds, default of both timeouts
-local HEAD_MAX = 256 * 1024     -- bytes of a header, also of a chunk's line and of the trailers
-local PIECE = 64 * 1024         -- bytes that are read, and given to `consume`, at a time
+local CHUNK_LINE_MAX = 16 * 1024 -- bytes; a header and trailers may have 64 KiB (data/http_head.h)
+local PIECE = 64 * 1024         -- bytes that are read, and given to `consume`, at a time ...
+local PACKED_PIECE = 4 * 1024   -- ... of a packed body: each may become a thousand times as long
 local INTERIM_MAX = 16          -- answers 1xx before the answer
 
 -- The header is read when somebody asks for it.
 local function read_fields(self)
-  local headers, cookies, last = {}, {}, nil
   local head = rawget(self, "head")
-  if not head then return end
-  for line in head:gmatch("\r\n([^\r\n]+)") do
-    local name, value = line:match("^([^%s:]+)[ \t]*:[ \t]*(.-)[ \t]*$")
-    if name then
-      name = name:lower()
-      last = name
-      if name == "set-cookie" then
-        cookies[#cookies + 1] = value
-      else
-        headers[name] = headers[name] and headers[name] .. ", " .. value or value
-      end
-    elseif last and last ~= "set-cookie" then -- a folded line (RFC 9112, 5.2)
-      headers[last] = headers[last] .. " " .. line:match("^%s*(.-)%s*$")
-    end
-  end
-  self.headers, self.cookies = headers, cookies
+  if head then self.headers, self.cookies = http_fields(head, true) end
 end
 
 function HttpClient.__index(self, key)
@@ -52,7 +39,7 @@ function HttpClient:new(hooks, sslconfig)
   check.opt_type(sslconfig, "table", 2, "new")
   return setmetatable({
     hooks = hooks or {}, sslconfig = sslconfig, raw_bytes = 0, content_bytes = 0,
-    timeout = TIMEOUT, connect_timeout = TIMEOUT, options = {},
+    timeout = TIMEOUT, connect_timeout = TIMEOUT, options = {}, reader = core.http_head("answer", true), facts = {},
   }, HttpClient)
 end
 
@@ -141,17 +128,27 @@ end
 
 -- -- Requests ---------------------------------------------------------------------------------------------------------
 
-local function bad_field(name)
-  error(("bad header '%s': a name has no space and no colon, a value no line break"):format(tostring(name)), 3)
+local function bad_field(name, why)
+  error(("bad header '%s': %s"):format(tostring(name), why), 5)
 end
+
+local BAD_NAME = "a name has letters, digits and !#$%&'*+-.^_`|~"
+local OURS = "how the body is sent is not for headers to say"
 
 local function add_fields(text, headers)
   local has_host, has_agent = false, false
   for name, value in pairs(headers) do
     if type(value) ~= "string" then value = tostring(value) end
-    if type(name) ~= "string" or name == "" or name:find("[%c%s:]") or value:find("[\r\n%z]") then bad_field(name) end
+    if type(name) ~= "string" or not core.http_is_token(name) then bad_field(name, BAD_NAME) end
+    if value:find("[%z\1-\8\10-\31\127]") then bad_field(name, "a value has no line break and no control characters") end
     local lower = name:lower()
-    if lower == "host" then has_host = true elseif lower == "user-agent" then has_agent = true end
+    if lower == "transfer-encoding" then bad_field(name, OURS) end
+    if lower == "host" then
+      if has_host then bad_field(name, "it is there twice") end
+      has_host = true
+    elseif lower == "user-agent" then
+      has_agent = true
+    end
     -- The length is ours to say.
     if lower ~= "content-length" then text = text .. name .. ": " .. value .. "\r\n" end
   end
@@ -161,12 +158,14 @@ end
 local NO_HEADERS = {}
 local USER_AGENT = "User-Agent: lhotse/" .. core.version .. "\r\n"
 local HAS_LENGTH = { POST = true, PUT = true, PATCH = true }
+local VERSIONS = { ["1.0"] = "1.0", ["1.1"] = "1.1", [1] = "1.0", [1.1] = "1.1" }
 
 local function spell_request(self, method, uri, headers, payload, version)
   local text, has_host, has_agent = add_fields(method .. " " .. uri .. " HTTP/" .. version .. "\r\n", headers)
   if not has_host and version ~= "1.0" then
     local host = self.host
-    if host:find("^[%x:]*:") then host = "[" .. host .. "]" end
+    if host:find("^[%x:]*:") then host = "[" .. host:match("^[^%%]*") .. "]" end
+    if host:find("[^%w._~!$&'()*+,;=:%[%]-]") then host = "localhost" end -- a path, or a name of reverse connections
     text = text .. "Host: " .. host .. (self.port and self.port ~= 80 and self.port ~= 443 and ":" .. self.port or "") .. "\r\n"
   end
   if not has_agent then text = text .. USER_AGENT end
@@ -174,28 +173,40 @@ local function spell_request(self, method, uri, headers, payload, version)
   return text .. "\r\n"
 end
 
-local function check_request(method, uri)
-  if not method:find("^[%w-]+$") then
+local function check_request(method, uri, version)
+  if not core.http_is_token(method) then
     error(("bad argument #1 to 'do_request' (method expected, got '%s')"):format(method:sub(1, 100)), 3)
   end
   if uri == "" or uri:find("[%c ]") then error("bad argument #2 to 'do_request' (URI without spaces expected)", 3) end
+  if version ~= nil and not VERSIONS[version] then
+    error(("bad argument #5 to 'do_request' ('1.0' or '1.1' expected, got '%s')"):format(tostring(version):sub(1, 100)), 3)
+  end
+end
+
+-- What came before the request was sent does not answer it (RFC 9112, 9.3): nothing that follows could be told apart.
+local function is_clean(self)
+  local what = has_input(self.e)
+  if not what then return true end
+  return fail(self, what == "data" and "the server sent something that was not asked for" or nil)
 end
 
 function HttpClient:do_request(method, uri, headers, payload, version)
   check_self(self, "do_request")
   method, uri = check.string(method, 1, "do_request"), check.string(uri, 2, "do_request")
-  check_request(method, uri)
+  check_request(method, uri, version)
   headers = check.opt_type(headers, "table", 3, "do_request") or NO_HEADERS
   payload = check.opt_string(payload, 4, "do_request")
   if payload == "" then payload = nil end
   self.method, self.code, self.protocol = method, nil, nil
-  self.head, self.headers, self.cookies = nil, nil, nil
+  self.head, self.headers, self.cookies, self.trailers = nil, nil, nil, nil
   self.raw_bytes, self.content_bytes = 0, 0
-  if not self.is_open then return nil, "not connected" end
-  local text = spell_request(self, method, uri, headers, payload, version and tostring(version) or "1.1")
+  local text = self.is_open and spell_request(self, method, uri, headers, payload, version and VERSIONS[version] or "1.1")
+  if not text then return nil, "not connected" end
+  local ok, err = is_clean(self)
+  if not ok then return nil, err end
   local options = self.options
   options.timeout, options.limit = self.timeout, nil
-  local written, err
+  local written
   if payload and #payload > PIECE then
     written, err = self.e:write({ text, payload }, options)
   else
@@ -207,47 +218,21 @@ end
 
 -- -- Answers: the head ------------------------------------------------------------------------------------------------
 
--- What of a head matters for reading on. The same head means the same: servers repeat theirs.
-local function understand(head)
-  local version, code = head:match("^HTTP/(1%.%d) +(%d%d%d)")
-  if not version then return nil end
-  local lower = head:lower()
-  local function field(name) return lower:match("\r\n" .. name .. "[ \t]*:[ \t]*([^\r\n]-)[ \t]*\r\n") end
-  local encoding, connection, coding = field("transfer%-encoding"), field("connection") or "", field("content%-encoding")
-  local lengths, length = 0, nil
-  for digits in lower:gmatch("\r\ncontent%-length[ \t]*:[ \t]*([^\r\n]-)[ \t]*%f[\r]") do
-    local number = digits:find("^%d+$") and tonumber(digits)
-    if not number or (length and number ~= length) then return nil end
-    lengths, length = lengths + 1, number
-  end
-  return {
-    protocol = version, code = tonumber(code), length = length,
-    is_chunked = encoding and encoding:find("chunked%s*$") ~= nil,
-    is_strange = encoding and not encoding:find("chunked%s*$"),
-    is_packed = coding == "gzip" or coding == "x-gzip" or coding == "deflate",
-    is_kept = version ~= "1.0" and not connection:find("close", 1, true) or connection:find("keep-alive", 1, true) ~= nil,
-  }
+local function bad_head(self, err)
+  if err == "limit" then return "the answer's header is too long" end
+  if err ~= "malformed" then return err end
+  return http_problem(self.reader) == "it is not HTTP/1" and "this is not HTTP" or "the answer's header makes no sense"
 end
 
 local function read_head(self)
-  local e, options = self.e, self.options
+  local e, options, reader, facts = self.e, self.options, self.reader, self.facts
   local deadline = monotonic() + self.timeout
   for _ = 0, INTERIM_MAX do
-    options.timeout, options.limit = deadline - monotonic(), HEAD_MAX
-    local head, err = e:read("\r\n\r\n", options)
-    if not head then
-      if err == "limit" then err = "the answer's header is too long" end
-      return nil, err
-    end
-    if head:sub(-4) ~= "\r\n\r\n" then
-      return nil, head:find("^HTTP/1%.") and "the answer ends within its header" or "this is not HTTP"
-    end
-    local facts = self.facts
-    if head ~= self.head_before then
-      facts = understand(head)
-      if not facts then return nil, head:find("^HTTP/1%.") and "the answer's header makes no sense" or "this is not HTTP" end
-      self.facts, self.head_before = facts, head
-    end
+    options.timeout, options.limit = deadline - monotonic(), nil
+    local head, err = e:read(reader, options)
+    if not head then return nil, bad_head(self, err) end
+    facts.code, facts.protocol, facts.length, facts.is_chunked, facts.is_strange, facts.is_packed, facts.is_kept = http_answer(reader)
+    if not facts.code then return nil, "the answer ends within its header" end
     if facts.code >= 200 or facts.code == 101 then
       self.head = head
       return facts
@@ -285,8 +270,9 @@ end
 
 local function read_counted(self, count, limit)
   local e, options, left = self.e, self.options, count
+  local most = self.unpack and PACKED_PIECE or PIECE
   while left > 0 do
-    local wanted = left < PIECE and left or PIECE
+    local wanted = left < most and left or most
     options.timeout, options.limit = self.timeout, nil
     local piece, err = e:read(wanted, options)
     if not piece then return nil, err or "the answer ends within its body" end
@@ -302,35 +288,38 @@ local function read_counted(self, count, limit)
   return true
 end
 
-local function read_line(self, deadline)
+local function read_line(self)
   local options = self.options
-  options.timeout, options.limit = deadline and deadline - monotonic() or self.timeout, HEAD_MAX
+  options.timeout, options.limit = self.timeout, CHUNK_LINE_MAX
   local line, err = self.e:read("\n", options)
   if not line then return nil, err == "limit" and "a line of the answer is too long" or err or "the answer ends within its body" end
   if line:sub(-1) ~= "\n" then return nil, "the answer ends within its body" end
   return line
 end
 
+-- They do not change what the header said (RFC 9110, 6.5.1).
 local function read_trailers(self)
-  local deadline, bytes = monotonic() + self.timeout, 0
-  while true do
-    local line, err = read_line(self, deadline)
-    if not line then return nil, err end
-    if line == "\r\n" or line == "\n" then return true end
-    bytes = bytes + #line
-    if bytes > HEAD_MAX then return nil, "the answer's trailers are too long" end
-    local name, value = line:match("^([^%s:]+):[ \t]*(.-)%s*$")
-    if name then self.headers[name:lower()] = value end
+  local options = self.options
+  options.timeout, options.limit = self.timeout, nil
+  self.trailer_reader = self.trailer_reader or core.http_head("trailers", true)
+  local text, err = self.e:read(self.trailer_reader, options)
+  if not text then return nil, err == "limit" and "the answer's trailers are too long" or err or "the answer ends within its body" end
+  if text == "\r\n" then return true end
+  if not text:find("\n\r?\n$") and text ~= "\n" then return nil, "the answer ends within its body" end
+  local headers = self.headers
+  self.trailers = http_fields(text)
+  for name, value in pairs(self.trailers) do
+    if headers[name] == nil then headers[name] = value end
   end
+  return true
 end
 
 local function read_chunks(self, limit)
   while true do
     local line, err = read_line(self)
     if not line then return nil, err end
-    local digits = line:match("^(%x+)[ \t]*\r?\n$") or line:match("^(%x+)[ \t]*;[^\n]*\n$")
-    if not digits or #digits > 12 then return nil, "a chunk begins with nonsense" end
-    local size = tonumber(digits, 16)
+    local size = http_chunk_size(line)
+    if not size then return nil, "a chunk begins with nonsense" end
     if size == 0 then return read_trailers(self) end
     local ok, why = read_counted(self, size, limit)
     if not ok then return nil, why end
@@ -342,7 +331,7 @@ end
 
 local function read_to_end(self, limit)
   while true do
-    local n, piece = self.e:recv(PIECE, { timeout = self.timeout })
+    local n, piece = self.e:recv(self.unpack and PACKED_PIECE or PIECE, { timeout = self.timeout })
     if n < 0 then return nil, piece end
     if n == 0 then return true end
     self.raw_bytes = self.raw_bytes + n
@@ -351,18 +340,31 @@ local function read_to_end(self, limit)
   end
 end
 
-local function has_no_body(self, code)
-  return self.method == "HEAD" or code == 204 or code == 304 or code == 101
+-- After a 2xx to CONNECT the connection is a tunnel, whatever the header says (RFC 9112, 6.3).
+local function is_tunnel(self, code)
+  return self.method == "CONNECT" and code >= 200 and code <= 299
 end
 
-local function read_body(self, facts, limit)
-  if has_no_body(self, facts.code) then return true end
-  self.unpack = facts.is_packed and mtev.gunzip() or nil
+local function has_no_body(self, code)
+  return self.method == "HEAD" or code == 204 or code == 304 or code == 101 or is_tunnel(self, code)
+end
+
+local function read_as_framed(self, facts, limit)
   if facts.is_strange then return nil, "the answer has a transfer encoding that is not known" end
   if facts.is_chunked then return read_chunks(self, limit) end
   if facts.length then return read_counted(self, facts.length, limit) end
   facts.is_kept = false
   return read_to_end(self, limit)
+end
+
+local function read_body(self, facts, limit)
+  if has_no_body(self, facts.code) then return true end
+  self.unpack = facts.is_packed and mtev.gunzip() or nil
+  local ok, why = read_as_framed(self, facts, limit)
+  if ok and self.unpack and self.raw_bytes > 0 and not gunzip_is_whole(self.unpack) then
+    return nil, "the answer ends within its packed body"
+  end
+  return ok, why
 end
 
 function HttpClient:get_response(limit)
@@ -377,7 +379,7 @@ function HttpClient:get_response(limit)
   if hook then hook(self.headers, self.cookies) end
   local ok, why = read_body(self, facts, limit)
   if not ok then return fail(self, why) end
-  if not facts.is_kept then self:close() end
+  if not facts.is_kept and not is_tunnel(self, facts.code) then self:close() end
   return true
 end
 
@@ -385,11 +387,20 @@ end
 
 local HASHES = { MD5 = "md5_hex", ["MD5-SESS"] = "md5_hex", ["SHA-256"] = "sha256_hex", ["SHA-256-SESS"] = "sha256_hex" }
 
+-- The parameters of the first Digest challenge; with others before or behind it (RFC 9110, 11.6.1).
 local function parse_challenge(challenge)
-  local fields = {}
-  challenge = challenge:gsub("^%s*[Dd]igest%s+", "")
-  for name, value in challenge:gmatch('([%w_-]+)%s*=%s*"([^"]*)"') do fields[name:lower()] = value end
-  for name, value in challenge:gmatch("([%w_-]+)%s*=%s*([^\"%s,]+)") do fields[name:lower()] = fields[name:lower()] or value end
+  local fields, scheme = {}, "digest"
+  local is_found = false
+  for _, item in ipairs(core.http_items(challenge) or {}) do
+    local name = item.name:lower()
+    if not item.value then
+      if is_found then break end
+      scheme = name
+    elseif scheme == "digest" then
+      is_found = true
+      fields[name] = fields[name] or item.value
+    end
+  end
   return fields
 end
 

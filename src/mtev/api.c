@@ -22,7 +22,7 @@ static void (*const topics[])(lua_State *L) = {
     lh_open_exec,      lh_open_pcre,    lh_open_json,      lh_open_codec,     lh_open_gzip,    lh_open_xml,
     lh_open_tls,       lh_open_ssl_ctx, lh_open_dns,       lh_open_connect,   lh_open_reverse, lh_open_http,
     lh_open_websocket, lh_open_conf,    lh_open_watchdog,  lh_open_hook,
-    lh_open_profile,
+    lh_open_profile,   lh_open_http_head,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -24,6 +24,7 @@ void lh_open_files(lua_State *L);
 void lh_open_gzip(lua_State *L);
 void lh_open_hook(lua_State *L);
 void lh_open_http(lua_State *L);
+void lh_open_http_head(lua_State *L);
 void lh_open_json(lua_State *L);
 void lh_open_log(lua_State *L);
 void lh_open_message(lua_State *L);
@@ -41,6 +42,9 @@ void lh_open_tls(lua_State *L);
 void lh_open_watchdog(lua_State *L);
 void lh_open_websocket(lua_State *L);
 void lh_open_xml(lua_State *L);
+
+/* What core.http_head makes and core.read takes: an lh_http_head. */
+#define LH_HTTP_HEAD_TYPE "mtev.http_head"
 
 enum { LH_MTEV = 1, LH_CORE = 2 }; /* stack indexes while opening */
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "data/http_head.h"
 #include "mtev/api.h"
 #include "net/datagram.h"
 #include "net/stream.h"
@@ -37,6 +38,7 @@ static int push_read(lua_State *L, const lh_socket *socket, int rv, const char *
     case LH_STREAM_WAIT: return LH_TASK_STAY;
     case LH_STREAM_END: lua_pushnil(L); return 1;
     case -EMSGSIZE: return lh_push_nil_error(L, "limit");
+    case -EBADMSG: return lh_push_nil_error(L, "malformed");
     default: return lh_push_nil_error(L, lh_socket_error_text(socket, -rv));
     }
 }
@@ -54,10 +56,23 @@ static const lh_io_wait read_wait = {
     .attempt = attempt_read,
     .fail = fail_nil};
 
+/* What core.http_head made; scripts have none. Each read begins it from the start. */
+static lh_http_head *check_head(lua_State *L, int index) {
+    lh_http_head *head = luaL_testudata(L, index, LH_HTTP_HEAD_TYPE);
+    if (!head) lh_raise_type(L, index, "number or string");
+    lh_http_head_init(head, head->kind, head->is_lenient, NULL, 0);
+    return head;
+}
+
 static lh_stop check_stop(lua_State *L, int index) {
     lh_stop stop = {.limit_bytes = LH_STRING_MAX};
     if (lua_isnumber(L, index)) {
         stop.count = (size_t)lh_check_integer(L, index, 0, LH_STRING_MAX);
+        return stop;
+    }
+    if (lua_type(L, index) == LUA_TUSERDATA) {
+        stop.head = check_head(L, index);
+        stop.terminator_bytes = 1;
         return stop;
     }
     if (lua_type(L, index) != LUA_TSTRING) lh_raise_type(L, index, "number or string");
@@ -75,8 +90,8 @@ static void get_limit(lua_State *L, int index, lh_stop *stop) {
 /* Stores what a parked read needs; the terminator's bytes must outlive the call. */
 static void keep_stop(lh_task *task, lua_State *L, lh_socket *socket, const lh_stop *stop) {
     socket->stop = *stop;
-    if (!stop->terminator) return;
-    if (stop->terminator_bytes <= sizeof(socket->terminator)) {
+    if (stop->terminator_bytes == 0) return;
+    if (stop->terminator && stop->terminator_bytes <= sizeof(socket->terminator)) {
         memcpy(socket->terminator, stop->terminator, stop->terminator_bytes);
         socket->stop.terminator = socket->terminator;
     } else {
@@ -96,12 +111,13 @@ static int core_read(lua_State *L) {
     if (!lua_isnoneornil(L, 4)) timeout = lh_check_timeout(L, 4);
     lh_socket *socket = e->socket;
     if (socket->reader) lh_io_check_free(L, socket, false);
-    if (!stop.terminator && stop.count == 0) {
+    const bool is_counted = !stop.terminator && stop.terminator_bytes == 0;
+    if (is_counted && stop.count == 0) {
         lua_pushliteral(L, "");
         return 1;
     }
     if (socket->is_listening) return lh_push_nil_error(L, lh_error_text(ENOTCONN));
-    if (!stop.terminator && stop.count > stop.limit_bytes) return lh_push_nil_error(L, "limit");
+    if (is_counted && stop.count > stop.limit_bytes) return lh_push_nil_error(L, "limit");
     const char *bytes;
     size_t length;
     socket->scanned_bytes = 0; /* another terminator may have been searched before */
@@ -111,6 +127,16 @@ static int core_read(lua_State *L) {
     lh_task *task = lh_task_may_park(L, &read_wait.wait);
     keep_stop(task, L, socket, &stop);
     return lh_io_park(task, L, socket, &read_wait, lh_loop_deadline(timeout));
+}
+
+/* has_input(e): "data": something came that was not read; "end": nothing will come; nil: neither, as far as is known. */
+static int core_has_input(lua_State *L) {
+    const lh_eventer *e = lh_check_own_eventer(L, 1, LH_EVENTER_READS);
+    if (e->socket->reader) lh_io_check_free(L, e->socket, false);
+    const int rv = lh_stream_peek(e->socket);
+    if (rv == LH_STREAM_WAIT) return 0;
+    lua_pushstring(L, rv == LH_STREAM_DONE ? "data" : "end");
+    return 1;
 }
 
 /* -- write --------------------------------------------------------------------------------------------------------- */
@@ -400,7 +426,7 @@ static int eventer_close(lua_State *L) {
 }
 
 static const luaL_Reg core_functions[] = {
-    {"read", core_read},     {"write", core_write}, {"send", core_send},
+    {"has_input", core_has_input}, {"read", core_read},     {"write", core_write}, {"send", core_send},
     {"sendto", core_sendto}, {"recv", core_recv},   {NULL, NULL},
 };
 

@@ -85,10 +85,21 @@ static int mtev_gzip(lua_State *L) {
     return push_and_reset(L, g);
 }
 
+/* core.gunzip_is_whole(f): what mtev.gunzip's function has been given ends with the end of its stream. */
+static int core_gunzip_is_whole(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    if (!lua_getupvalue(L, 1, 1)) return 0;
+    const gunzip *g = luaL_checkudata(L, -1, GUNZIP);
+    lua_pushboolean(L, g->inflate && lh_inflate_is_complete(g->inflate));
+    return 1;
+}
+
+static const luaL_Reg core_functions[] = {{"gunzip_is_whole", core_gunzip_is_whole}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"gunzip", mtev_gunzip}, {"gzip", mtev_gzip}, {NULL, NULL}};
 
 void lh_open_gzip(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
+    lh_set_functions(L, LH_CORE, core_functions);
     luaL_newmetatable(L, GUNZIP);
     lua_pushcfunction(L, gunzip_gc);
     lua_setfield(L, -2, "__gc");

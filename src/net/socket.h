@@ -25,11 +25,14 @@ typedef struct lh_socket_events {
     void (*on_writable)(lh_socket *socket); /* there may be room, or a connect has ended */
 } lh_socket_events;
 
-/* Where a read ends. Either `count` bytes (terminator NULL) or the first `terminator`, which is included. */
+/* Where a read ends: after `count` bytes; or with the first `terminator`, which is included; or with an HTTP head. */
 typedef struct lh_stop {
-    size_t count;
-    const char *terminator;
-    size_t terminator_bytes; /* > 0 with a terminator */
+    union {
+        size_t count;
+        struct lh_http_head *head; /* of data/http_head.h, begun where the read begins */
+    };
+    const char *terminator;  /* NULL = none */
+    size_t terminator_bytes; /* > 0 with a terminator; without one: 0 = `count`, 1 = `head` */
     size_t limit_bytes;      /* -EMSGSIZE when a terminator is not within so many bytes; SIZE_MAX = no limit */
 } lh_stop;
 

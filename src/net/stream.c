@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/http_head.h"
 #include "net/cut.h"
 
 enum { BUDGET = 256 * 1024, DIRECT_MIN = 16 * 1024 };
@@ -97,16 +98,24 @@ static ssize_t receive_more(lh_socket *socket, size_t wanted) {
 
 /* -- Reading ------------------------------------------------------------------------------------------------------- */
 
-/* How many buffered bytes satisfy `stop`; 0 = not yet. */
-static size_t match(lh_socket *socket, const lh_stop *stop) {
+static bool is_counted(const lh_stop *stop) { return !stop->terminator && stop->terminator_bytes == 0; }
+
+static ssize_t match_head(const lh_buffer *in, lh_http_head *head) {
+    const int rv = lh_http_head_read(head, lh_buffer_bytes(in), in->length);
+    return rv > 0 ? (ssize_t)head->length : rv;
+}
+
+/* How many buffered bytes satisfy `stop`; 0 = not yet; or a negative errno. */
+static ssize_t match(lh_socket *socket, const lh_stop *stop) {
     const lh_buffer *in = &socket->in;
-    if (!stop->terminator) return in->length >= stop->count ? stop->count : 0;
+    if (is_counted(stop)) return in->length >= stop->count ? (ssize_t)stop->count : 0;
+    if (!stop->terminator) return match_head(in, stop->head);
     const size_t size = stop->terminator_bytes;
     const char *bytes = lh_buffer_bytes(in);
     const char *from = bytes + socket->scanned_bytes;
     const size_t left = in->length - socket->scanned_bytes;
     const char *hit = size == 1 ? memchr(from, stop->terminator[0], left) : memmem(from, left, stop->terminator, size);
-    if (hit) return (size_t)(hit - bytes) + size;
+    if (hit) return hit - bytes + (ssize_t)size;
     /* The last size - 1 bytes may be the beginning of a terminator whose rest is still under way. */
     socket->scanned_bytes = in->length >= size ? in->length - (size - 1) : 0;
     return 0;
@@ -128,10 +137,11 @@ int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, s
     for (;;) {
         lh_buffer *in = &socket->in;
         if (in->length > 0) {
-            const size_t found = match(socket, stop);
-            if (found > stop->limit_bytes) return -EMSGSIZE;
+            const ssize_t found = match(socket, stop);
+            if (found < 0) return (int)found;
+            if ((size_t)found > stop->limit_bytes) return -EMSGSIZE;
             if (found > 0) {
-                hand_out(socket, found, bytes, length);
+                hand_out(socket, (size_t)found, bytes, length);
                 return LH_STREAM_DONE;
             }
             if (in->length >= stop->limit_bytes) return -EMSGSIZE;
@@ -142,13 +152,13 @@ int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, s
             return LH_STREAM_DONE;
         }
         if (!socket->is_readable || budget == 0) return wait_for_input(socket);
-        const ssize_t n = receive_more(socket, stop->terminator ? 0 : stop->count - in->length);
+        const ssize_t n = receive_more(socket, is_counted(stop) ? stop->count - in->length : 0);
         if (n < 0) return (int)n;
         budget = (size_t)n < budget ? budget - (size_t)n : 0;
     }
 }
 
-int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, size_t *length) {
+int lh_stream_peek(lh_socket *socket) {
     relax(socket);
     while (socket->in.length == 0) {
         if (is_over(socket)) return end_of_stream(socket);
@@ -156,6 +166,12 @@ int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, siz
         const ssize_t n = receive_more(socket, 0);
         if (n < 0) return (int)n;
     }
+    return LH_STREAM_DONE;
+}
+
+int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, size_t *length) {
+    const int rv = lh_stream_peek(socket);
+    if (rv != LH_STREAM_DONE) return rv;
     hand_out(socket, count < socket->in.length ? count : socket->in.length, bytes, length);
     return LH_STREAM_DONE;
 }

@@ -20,13 +20,18 @@ enum {
 
 /* LH_STREAM_DONE: *bytes, *length are the result (shorter than asked, or without terminator, only at the end of the
  * stream or before its error); they are valid until the next call on any socket of the thread. Else LH_STREAM_WAIT,
- * LH_STREAM_END or a negative errno. -EMSGSIZE and -ENOMEM are not sticky and lose nothing. */
+ * LH_STREAM_END or a negative errno. -EMSGSIZE and -ENOMEM are not sticky and lose nothing; nor is -EBADMSG, of a
+ * head that is none. */
 int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, size_t *length);
 
 /* Whatever there is, at most `count` bytes. LH_STREAM_END at the end. */
 int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, size_t *length);
 
-/* The same, straight into `to`. */
+/* Whether something has come that was not read yet: LH_STREAM_DONE, LH_STREAM_END, LH_STREAM_WAIT (no), or a negative
+ * errno. What the kernel has not reported yet does not count. */
+int lh_stream_peek(lh_socket *socket);
+
+/* The same as lh_stream_read_some, straight into `to`. */
 int lh_stream_read_into(lh_socket *socket, char *to, size_t room, size_t *length);
 
 /* Receives behind what is in `socket->in`, which the caller then reads itself; at most a few hundred KiB per call.

@@ -3,6 +3,7 @@
 local HttpClient = require("mtev.HttpClient")
 local certificates = require("test.support.certificates")
 local files = require("test.support.files")
+local net = require("test.support.net")
 local server = require("test.support.server")
 
 local port, proc
@@ -27,6 +28,31 @@ local function connect(hooks)
   assert.same({ 0 }, { client:connect("127.0.0.1", port) })
   client.body = ""
   return client
+end
+
+-- A server that says exactly what it is told: answers[i] to the i-th request. Its port, and the heads that it saw.
+local function serve_raw(answers)
+  local listener, raw_port = net.listen()
+  local heads = {}
+  net.give(listener, function(own)
+    local e = own:accept()
+    own:close()
+    for _, answer in ipairs(answers) do
+      heads[#heads + 1] = e:read("\r\n\r\n")
+      e:write(answer)
+    end
+  end)
+  return raw_port, heads
+end
+
+-- What a client makes of an answer: the client, and what get_response returned.
+local function hear(answer, method)
+  local client = HttpClient:new({})
+  client.hooks.consume = function(piece) client.body = client.body .. piece end
+  client.body = ""
+  assert.equal(0, (client:connect("127.0.0.1", (serve_raw { answer }))))
+  assert(client:do_request(method or "GET", "/"))
+  return client, client:get_response()
 end
 
 -- One request on a new connection: the client, and what get_response returned.
@@ -223,9 +249,119 @@ describe("mtev.HttpClient", function()
     assert.error_matches(function() client:do_request("GET", "/a b") end, "bad argument #2 to 'do_request' (URI without spaces", 1, true)
     assert.error_matches(function() client:do_request("GET", "/", { A = "x\r\ny" }) end, "bad header 'A'", 1, true)
     assert.error_matches(function() client:do_request("GET", "/", { ["a:b"] = "x" }) end, "bad header 'a:b'", 1, true)
+    for what, message in pairs {
+      [{ A = "\0" }] = "bad header 'A'", [{ A = "x\1y" }] = "bad header 'A'", [{ [""] = "x" }] = "bad header ''", [{ ["a b"] = "x" }] = "bad header 'a b'",
+      [{ ["ä"] = "x" }] = "bad header 'ä'", [{ "x" }] = "bad header '1'", [{ ["Transfer-Encoding"] = "chunked" }] = "bad header 'Transfer-Encoding'",
+      [{ ["transfer-encoding"] = "identity" }] = "bad header 'transfer-encoding'", [{ Host = "a", host = "b" }] = "it is there twice",
+    } do
+      assert.error_matches(function() client:do_request("GET", "/", what) end, message, 1, true)
+    end
+    for _, version in ipairs { "1.1\r\nX: y", "2", "", "1.1 ", 1.2, {}, true } do
+      assert.error_matches(function() client:do_request("GET", "/", {}, nil, version) end, "bad argument #5 to 'do_request'", 1, true)
+    end
+    for _, method in ipairs { "", "GET\r\n", "G\0T", "GÄT", "G:T" } do
+      assert.error_matches(function() client:do_request(method, "/") end, "bad argument #1 to 'do_request' (method expected", 1, true)
+    end
+    for _, uri in ipairs { "", "/\r\nX: y", "/\0", "/\t" } do
+      assert.error_matches(function() client:do_request("GET", uri) end, "bad argument #2 to 'do_request' (URI without spaces", 1, true)
+    end
+    local line = debug.getinfo(1, "l").currentline + 1
+    local _, err = pcall(function() client:do_request("GET", "/", { A = "\n" }) return nil end)
+    assert.matches("HttpClient_spec.lua:" .. line .. ": bad header 'A'", err, 1, true)
     assert.error_matches(function() client:do_request("GET", "/", "x") end, "bad argument #3 to 'do_request' (table expected", 1, true)
     assert.error_matches(function() HttpClient:new(5) end, "bad argument #1 to 'new' (table expected, got number)", 1, true)
     assert.error_matches(function() client.get_response({}) end, "bad self (mtev.HttpClient expected, got table)", 1, true)
     assert.error_matches(function() client:set_timeout({}) end, "bad argument #1 to 'set_timeout' (number expected, got table)", 1, true)
+  end)
+end)
+
+describe("mtev.HttpClient, reading an answer,", function()
+  it("takes what a client may take (RFC 9112, 2.2, 5.2)", function()
+    local client, ok = hear("HTTP/1.1 200 OK\nContent-Length: 2\nX-Fold: one\n  two\n\nok")
+    assert.same({ true, "ok", "one two" }, { ok, client.body, client.headers["x-fold"] })
+    client, ok = hear("HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n2;a=b\nok\n0\n\n")
+    assert.same({ true, "ok", false }, { ok, client.body, client.is_open }) -- after such an answer nothing is believed
+    client, ok = hear("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2, 2\r\n\r\nok")
+    assert.same({ true, "ok", true }, { ok, client.body, client.is_open })
+  end)
+
+  it("refuses what others may understand differently", function()
+    for text, message in pairs {
+      ["HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok"] = "the answer's header makes no sense",
+      ["HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok"] = "the answer's header makes no sense",
+      ["HTTP/1.1 200 OK\r\nContent-Length:\r\n 2\r\n\r\nok"] = "the answer's header makes no sense",
+      ["HTTP/1.1 200 OK\r\nX: a\rContent-Length: 2\r\n\r\nok"] = "the answer's header makes no sense",
+      ["HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\nok"] = "the answer's header makes no sense",
+      ["HTTP/1.1 200 OK\r\nno field\r\n\r\nok"] = "the answer's header makes no sense",
+      ["HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"] = "the answer has a transfer encoding that is not known",
+      ["HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"] = "the answer has a transfer encoding that is not known",
+      ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \rx\r\nok\r\n0\r\n\r\n"] = "a chunk begins with nonsense",
+      ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\nok\r\n0\r\n\r\n"] = "a chunk begins with nonsense",
+      ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: 1\r\n"] = "the answer ends within its body",
+      ["HTTP/1.1 200 OK\r\n" .. ("a:\r\n"):rep(1001) .. "\r\n"] = "the answer's header is too long",
+      ["SSH-2.0-OpenSSH"] = "this is not HTTP", ["HTTP/1.1 200 OK\r\nX: "] = "the answer ends within its header",
+    } do
+      local client, ok, err = hear(text)
+      assert.same({ nil, message, false }, { ok, err, client.is_open })
+    end
+  end)
+
+  it("takes time in proportion to the header's length", function()
+    local began = os.clock()
+    local client, ok = hear("HTTP/1.1 200 OK\r\nX-Pad: a" .. (" "):rep(60000) .. "x\r\nContent-Length: 0\r\n\r\n")
+    assert.same({ true, 60002 }, { ok, #client.headers["x-pad"] })
+    client = hear("HTTP/1.1 200 OK\r\n" .. ("x-many: 0123456789012345678901234567890123456789\r\n"):rep(990) .. "Content-Length: 0\r\n\r\n")
+    assert.equal(990 * 42 - 2, #client.headers["x-many"])
+    client:auth_digest("GET", "/", "u", "p", ("a"):rep(60000))
+    client:auth_digest("GET", "/", "u", "p", "Digest " .. (" "):rep(60000) .. "x")
+    assert(os.clock() - began < (os.getenv("LHOTSE_SLOW_BUILD") and 20 or 1), os.clock() - began)
+  end)
+
+  it("does not let trailers change what the header said (RFC 9110, 6.5.1)", function()
+    local client, ok = hear("HTTP/1.1 200 OK\r\nX-Role: user\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n" ..
+      "0\r\nX-Role: admin\r\nX-Sum: 5\r\n\r\n")
+    assert.same({ true, "user", "5", { ["x-role"] = "admin", ["x-sum"] = "5" } },
+      { ok, client.headers["x-role"], client.headers["x-sum"], client.trailers })
+  end)
+
+  it("knows that a 2xx to CONNECT begins a tunnel", function()
+    local client, ok = hear("HTTP/1.1 200 Connection established\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", "CONNECT")
+    assert.same({ true, 200, true, "hello" }, { ok, client.code, client.is_open, client.e:read(5) })
+    client, ok = hear("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", "CONNECT")
+    assert.same({ true, 403, "no" }, { ok, client.code, client.body })
+  end)
+
+  it("takes nothing for an answer that came before the request", function()
+    local ok_answer = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
+    local raw_port, heads = serve_raw { ok_answer .. "1" .. ok_answer .. "P", ok_answer .. "2" }
+    local client = HttpClient:new {}
+    assert.equal(0, (client:connect("127.0.0.1", raw_port)))
+    assert(client:do_request("GET", "/1") and client:get_response())
+    assert.same({ nil, "the server sent something that was not asked for" }, { client:do_request("GET", "/2") })
+    assert.same({ false, 1 }, { client.is_open, #heads })
+  end)
+
+  it("takes a packed body for whole only when its end has come", function()
+    local packed = mtev.gzip(("packed "):rep(1000))
+    local function answer(body) return ("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body) end
+    local client, ok, err = hear(answer(packed:sub(1, -5)))
+    assert.same({ nil, "the answer ends within its packed body" }, { ok, err })
+    client, ok = hear(answer(packed .. packed))
+    assert.same({ true, 14000 }, { ok, #client.body })
+    client, ok = hear(answer(""))
+    assert.same({ true, "" }, { ok, client.body })
+  end)
+
+  it("finds the Digest challenge among others", function()
+    local client = HttpClient:new {}
+    for _, challenge in ipairs {
+      'Digest realm="r", nonce="n"', 'digest nonce=n,realm=r', 'Basic realm="other", Digest realm="r", nonce="n"',
+      'Negotiate abc/d==, Digest realm="r", nonce="n", Basic realm="other"', 'realm="r", nonce="n"', 'Digest realm="\\r", nonce="n"',
+    } do
+      assert.matches('realm="r", nonce="n"', client:auth_digest("GET", "/", "u", "p", challenge), 1, true)
+    end
+    for _, challenge in ipairs { 'Basic realm="r", nonce="n"', 'Digest realm="r, nonce="n"', 'Digest realm="r"', "" } do
+      assert.same({ nil, "the challenge has no realm or no nonce" }, { client:auth_digest("GET", "/", "u", "p", challenge) })
+    end
   end)
 end)
