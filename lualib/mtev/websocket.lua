@@ -6,10 +6,11 @@ local ws_shutdown, ws_close, is_utf8 = core.ws_shutdown, core.ws_close, core.ws_
 local check, copy, tls_name, INTERRUPTED, spawn = core.check, core.copy, core.tls_name, core.INTERRUPTED, mtev.coroutine_spawn
 
 local GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" -- RFC 6455, 1.3
-local HEAD_MAX = 64 * 1024                          -- bytes of the server's answer
+local INTERIM_MAX = 16                              -- answers 1xx before the answer
 local TIMEOUT = 10                                  -- seconds for each step of connecting
 local CLOSE_TIMEOUT = 5                             -- seconds for the server to answer our close frame
-local MESSAGE_MAX = 64 * 1024 * 1024                -- bytes of a received message
+local MESSAGE_MAX = 16 * 1024 * 1024                -- bytes of a received message, where callbacks.limit does not say
+local STRING_MAX = 0x7fffff00                       -- bytes; more no string has
 local CONTROL_MAX = 125
 
 local Client = { CONTINUATION = 0, TEXT = 1, BINARY = 2, CONNECTION_CLOSE = 8, PING = 9, PONG = 10 }
@@ -47,10 +48,18 @@ function Client:send(opcode, payload)
   end
 end
 
+-- What may stand in a close frame: 1004 to 1006 and 1015 stand for what has none, the others below 3000 are not assigned (RFC 6455,
+-- 7.4, and IANA's registry).
+local function is_close_code(code)
+  if code % 1 ~= 0 then return false end
+  return code >= 1000 and code <= 1003 or code >= 1007 and code <= 1014 or code >= 3000 and code <= 4999
+end
+
 function Client:close(code, reason)
   check_self(self, "close")
   code = check.opt_number(code, 1, "close") or 1000
   if code < 1000 or code > 4999 then error("bad argument #1 to 'close' (a code from 1000 to 4999 expected)", 2) end
+  if not is_close_code(code) then error(("bad argument #1 to 'close' (the code %g may not be sent)"):format(code), 2) end
   reason = check.opt_string(reason, 2, "close") or ""
   if reason:find("%z") or not is_utf8(reason) then error("bad argument #2 to 'close' (text must be UTF-8)", 2) end
   self.is_closed = true
@@ -68,8 +77,9 @@ end
 
 -- -- The handshake ----------------------------------------------------------------------------------------------------
 
+-- As in a URL; a zone (fe80::1%eth0) is nobody else's business.
 local function bracketed(host)
-  return host:find(":", 1, true) and "[" .. host .. "]" or host
+  return host:find(":", 1, true) and "[" .. host:match("^[^%%]*") .. "]" or host
 end
 
 local function spell_request(self, key)
@@ -83,15 +93,6 @@ local function spell_request(self, key)
   if options.compress then lines[#lines + 1] = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits" end
   if options.service then lines[#lines + 1] = "Sec-WebSocket-Protocol: " .. options.service end
   return table.concat(lines, "\r\n") .. "\r\n\r\n"
-end
-
-local function field_of(head, name)
-  local value
-  for line in head:gmatch("\r\n([^\r\n]+)") do
-    local key, text = line:match("^([^%s:]+)[ \t]*:[ \t]*(.-)[ \t]*$")
-    if key and key:lower() == name then value = value and value .. ", " .. text or text end
-  end
-  return value
 end
 
 local function has_token(list, token)
@@ -108,46 +109,68 @@ local function is_offered(service, chosen)
   return false
 end
 
+local PARAMETERS = { -- true: it has a number of bits
+  server_no_context_takeover = false, client_no_context_takeover = false, server_max_window_bits = true,
+  client_max_window_bits = true,
+}
+
 -- What the server says of permessage-deflate (RFC 7692, 7.1): {bits =, is_out_independent =, is_in_independent =}; false: none;
 -- nil: what cannot be.
 local function parse_extensions(text, is_offered)
   if not text then return false end
-  local name, rest = text:match("^%s*([%w-]+)%s*(.*)$")
-  if not is_offered or name ~= "permessage-deflate" then return nil end
-  local agreed = { bits = 15 }
-  for parameter in rest:gmatch("[^;]+") do
-    local key, value = parameter:match("^%s*([%w_]+)%s*=?%s*\"?(%d*)\"?%s*$")
-    local bits = tonumber(value)
-    if key == "server_no_context_takeover" and value == "" then
-      agreed.is_in_independent = true
-    elseif key == "client_no_context_takeover" and value == "" then
-      agreed.is_out_independent = true
-    elseif key == "client_max_window_bits" and bits and bits >= 9 and bits <= 15 then -- zlib cannot do 8
-      agreed.bits = bits
-    elseif not (key == "server_max_window_bits" and bits and bits >= 8 and bits <= 15) then
-      return nil
-    end
+  local items = core.http_items(text)
+  if not is_offered or not items or not items[1] or items[1].name ~= "permessage-deflate" or items[1].value then return nil end
+  local agreed = {}
+  for i = 2, #items do
+    local name, value = items[i].name, items[i].value
+    local has_bits = PARAMETERS[name]
+    if items[i].separator ~= ";" or has_bits == nil or agreed[name] ~= nil or has_bits ~= (value ~= nil) then return nil end
+    local bits = has_bits and value:find("^[1-9]%d?$") and tonumber(value)
+    if has_bits and not (bits and bits >= 8 and bits <= 15) then return nil end
+    agreed[name] = bits or true
   end
-  return agreed
+  return {
+    bits = agreed.client_max_window_bits or 15, is_out_independent = agreed.client_no_context_takeover,
+    is_in_independent = agreed.server_no_context_takeover,
+  }
 end
 
 -- What is wrong with the server's answer (RFC 6455, 4.1); nil: nothing.
-local function examine(head, key, options)
-  local status = head:match("^HTTP/1%.1 (%d%d%d)")
-  if not status then return "this is not HTTP/1.1" end
-  if status ~= "101" then return ("the server answered %s"):format(head:match("^HTTP/1%.1 ([^\r\n]*)")) end
-  if not has_token(field_of(head, "upgrade"), "websocket") then return "the server did not upgrade to websocket" end
-  if not has_token(field_of(head, "connection"), "upgrade") then return "the server's Connection is not Upgrade" end
-  if field_of(head, "sec-websocket-accept") ~= mtev.base64_encode(mtev.sha1(key .. GUID)) then
+local function examine(fields, key, options)
+  if not has_token(fields.upgrade, "websocket") then return "the server did not upgrade to websocket" end
+  if not has_token(fields.connection, "upgrade") then return "the server's Connection is not Upgrade" end
+  if fields["sec-websocket-accept"] ~= mtev.base64_encode(mtev.sha1(key .. GUID)) then
     return "the server's Sec-WebSocket-Accept is wrong"
   end
-  if parse_extensions(field_of(head, "sec-websocket-extensions"), options.compress) == nil then
+  if parse_extensions(fields["sec-websocket-extensions"], options.compress) == nil then
     return "the server uses an extension that was not offered"
   end
-  local chosen = field_of(head, "sec-websocket-protocol")
+  local chosen = fields["sec-websocket-protocol"]
   if chosen and not is_offered(options.service, chosen) then
     return ("the server chose the protocol '%s', which was not offered"):format(chosen)
   end
+end
+
+-- The server's answer to the handshake, or nil and why not. Interim answers are skipped (RFC 9110, 15.2).
+local function read_answer(e)
+  local reader = core.http_head("answer")
+  local deadline = core.monotonic() + TIMEOUT
+  for _ = 0, INTERIM_MAX do
+    local head, err = e:read(reader, { timeout = deadline - core.monotonic() })
+    local status, version = core.http_answer(reader)
+    if err == "limit" then return nil, "the server's answer is too long" end
+    if not head and err ~= "malformed" then return nil, err or "the server closed the connection" end
+    if not status then
+      local problem = core.http_problem(reader)
+      if not problem then return nil, "the server closed the connection" end
+      if problem == "it is not HTTP/1" then return nil, "this is not HTTP/1.1" end
+      return nil, "the server's answer makes no sense: " .. problem
+    end
+    if version ~= "1.1" then return nil, "this is not HTTP/1.1" end
+    if status == 101 then return head end
+    if status >= 200 then return nil, ("the server answered %s"):format(head:match("^HTTP/1%.1 ([^\r\n]*)")) end
+  end
+  return nil, "too many interim answers"
 end
 
 -- A connection that speaks WebSocket, or nil and why not.
@@ -163,17 +186,16 @@ local function shake_hands(self)
   written, err = e:write(spell_request(self, key), { timeout = TIMEOUT })
   if written < 0 then return nil, err end
   local head
-  head, err = e:read("\r\n\r\n", { timeout = TIMEOUT, limit = HEAD_MAX })
-  if not head then
-    return nil, err == "limit" and "the server's answer is too long" or err or "the server closed the connection"
-  end
-  err = examine(head, key, options)
+  head, err = read_answer(e)
+  if not head then return nil, err end
+  local fields = core.http_fields(head, true)
+  err = examine(fields, key, options)
   if err then return nil, err end
-  self.protocol = field_of(head, "sec-websocket-protocol")
-  local deflate = parse_extensions(field_of(head, "sec-websocket-extensions"), options.compress)
+  self.protocol = fields["sec-websocket-protocol"]
+  local deflate = parse_extensions(fields["sec-websocket-extensions"], options.compress)
   self.is_compressed = deflate and true or false
-  if not deflate then return ws_open(e, MESSAGE_MAX, CLOSE_TIMEOUT) end
-  return ws_open(e, MESSAGE_MAX, CLOSE_TIMEOUT, deflate.bits, deflate.is_out_independent, deflate.is_in_independent)
+  if not deflate then return ws_open(e, options.limit, CLOSE_TIMEOUT) end
+  return ws_open(e, options.limit, CLOSE_TIMEOUT, deflate.bits, deflate.is_out_independent, deflate.is_in_independent)
 end
 
 -- -- Running ----------------------------------------------------------------------------------------------------------
@@ -231,22 +253,44 @@ local function run(self)
   error(err, 0)
 end
 
+-- What goes into the request's Host; a zone behind an address does not.
 local function is_name(host)
-  return type(host) == "string" and host ~= "" and not host:find("[%c%s/@?#\\%[%]]")
+  return type(host) == "string" and host:find("^[%w._~!$&'()*+,;=:-]+$") ~= nil
+    or type(host) == "string" and host:find("^[%x:.]+%%[%w._~-]+$") ~= nil
 end
 
-local CALLBACKS = { ready = "function", message = "function", cleanup = "function", compress = "boolean" }
+-- A path with its query; a fragment does not go to the server (RFC 6455, 3).
+local function is_target(uri)
+  return type(uri) == "string" and not uri:find("[%c #\128-\255]")
+end
+
+-- Names of protocols, with commas between them (RFC 6455, 4.1).
+local function is_service(service)
+  if type(service) ~= "string" or service:find("[^%w!#$%%&'*+.^_`|~, -]") then return false end
+  local count = 0
+  for word in service:gmatch("[^,]+") do
+    count = count + 1
+    if not word:find("^ *[^ ]+ *$") then return false end
+  end
+  return count > 0
+end
+
+local CALLBACKS = { ready = "function", message = "function", cleanup = "function", compress = "boolean", limit = "number" }
 
 function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslconfig)
   callbacks = check.opt_type(callbacks, "table", 5, "websocket_client_connect") or {}
   callbacks = check.foreign_options(callbacks, CALLBACKS, "websocket_client_connect")
+  local limit = callbacks.limit or MESSAGE_MAX
+  if type(limit) ~= "number" or not (limit >= 1) then
+    error(("bad field 'limit' of argument #5 to 'websocket_client_connect' (at least 1 expected, got %s)"):format(tostring(limit)), 2)
+  end
   sslconfig = check.opt_type(sslconfig, "table", 6, "websocket_client_connect")
   local number = tonumber(port)
   if not is_name(host) or not number or number < 1 or number > 65535 or number % 1 ~= 0 then return false end
   if uri == nil or uri == "" then uri = "/" end
-  if type(uri) ~= "string" or uri:find("[%c ]") then return false end
+  if not is_target(uri) then return false end
   if service == "" then service = nil end
-  if service ~= nil and (type(service) ~= "string" or service:find("[%c]")) then return false end
+  if service ~= nil and not is_service(service) then return false end
   if uri:byte() ~= 47 then uri = "/" .. uri end
   if sslconfig and next(sslconfig) == nil then sslconfig = nil end
   if sslconfig then
@@ -265,6 +309,7 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
     options = {
       host = host, port = number, uri = uri, service = service, sslconfig = sslconfig, compress = callbacks.compress ~= false,
       server_name = server_name,
+      limit = math.floor(math.min(limit, STRING_MAX)),
     },
   }, Client)
   spawn(run, self)

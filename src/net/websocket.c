@@ -1,5 +1,6 @@
 /* wslay reads and writes through callbacks of ours, until we say that it would block; so it is driven to rest after
- * every event. Masks are random bytes, got from OpenSSL a few hundred at a time (RFC 6455, 10.3: they must be
+ * every event. Messages gather in a buffer of ours: wslay would keep a block for each fragment, and a fragment may have
+ * one byte. It queues a pong for each ping; a peer that does not take them is not read from (PONGS_MAX). Masks are random bytes, got from OpenSSL a few hundred at a time (RFC 6455, 10.3: they must be
  * unpredictable). */
 #include "net/websocket.h"
 
@@ -20,6 +21,9 @@ enum {
     REASON_MAX = 256,
     CONTROL_MAX = 125,  /* bytes in a control frame, RFC 6455, 5.5 */
     COMPRESS_MIN = 256, /* bytes of a message that is worth it */
+    COMPRESS_BITS = 9,  /* zlib's smallest window: with one of 8 bits, which a server may ask for, nothing is compressed */
+    PONGS_MAX = 64,     /* not sent, above which nothing is read */
+    MESSAGE_COST = 64,  /* what a message takes besides its bytes, about */
 };
 
 struct lh_websocket {
@@ -29,10 +33,17 @@ struct lh_websocket {
     lh_websocket_options options;
     lh_message_deflate *deflate; /* NULL = messages are not compressed */
     lh_list messages;            /* received, not taken */
-    size_t untaken;              /* their bytes */
+    size_t untaken;              /* their bytes, and MESSAGE_COST for each */
+    lh_buffer incoming;          /* the message that comes: an lh_websocket_message, to be filled in, and its bytes */
+    uint8_t frame_opcode;        /* of the frame that comes */
+    size_t pongs;                /* queued: at most one more than said here */
+    size_t close_length;         /* of the peer's close frame */
+    unsigned char close[CONTROL_MAX];
+    int close_code; /* of the peer's, 0 = wslay knows */
     size_t budget;               /* of the call at work */
     lh_timer timer;              /* until the peer must have answered our close frame; or, once over, to tell so */
-    bool is_paused;              /* not read from, for `untaken` */
+    bool is_paused;              /* not read from, for `untaken` or `pongs` */
+    bool is_refused;             /* what comes is not to be kept */
     bool is_closing;             /* a close frame of ours is queued or sent */
     bool is_over;
     bool has_news;
@@ -40,6 +51,9 @@ struct lh_websocket {
     unsigned char masks[MASK_BYTES];
     char error[REASON_MAX]; /* "" = none */
 };
+
+/* Codes that IANA has added (RFC 6455, 11.7): "service restart" to "bad gateway". */
+enum { CODE_RESTART = 1012, CODE_BAD_GATEWAY = 1014 };
 
 static const char BROKE_RULES[] = "the server broke the rules of the protocol";
 
@@ -49,13 +63,26 @@ static void end(lh_websocket *w, const char *error) {
     if (error) snprintf(w->error, sizeof(w->error), "%s", error);
 }
 
+/* More is not to be read for now. */
+static bool is_glutted(const lh_websocket *w) {
+    return !w->is_closing && (w->untaken > UNTAKEN_MAX || w->pongs > PONGS_MAX);
+}
+
+static size_t cost_of(const lh_websocket_message *message) { return message->length + MESSAGE_COST; }
+
+static void read_again(lh_websocket *w) {
+    w->is_paused = false;
+    w->socket->is_readable = true;
+    lh_loop_again(&w->net->loop, &w->socket->watch);
+}
+
 /* -- What wslay calls ---------------------------------------------------------------------------------------------- */
 
 static ssize_t on_receive(wslay_event_context_ptr wslay, uint8_t *to, size_t room, int flags, void *context) {
     (void)flags;
     lh_websocket *w = context;
     size_t length = 0;
-    w->is_paused = w->untaken > UNTAKEN_MAX;
+    w->is_paused = is_glutted(w);
     int rv = LH_STREAM_WAIT;
     if (w->budget == 0) {
         lh_loop_again(&w->net->loop, &w->socket->watch);
@@ -101,62 +128,124 @@ static int on_mask(wslay_event_context_ptr wslay, uint8_t *to, size_t length, vo
     return 0;
 }
 
-static void keep_message(lh_websocket *w, int opcode, const void *bytes, size_t length) {
-    lh_websocket_message *message = lh_try_alloc(sizeof(*message) + length);
-    if (!message) {
-        end(w, "not enough memory");
-        wslay_event_set_error(w->wslay, WSLAY_ERR_NOMEM);
-        return;
-    }
-    message->opcode = opcode;
-    message->length = length;
-    if (length > 0) memcpy(message->bytes, bytes, length);
-    lh_list_init(&message->node);
-    lh_list_append(&w->messages, &message->node);
-    w->untaken += message->length;
-    w->has_news = true;
+static void fail_for_memory(lh_websocket *w) {
+    end(w, "not enough memory");
+    wslay_event_set_error(w->wslay, WSLAY_ERR_NOMEM);
 }
 
 /* Ends the connection for what a message turned out to be. */
 static void refuse(lh_websocket *w, uint16_t code) {
+    w->is_refused = true;
     wslay_event_queue_close(w->wslay, code, NULL, 0);
     wslay_event_shutdown_read(w->wslay);
 }
 
-static void keep_compressed(lh_websocket *w, const struct wslay_event_on_msg_recv_arg *arg) {
+/* -- Messages ------------------------------------------------------------------------------------------------------ */
+
+/* A message grows behind room for what is kept with it, so that it need not be copied. */
+static int begin_message(lh_buffer *buffer) {
+    const int rv = lh_buffer_reserve(buffer, sizeof(lh_websocket_message));
+    if (rv == 0) lh_buffer_commit(buffer, sizeof(lh_websocket_message));
+    return rv;
+}
+
+static size_t message_length(const lh_buffer *buffer) {
+    return buffer->length > 0 ? buffer->length - sizeof(lh_websocket_message) : 0;
+}
+
+static void keep_message(lh_websocket *w, int opcode, lh_buffer *take_buffer) {
+    lh_websocket_message *message = (void *)take_buffer->block; /* nothing was ever consumed from it */
+    message->opcode = opcode;
+    message->length = message_length(take_buffer);
+    *take_buffer = (lh_buffer){0};
+    lh_list_init(&message->node);
+    lh_list_append(&w->messages, &message->node);
+    w->untaken += cost_of(message);
+    w->has_news = true;
+}
+
+static void keep_compressed(lh_websocket *w, int opcode) {
     lh_buffer plain = {0};
-    const int rv =
-        lh_message_decompress(w->deflate, (const char *)arg->msg, arg->msg_length, w->options.message_max, &plain);
-    const char *bytes = plain.length > 0 ? lh_buffer_bytes(&plain) : "";
+    const char *packed = lh_buffer_bytes(&w->incoming) + sizeof(lh_websocket_message);
+    int rv = begin_message(&plain);
+    if (rv == 0) {
+        rv = lh_message_decompress(w->deflate, packed, message_length(&w->incoming), w->options.message_max, &plain);
+    }
+    lh_buffer_reset(&w->incoming);
     if (rv == -EMSGSIZE) {
         refuse(w, WSLAY_CODE_MESSAGE_TOO_BIG);
     } else if (rv == -ENOMEM) {
-        end(w, "not enough memory");
-    } else if (rv < 0 || (arg->opcode == WSLAY_TEXT_FRAME && !lh_json_is_utf8(bytes, plain.length))) {
+        fail_for_memory(w);
+    } else if (rv < 0 || (opcode == WSLAY_TEXT_FRAME && !lh_json_is_utf8(lh_buffer_bytes(&plain) + sizeof(lh_websocket_message),
+                                                                         message_length(&plain)))) {
         refuse(w, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA);
     } else {
-        keep_message(w, arg->opcode, bytes, plain.length);
+        keep_message(w, opcode, &plain);
     }
     lh_buffer_reset(&plain);
+}
+
+static void on_frame(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_start_arg *arg, void *context) {
+    (void)wslay;
+    lh_websocket *w = context;
+    w->frame_opcode = arg->opcode;
+    if (arg->opcode == WSLAY_CONNECTION_CLOSE) w->close_length = 0;
+    if (wslay_is_ctrl_frame(arg->opcode) || w->is_refused || w->is_closing) return;
+    if (w->incoming.length == 0 && begin_message(&w->incoming) < 0) {
+        fail_for_memory(w);
+    } else if (arg->payload_length > w->options.message_max ||
+               message_length(&w->incoming) > w->options.message_max - arg->payload_length) {
+        refuse(w, WSLAY_CODE_MESSAGE_TOO_BIG);
+    }
+}
+
+static void on_bytes(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_chunk_arg *arg, void *context) {
+    (void)wslay;
+    lh_websocket *w = context;
+    if (w->frame_opcode == WSLAY_CONNECTION_CLOSE) {
+        const size_t room = sizeof(w->close) - w->close_length;
+        const size_t length = arg->data_length < room ? arg->data_length : room;
+        memcpy(w->close + w->close_length, arg->data, length);
+        w->close_length += length;
+    } else if (!wslay_is_ctrl_frame(w->frame_opcode) && !w->is_refused && !w->is_closing && !w->is_over) {
+        if (lh_buffer_append(&w->incoming, (const char *)arg->data, arg->data_length) < 0) fail_for_memory(w);
+    }
+}
+
+/* Two things of closes are not as wslay has them: half a code breaks the rules, which it takes for none; and it does not
+ * know the codes 1012 to 1014, which IANA has added to those of RFC 6455. What is queued first goes out. */
+static void on_frame_end(wslay_event_context_ptr wslay, void *context) {
+    lh_websocket *w = context;
+    if (w->frame_opcode != WSLAY_CONNECTION_CLOSE) return;
+    if (w->close_length == 1) {
+        snprintf(w->error, sizeof(w->error), "%s", BROKE_RULES);
+        wslay_event_queue_close(wslay, WSLAY_CODE_PROTOCOL_ERROR, NULL, 0);
+    }
+    if (w->close_length < 2) return;
+    const int code = w->close[0] << 8 | w->close[1];
+    if (code < CODE_RESTART || code > CODE_BAD_GATEWAY) return;
+    w->close_code = code;
+    wslay_event_queue_close(wslay, (uint16_t)code, w->close + 2, w->close_length - 2);
 }
 
 static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *arg, void *context) {
     (void)wslay;
     lh_websocket *w = context;
-    if (arg->opcode == WSLAY_CONNECTION_CLOSE && arg->msg_length == 1) { /* half a code: wslay takes it for none */
-        snprintf(w->error, sizeof(w->error), "%s", BROKE_RULES);
-    }
-    if (wslay_is_ctrl_frame(arg->opcode) || w->is_closing) return;
+    if (arg->opcode == WSLAY_PING && !w->is_closing) w->pongs++;
+    if (wslay_is_ctrl_frame(arg->opcode) || w->is_closing || w->is_refused || w->is_over) return;
     if (w->deflate && wslay_get_rsv1(arg->rsv)) {
-        keep_compressed(w, arg);
+        keep_compressed(w, arg->opcode);
     } else {
-        keep_message(w, arg->opcode, arg->msg, arg->msg_length);
+        keep_message(w, arg->opcode, &w->incoming);
     }
 }
 
 static const struct wslay_event_callbacks callbacks = {.recv_callback = on_receive,
                                                        .send_callback = on_send,
                                                        .genmask_callback = on_mask,
+                                                       .on_frame_recv_start_callback = on_frame,
+                                                       .on_frame_recv_chunk_callback = on_bytes,
+                                                       .on_frame_recv_end_callback = on_frame_end,
                                                        .on_msg_recv_callback = on_message};
 
 /* -- Driving it ---------------------------------------------------------------------------------------------------- */
@@ -166,7 +255,7 @@ static const char *explain_sent(const lh_websocket *w) {
     const uint16_t sent = wslay_event_get_status_code_sent(w->wslay);
     const bool is_answer =
         wslay_event_get_close_received(w->wslay) && wslay_event_get_status_code_received(w->wslay) == sent;
-    if (w->is_closing || is_answer) return NULL;
+    if (w->is_closing || is_answer || w->close_code) return NULL;
     switch (sent) {
     case WSLAY_CODE_PROTOCOL_ERROR: return BROKE_RULES;
     case WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA:
@@ -205,12 +294,21 @@ static void receive_frames(lh_websocket *w) {
     end(w, BROKE_RULES);
 }
 
+/* Pongs go first, so what has been sent was pongs as long as there were any. */
+static void send_frames(lh_websocket *w) {
+    const size_t before = wslay_event_get_queued_msg_count(w->wslay);
+    if (wslay_event_send(w->wslay) != 0) end(w, "not enough memory");
+    const size_t left = wslay_event_get_queued_msg_count(w->wslay), sent = before - left;
+    w->pongs = left == 0 || sent >= w->pongs ? 0 : w->pongs - sent;
+    if (w->is_paused && !w->is_over && !is_glutted(w)) read_again(w);
+}
+
 /* Sends and receives as far as it goes. It may be gone afterwards. */
 static void run(lh_websocket *w) {
     const bool was_full = lh_websocket_is_full(w);
     w->budget = BUDGET;
     if (!w->is_over) receive_frames(w);
-    if (!w->is_over && wslay_event_send(w->wslay) != 0) end(w, "not enough memory");
+    if (!w->is_over) send_frames(w);
     if (!w->is_over && !wslay_event_want_read(w->wslay) && !wslay_event_want_write(w->wslay)) end(w, explain_sent(w));
     if (was_full && !lh_websocket_is_full(w)) w->has_news = true;
     if (w->is_over && w->socket) {
@@ -253,7 +351,7 @@ lh_websocket *lh_websocket_open(lh_socket *take_socket, const lh_websocket_optio
         lh_websocket_close(w);
         return NULL;
     }
-    wslay_event_config_set_max_recv_msg_length(w->wslay, options->message_max);
+    wslay_event_config_set_no_buffering(w->wslay, 1);
     if (options->is_deflating) {
         wslay_event_config_set_allowed_rsv_bits(w->wslay, WSLAY_RSV1_BIT);
         w->deflate = lh_message_deflate_new(&options->deflate);
@@ -272,6 +370,7 @@ void lh_websocket_close(lh_websocket *w) {
         lh_free(LH_CONTAINER(node, lh_websocket_message, node));
     if (w->wslay) wslay_event_context_free(w->wslay);
     lh_message_deflate_free(w->deflate);
+    lh_buffer_reset(&w->incoming);
     lh_socket_close(w->socket);
     lh_free(w);
 }
@@ -280,18 +379,14 @@ lh_websocket_message *lh_websocket_take(lh_websocket *w) {
     lh_list *node = lh_list_take_first(&w->messages);
     if (!node) return NULL;
     lh_websocket_message *message = LH_CONTAINER(node, lh_websocket_message, node);
-    w->untaken -= message->length;
-    if (w->is_paused && w->untaken <= UNTAKEN_MAX && w->socket) {
-        w->is_paused = false;
-        w->socket->is_readable = true;
-        lh_loop_again(&w->net->loop, &w->socket->watch);
-    }
+    w->untaken -= cost_of(message);
+    if (w->is_paused && w->socket && !is_glutted(w)) read_again(w);
     return message;
 }
 
 /* What was queued goes out now; what that brings to light is told in the next turn. */
 static void send_now(lh_websocket *w) {
-    if (wslay_event_send(w->wslay) != 0) end(w, "not enough memory");
+    send_frames(w);
     if (!w->is_over) return;
     w->socket->is_readable = true;
     lh_loop_again(&w->net->loop, &w->socket->watch);
@@ -302,7 +397,7 @@ int lh_websocket_send(lh_websocket *w, int opcode, const char *bytes, size_t len
     const bool is_data = opcode == LH_WEBSOCKET_TEXT || opcode == LH_WEBSOCKET_BINARY;
     lh_buffer packed = {0};
     uint8_t rsv = WSLAY_RSV_NONE;
-    if (w->deflate && is_data && length >= COMPRESS_MIN) {
+    if (w->deflate && is_data && length >= COMPRESS_MIN && w->options.deflate.out_window_bits >= COMPRESS_BITS) {
         if (lh_message_compress(w->deflate, bytes, length, &packed) < 0) return -ENOMEM;
         bytes = lh_buffer_bytes(&packed);
         length = packed.length;
@@ -321,11 +416,16 @@ void lh_websocket_shutdown(lh_websocket *w, int code, const char *reason) {
     if (w->is_over || w->is_closing) return;
     w->is_closing = true;
     size_t length = strlen(reason);
-    if (length > CONTROL_MAX - 2) length = CONTROL_MAX - 2;
+    if (length > CONTROL_MAX - 2) {
+        length = CONTROL_MAX - 2;
+        while (length > 0 && (reason[length] & 0xc0) == 0x80) length--; /* not within a character */
+    }
     wslay_event_queue_close(w->wslay, (uint16_t)code, (const uint8_t *)reason, length);
     lh_timer_start(&w->net->loop.timers, &w->timer, lh_loop_deadline(w->options.close_timeout_ns));
     w->is_paused = false; /* the answer may lie behind messages that nobody wants any more */
+    w->pongs = 0;         /* they do not go out any more */
     w->untaken = 0;
+    lh_buffer_reset(&w->incoming);
     for (lh_list *node; (node = lh_list_take_first(&w->messages));)
         lh_free(LH_CONTAINER(node, lh_websocket_message, node));
     send_now(w);
@@ -338,13 +438,16 @@ void lh_websocket_shutdown(lh_websocket *w, int code, const char *reason) {
 void *lh_websocket_owner(const lh_websocket *w) { return w->options.owner; }
 
 bool lh_websocket_is_full(const lh_websocket *w) {
-    return !w->is_over && wslay_event_get_queued_msg_length(w->wslay) > LH_WEBSOCKET_UNSENT_MAX;
+    if (w->is_over) return false;
+    const size_t count = wslay_event_get_queued_msg_count(w->wslay);
+    return wslay_event_get_queued_msg_length(w->wslay) + count * MESSAGE_COST > LH_WEBSOCKET_UNSENT_MAX;
 }
 
 bool lh_websocket_is_closing(const lh_websocket *w) { return w->is_closing; }
 bool lh_websocket_is_over(const lh_websocket *w) { return w->is_over; }
 
 int lh_websocket_close_code(const lh_websocket *w) {
+    if (w->close_code) return w->close_code;
     if (!wslay_event_get_close_received(w->wslay)) return LH_WEBSOCKET_ABNORMAL;
     return wslay_event_get_status_code_received(w->wslay);
 }

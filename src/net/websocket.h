@@ -35,7 +35,7 @@ typedef struct lh_websocket_options {
     void *owner;
 } lh_websocket_options;
 
-/* A received message; freed with lh_free. */
+/* A received message; freed with lh_free. Its bytes may be followed by unused room. */
 typedef struct lh_websocket_message {
     lh_list node; /* in the websocket's queue */
     int opcode;   /* LH_WEBSOCKET_TEXT, _BINARY */

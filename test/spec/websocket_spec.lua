@@ -2,10 +2,13 @@
 
 local certificates = require("test.support.certificates")
 local files = require("test.support.files")
+local memory = require("test.support.memory")
+local net = require("test.support.net")
 local server = require("test.support.server")
 local ws_raw = require("test.support.ws_raw")
 local frame = ws_raw.frame
 
+local slow = os.getenv("LHOTSE_SLOW_BUILD") and 20 or 1
 local WAIT = 60 -- seconds; nothing here takes so long
 
 local port, proc, closes
@@ -26,10 +29,10 @@ end)
 local function run(where, callbacks, service, sslconfig)
   local heard, client, cleanups = {}, nil, 0
   callbacks = callbacks or {}
-  local compress = callbacks.compress
   local name = tostring(heard)
   local all = {
-    compress = compress,
+    compress = callbacks.compress,
+    limit = callbacks.limit,
     ready = function(ws)
       heard[#heard + 1] = "ready"
       client = ws
@@ -147,6 +150,72 @@ describe("A WebSocket client", function()
     assert.same({ 1000, 10000000 }, { received, bytes })
   end)
 
+  it("cuts the reason of a close at a character", function()
+    local function reason_sent(reason)
+      local _, _, said = hear("", { ready = function(ws) ws:close(1000, reason) end })
+      return said[1][2]:sub(3)
+    end
+    assert.equal(("x"):rep(123), reason_sent(("x"):rep(200)))
+    assert.equal(("é"):rep(61), reason_sent(("é"):rep(100)))
+    assert.equal(("€"):rep(41), reason_sent(("€"):rep(50)))
+    assert.equal(("🙂"):rep(30), reason_sent(("🙂"):rep(40)))
+  end)
+
+  it("skips interim answers to the handshake, and looks at each byte once", function()
+    local function is_open(answer_of)
+      local heard = run({ "/", port = ws_raw.serve(answer_of) }, { ready = function() return false end })
+      return heard[1] == "ready"
+    end
+    assert.is_true(is_open(function(request)
+      return "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" .. ws_raw.accept(request)
+    end))
+    -- A pattern such as "(.-)[ \t]*$" takes a square of time for this.
+    local began = os.clock()
+    assert.is_true(is_open(function(request) return ws_raw.accept(request, "X-Pad: a" .. (" "):rep(60000) .. "x\r\n") end))
+    assert.is_true(is_open(function(request) return ws_raw.accept(request, ("X: a\r\n"):rep(900)) end))
+    assert(os.clock() - began < 2 * slow, os.clock() - began)
+  end)
+
+  it("compresses nothing where the server asks for a window that zlib does not have", function()
+    local said
+    local raw_port = ws_raw.serve(function(request)
+      return ws_raw.accept(request, "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=8\r\n")
+    end, function(e)
+      local opcode, payload = ws_raw.read_frame(e)
+      said = { opcode, payload }
+      e:write(frame(1, mtev.gzip("packed"):sub(11, -9), { rsv = 4 }))
+      ws_raw.read_frame(e)
+    end)
+    local heard = run({ "/", port = raw_port }, { ready = function(ws) ws:send(1, ("x"):rep(1000)) end, message = function() return false end })
+    assert.same({ { 1, ("x"):rep(1000) }, { "ready", "1 packed" } }, { said, heard })
+  end)
+
+  -- Each of these grew by hundreds of megabytes: the queue of pongs for somebody who does not read, and messages without bytes,
+  -- which did not count. Until the client stops reading, 300 MB go through.
+  it("keeps little for a server that does not read, or whose messages nobody takes", function()
+    for what, piece in pairs {
+      pings = frame(9, ("p"):rep(125)):rep(500), ["empty pings"] = frame(9, ""):rep(30000), ["empty messages"] = frame(2, ""):rep(30000),
+      fragments = frame(2, "", { fin = false }) .. frame(0, "", { fin = false }):rep(30000) .. frame(0, ""),
+      ["fragments of one byte"] = frame(2, "x", { fin = false }) .. frame(0, "x", { fin = false }):rep(30000) .. frame(0, "x"),
+    } do
+      local growth = memory.growth(function()
+        local over
+        local raw_port = ws_raw.serve(ws_raw.accept, function(e)
+          for _ = 1, 3e8 / #piece do
+            if e:write(piece, { timeout = 0.3 }) ~= #piece then break end -- it is not read any more: right
+          end
+          net.reset(e)
+        end)
+        mtev.websocket_client_connect("127.0.0.1", raw_port, "/", nil, {
+          message = function() mtev.waitfor("never", 0.5) return false end,
+          cleanup = function() over = true end,
+        })
+        while not over do mtev.sleep(0.01) end
+      end)
+      if memory.is_exact then assert(growth < 20, ("%s: %.0f MiB"):format(what, growth)) end
+    end
+  end)
+
   it("waits in send while the server does not read", function()
     local sent, is_over = 0, false
     local raw_port = ws_raw.serve(ws_raw.accept, function(e)
@@ -239,7 +308,14 @@ describe("A WebSocket client", function()
       ["HTTP/1.1 101 Fine\r\nUpgrade: websocket\r\nConnection: close\r\n\r\n"] = "the server's Connection is not Upgrade",
       ["SSH-2.0\r\n\r\n"] = "this is not HTTP/1.1",
       [""] = "the server closed the connection",
-      [("x"):rep(100000)] = "the server's answer is too long",
+      [("x"):rep(100000)] = "this is not HTTP/1.1",
+      ["HTTP/1.1 101 x\r\nX: " .. ("x"):rep(100000)] = "the server's answer is too long",
+      ["HTTP/1.1 101 x\r\n" .. ("a:\r\n"):rep(1001) .. "\r\n"] = "the server's answer is too long", -- a thousand fields
+      ["HTTP/1.1 101 x\r\nUpgrade : websocket\r\n\r\n"] = "the server's answer makes no sense: a field whose name is none",
+      ["HTTP/1.1 101 x\r\nUpgrade: web\r\n socket\r\n\r\n"] = "the server's answer makes no sense: a folded line",
+      ["HTTP/1.1 101 x\nUpgrade: websocket\n\n"] = "the server's answer makes no sense: a line that does not end with CR LF",
+      ["HTTP/1.0 101 x\r\n\r\n"] = "this is not HTTP/1.1",
+      [("HTTP/1.1 100 Continue\r\n\r\n"):rep(17)] = "too many interim answers",
     } do
       local heard, client = run { "/", port = ws_raw.serve(function() return answer end) }
       assert.same({ message, {}, }, { client.error, heard })
@@ -263,7 +339,8 @@ describe("A WebSocket client", function()
       for i, f in ipairs {
         function() ws:send(3, "x") end, function() ws:send(1, "\255") end, function() ws:send(9, ("x"):rep(126)) end,
         function() ws:send("x", "y") end, function() ws:send(1, {}) end, function() ws.send({}, 1, "x") end, function() ws:close(1) end,
-        function() ws:close(1000, "\255") end,
+        function() ws:close(1000, "\255") end, function() ws:close(1005) end, function() ws:close(1006) end, function() ws:close(1015) end,
+        function() ws:close(1004) end, function() ws:close(2999) end, function() ws:close(1000.5) end,
       } do problems[i] = select(2, pcall(f)):gsub("^.-:%d+: ", "") end
       return false
     end })
@@ -272,6 +349,9 @@ describe("A WebSocket client", function()
       "bad argument #2 to 'send' (at most 125 bytes in a ping or pong)", "bad argument #1 to 'send' (number expected, got string)",
       "bad argument #2 to 'send' (string expected, got table)", "calling 'send' on bad self (mtev.websocket_client expected, got table)",
       "bad argument #1 to 'close' (a code from 1000 to 4999 expected)", "bad argument #2 to 'close' (text must be UTF-8)",
+      "bad argument #1 to 'close' (the code 1005 may not be sent)", "bad argument #1 to 'close' (the code 1006 may not be sent)",
+      "bad argument #1 to 'close' (the code 1015 may not be sent)", "bad argument #1 to 'close' (the code 1004 may not be sent)",
+      "bad argument #1 to 'close' (the code 2999 may not be sent)", "bad argument #1 to 'close' (the code 1000.5 may not be sent)",
     }, problems)
   end)
 
@@ -320,6 +400,24 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
     assert.same({ "ready", "2 \255" }, (hear(frame(2, "\255"), { message = function() return false end })))
   end)
 
+  it("takes messages up to the script's limit", function()
+    local over = { 1009, "the server sent a message that is too long" }
+    for _, case in ipairs {
+      { frame(1, "12345") .. frame(8, "\3\232"), 5, "1 12345" }, { frame(1, "123456"), 5 },
+      { frame(1, "123", { fin = false }) .. frame(0, "45") .. frame(8, "\3\232"), 5, "1 12345" },
+      { frame(1, "123", { fin = false }) .. frame(0, "456"), 5 },
+      { frame(2, ("x"):rep(16 * 1024 * 1024)) .. frame(8, "\3\232"), nil, "2 16777216 bytes" },
+      { frame(2, ("x"):rep(17 * 1024 * 1024)), nil }, { frame(2, ("x"):rep(17 * 1024 * 1024)) .. frame(8, "\3\232"), math.huge, "2 17825792 bytes" },
+    } do
+      local heard, client, said = hear(case[1], { limit = case[2] })
+      assert.same({ case[3] }, { heard[2] })
+      if not case[3] then assert.same(over, { code_of(said[1][2]), client.error }) end
+    end
+    for _, limit in ipairs { 0, -1, 0 / 0, "5" } do
+      assert.error_matches(function() mtev.websocket_client_connect("x", 80, "/", "", { limit = limit }) end, "bad field 'limit'", 1, true)
+    end
+  end)
+
   it("refuses messages that are too long, in one frame or in many", function()
     local verdict_of = { 1009, "the server sent a message that is too long", 1 }
     assert.same(verdict_of, verdict(frame(2, "x", { length = 2 ^ 40 })))
@@ -349,8 +447,10 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
     assert.same(PROTOCOL, packed_verdict(frame(1, "x", { fin = false }) .. frame(0, "y", { rsv = 4 })))
     local bomb = mtev.gzip(("\0"):rep(66 * 1024 * 1024)):sub(11, -9) -- raw DEFLATE, with a final block
     assert.same({ 1009, "the server sent a message that is too long", 1 }, packed_verdict(frame(2, bomb, { rsv = 4 })))
-    for _, answer in ipairs { "permessage-deflate; server_max_window_bits=7", "permessage-deflate; client_max_window_bits=8",
-      "permessage-deflate; what=5", "x-webkit-deflate-frame" } do
+    for _, answer in ipairs { "permessage-deflate; server_max_window_bits=7", "permessage-deflate; client_max_window_bits=7",
+      "permessage-deflate; client_max_window_bits", "permessage-deflate; client_max_window_bits=010", "permessage-deflate, permessage-deflate",
+      "permessage-deflate; server_no_context_takeover=1", "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
+      "permessage-deflate; server_max_window_bits=9; server_max_window_bits=9", "permessage-deflate; what=5", "x-webkit-deflate-frame", '"' } do
       local raw_port = ws_raw.serve(function(request) return ws_raw.accept(request, "Sec-WebSocket-Extensions: " .. answer .. "\r\n") end)
       assert.equal("the server uses an extension that was not offered", select(2, run { "/", port = raw_port }).error)
     end
@@ -361,8 +461,18 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
     assert.same({ 1000, 8 }, { client.close_code, said[1][1] })
     _, client = hear(frame(8, ""))
     assert.same({ 1005 }, { client.close_code, client.error })
-    _, client = hear(frame(8, "\3")) -- a code is two bytes
-    assert.is_truthy(client.error)
+    _, client, said = hear(frame(8, "\3")) -- a code is two bytes
+    assert.same(PROTOCOL[2], client.error)
+    assert.same({ 8, "\3\234" }, said[1])
+    for _, code in ipairs { 1012, 1013, 1014, 3000, 4999 } do -- IANA has added to what RFC 6455 lists
+      local bytes = string.char(math.floor(code / 256), code % 256)
+      _, client, said = hear(frame(8, bytes .. "why"))
+      assert.same({ code, nil, { 8, bytes .. "why" } }, { client.close_code, client.error, said[1] })
+    end
+    for _, code in ipairs { 0, 999, 1004, 1005, 1006, 1015, 2999, 5000 } do
+      _, client, said = hear(frame(8, string.char(math.floor(code / 256), code % 256)))
+      assert.same({ PROTOCOL[2], { 8, "\3\234" } }, { client.error, said[1] })
+    end
     local raw_port = ws_raw.serve(ws_raw.accept, function(e) e:write(frame(1, "half", { length = 10 })) end)
     local heard
     heard, client = run { "/", port = raw_port }
