@@ -12,6 +12,7 @@ local HttpClient = {}
 local TIMEOUT = 10              -- seconds, default of both timeouts
 local CHUNK_LINE_MAX = 16 * 1024 -- bytes; a header and trailers may have 64 KiB (data/http_head.h)
 local PIECE = 64 * 1024         -- bytes that are read, and given to `consume`, at a time ...
+local CHUNKS_PER_TURN = 1000    -- a server may send chunks of one byte: then others go on between
 local PACKED_PIECE = 4 * 1024   -- ... of a packed body: each may become a thousand times as long
 local INTERIM_MAX = 16          -- answers 1xx before the answer
 
@@ -315,7 +316,8 @@ local function read_trailers(self)
 end
 
 local function read_chunks(self, limit)
-  while true do
+  for count = 1, math.huge do
+    if count % CHUNKS_PER_TURN == 0 then mtev.sleep(0) end
     local line, err = read_line(self)
     if not line then return nil, err end
     local size = http_chunk_size(line)

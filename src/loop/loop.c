@@ -36,6 +36,7 @@ static void read_clock(void *context) {
     lh_loop *loop = context;
     lh_mailbox_awake(&loop->mailbox);
     loop->now = lh_clock_now();
+    loop->turn++;
     atomic_store_explicit(loop->beat, loop->now, memory_order_relaxed);
 }
 

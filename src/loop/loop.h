@@ -23,7 +23,8 @@
 typedef struct lh_loop lh_loop;
 
 struct lh_loop {
-    lh_ns now; /* the turn's clock reading */
+    lh_ns now;     /* the turn's clock reading */
+    uint32_t turn; /* counts; 0 = it does not run yet */
     lh_timers timers;
     lh_poll poll;
     lh_mailbox mailbox;

@@ -26,6 +26,12 @@ static lh_ns get_timeout(lua_State *L, int index, const char *const *names) {
     return lh_clock_from_seconds(lh_option_number(L, index, "timeout", INFINITY));
 }
 
+/* A call that does not wait has found nothing: the next one shall hear of what comes meanwhile. */
+static void watch_only(lh_socket *socket) {
+    const int rv = lh_socket_expect(socket);
+    if (rv < 0) socket->is_readable = socket->is_writable = true; /* nobody will tell: the next call tries */
+}
+
 /* -- read ---------------------------------------------------------------------------------------------------------- */
 
 static int fail_nil(lua_State *T, const char *message) { return lh_push_nil_error(T, message); }
@@ -120,10 +126,14 @@ static int core_read(lua_State *L) {
     if (is_counted && stop.count > stop.limit_bytes) return lh_push_nil_error(L, "limit");
     const char *bytes;
     size_t length;
+    if (timeout == 0) lh_socket_renew_turn(socket);
     socket->scanned_bytes = 0; /* another terminator may have been searched before */
     const int rv = lh_stream_read(socket, &stop, &bytes, &length);
     if (rv != LH_STREAM_WAIT) return push_read(L, socket, rv, bytes, length);
-    if (timeout == 0) return lh_push_nil_error(L, "timeout");
+    if (timeout == 0) {
+        watch_only(socket);
+        return lh_push_nil_error(L, "timeout");
+    }
     lh_task *task = lh_task_may_park(L, &read_wait.wait);
     keep_stop(task, L, socket, &stop);
     return lh_io_park(task, L, socket, &read_wait, lh_loop_deadline(timeout));
@@ -133,6 +143,7 @@ static int core_read(lua_State *L) {
 static int core_has_input(lua_State *L) {
     const lh_eventer *e = lh_check_own_eventer(L, 1, LH_EVENTER_READS);
     if (e->socket->reader) lh_io_check_free(L, e->socket, false);
+    lh_socket_renew_turn(e->socket);
     const int rv = lh_stream_peek(e->socket);
     if (rv == LH_STREAM_WAIT) return 0;
     lua_pushstring(L, rv == LH_STREAM_DONE ? "data" : "end");
@@ -179,7 +190,10 @@ static const lh_io_wait write_wait = {
 static int park_write(lua_State *L, lh_socket *socket, int index, size_t written, lh_ns timeout) {
     size_t length;
     const char *bytes = lua_tolstring(L, index, &length);
-    if (timeout == 0) return push_write_failure(L, "timeout", written);
+    if (timeout == 0) {
+        watch_only(socket);
+        return push_write_failure(L, "timeout", written);
+    }
     lh_task *task = lh_task_may_park(L, &write_wait.wait);
     lh_task_hold(task, L, index);
     socket->out.bytes = bytes;
@@ -244,6 +258,7 @@ static int core_write(lua_State *L) {
     const lh_ns timeout = get_timeout(L, 3, timeout_options);
     lua_settop(L, 2);
     if (socket->writer) lh_io_check_free(L, socket, true);
+    if (timeout == 0) lh_socket_renew_turn(socket);
     if (is_array) return write_pieces(L, socket, timeout);
     size_t written = 0;
     const int rv = lh_stream_write(socket, bytes, length, &written);
@@ -407,9 +422,13 @@ static int core_recv(lua_State *L) {
         lua_pushliteral(L, "");
         return 2;
     }
+    if (timeout == 0) lh_socket_renew_turn(socket);
     const int n = receive_chunk(L, socket, count);
     if (n != LH_TASK_STAY) return n;
-    if (timeout == 0) return lh_push_minus1_error(L, "timeout");
+    if (timeout == 0) {
+        watch_only(socket);
+        return lh_push_minus1_error(L, "timeout");
+    }
     lh_task *task = lh_task_may_park(L, &recv_wait.wait);
     socket->stop.count = count;
     return lh_io_park(task, L, socket, &recv_wait, lh_loop_deadline(timeout));

@@ -3,12 +3,12 @@
 #include <errno.h>
 
 /* No UDP datagram is larger than the scratch; a unix one is at most what SO_SNDBUF lets out. */
-enum { LARGEST = 1024 * 1024 };
+enum { LARGEST = 1024 * 1024, DATAGRAM_COST = 256 };
 
 int lh_datagram_receive(lh_socket *socket, size_t count, const char **bytes, size_t *length, lh_address *from,
                         bool *is_truncated) {
     if (socket->bind_error) return -socket->bind_error; /* nobody can send to it */
-    if (!socket->is_readable) return -EAGAIN;
+    if (!socket->is_readable || !lh_socket_may_move(socket)) return -EAGAIN;
     lh_net *net = socket->net;
     const int rv = lh_net_claim_scratch(net);
     if (rv < 0) return rv;
@@ -30,6 +30,7 @@ int lh_datagram_receive(lh_socket *socket, size_t count, const char **bytes, siz
         if (error == EAGAIN) socket->is_readable = false;
         return -error;
     }
+    lh_socket_note_moved(socket, (size_t)n + DATAGRAM_COST);
     *bytes = to;
     *length = (size_t)n;
     from->length = message.msg_namelen;

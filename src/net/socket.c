@@ -15,6 +15,8 @@
 
 static const lh_ns HOLD_TIME = 100 * LH_MILLISECOND;
 
+enum { ACCEPTS = 64 }; /* connections that a turn takes from one listener */
+
 static void on_ready(lh_watch *watch, unsigned events) {
     lh_socket *socket = LH_CONTAINER(watch, lh_socket, watch);
     if (events & LH_POLL_HANGUP) socket->has_hangup = true;
@@ -139,6 +141,18 @@ const char *lh_socket_error_text(const lh_socket *socket, int error) {
 
 int lh_socket_expect(lh_socket *socket) { return lh_poll_add(&socket->net->loop.poll, &socket->watch); }
 
+bool lh_socket_may_move(lh_socket *socket) {
+    const uint32_t turn = socket->net->loop.turn;
+    if (turn == 0) return true; /* the loop does not run yet */
+    if (socket->turn != turn) {
+        socket->turn = turn;
+        socket->turn_bytes = 0;
+    }
+    if (socket->turn_bytes < LH_SOCKET_TURN_BYTES) return true;
+    lh_loop_again(&socket->net->loop, &socket->watch);
+    return false;
+}
+
 /* -- Server side --------------------------------------------------------------------------------------------------- */
 
 int lh_socket_bind(lh_socket *socket, const lh_address *address) {
@@ -189,10 +203,11 @@ int lh_socket_accept(lh_socket *listener, lh_socket **accepted) {
         lh_list_remove(&listener->held_node);
     }
     /* Unlike a short read nothing tells that the queue is empty but EAGAIN; epoll's edge sets the flag again. */
-    if (!listener->is_readable) return -EAGAIN;
+    if (!listener->is_readable || !lh_socket_may_move(listener)) return -EAGAIN;
     for (;;) {
         const int fd = accept4(listener->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
+            lh_socket_note_moved(listener, LH_SOCKET_TURN_BYTES / ACCEPTS);
             set_no_delay(fd, listener->family, listener->type);
             *accepted = lh_socket_adopt(listener->net, fd, listener->family, SOCK_STREAM);
             (*accepted)->is_connected = true;

@@ -75,6 +75,7 @@ struct lh_socket {
     void *layered;                 /* the layer's own */
     int error;                     /* errno that ended the socket, 0 = none */
     int bind_error;                /* errno of the last bind, 0 = it succeeded, or there was none */
+    uint32_t turn, turn_bytes;     /* moved in that turn of the loop: see lh_socket_may_move */
     int16_t family;                /* AF_* or LH_SOCKET_PIPE */
     int16_t type;                  /* SOCK_STREAM, SOCK_DGRAM */
     bool is_readable, is_writable; /* what epoll said last, until EAGAIN; true when unknown */
@@ -127,6 +128,16 @@ const char *lh_socket_error_text(const lh_socket *socket, int error);
 
 /* Arms both directions. 0 or a negative errno (the poll is out of memory or watches). */
 int lh_socket_expect(lh_socket *socket) __attribute__((warn_unused_result));
+
+/* A turn of the loop moves at most LH_SOCKET_TURN_BYTES over a socket, whoever calls how often: a peer that is always
+ * ready would otherwise keep the thread for itself, because a call that need not wait does not. False: they are spent;
+ * the caller waits, and will be called back in the next turn. */
+enum { LH_SOCKET_TURN_BYTES = 256 * 1024 };
+bool lh_socket_may_move(lh_socket *socket);
+static inline void lh_socket_note_moved(lh_socket *socket, size_t bytes) { socket->turn_bytes += (uint32_t)bytes; }
+
+/* For a call that does not wait: it may move as much again. */
+static inline void lh_socket_renew_turn(lh_socket *socket) { socket->turn_bytes = 0; }
 
 /* 0, or -ENOTCONN and the like. */
 int lh_socket_local_address(const lh_socket *socket, lh_address *address) __attribute__((warn_unused_result));

@@ -6,7 +6,7 @@
  * A short receive tells that the kernel's buffer is empty, so no second call is made to learn EAGAIN. The exception is
  * a hangup that was reported meanwhile: its end-of-file has no edge of its own, so reading goes on until it is seen.
  *
- * Neither direction does more than BUDGET bytes per call, lest one fast peer starve the others of the loop. */
+ * A socket moves no more than BUDGET bytes in a turn of the loop, lest one fast peer starve the others. */
 #include "net/stream.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "data/http_head.h"
 #include "net/cut.h"
 
-enum { BUDGET = 256 * 1024, DIRECT_MIN = 16 * 1024 };
+enum { BUDGET = LH_SOCKET_TURN_BYTES, DIRECT_MIN = 16 * 1024 };
 
 /* -- The input buffer ---------------------------------------------------------------------------------------------- */
 
@@ -42,8 +42,10 @@ static void relax(lh_socket *socket) {
 
 /* -- Receiving ----------------------------------------------------------------------------------------------------- */
 
-/* One system call into `to`; returns bytes, or 0 with the socket's flags telling why nothing came. */
-static size_t receive(lh_socket *socket, char *to, size_t room) {
+/* False: to be waited for: the kernel, or, with the turn's bytes spent, the next turn. */
+static bool can_receive(lh_socket *socket) { return socket->is_readable && lh_socket_may_move(socket); }
+
+static size_t receive_bytes(lh_socket *socket, char *to, size_t room) {
     if (socket->layer) return socket->layer->receive(socket, to, room);
     const int fd = socket->watch.fd;
     ssize_t n;
@@ -64,6 +66,13 @@ static size_t receive(lh_socket *socket, char *to, size_t room) {
         lh_socket_fail(socket, errno);
     }
     return 0;
+}
+
+/* One system call into `to`; returns bytes, or 0 with the socket's flags telling why nothing came. */
+static size_t receive(lh_socket *socket, char *to, size_t room) {
+    const size_t n = receive_bytes(socket, to, room);
+    lh_socket_note_moved(socket, n);
+    return n;
 }
 
 /* Receives behind what is buffered. `wanted`: how many more bytes the reader needs, if it knows (else 0). Returns the
@@ -125,15 +134,8 @@ static int end_of_stream(const lh_socket *socket) { return socket->error ? -sock
 
 static bool is_over(const lh_socket *socket) { return socket->is_at_end || socket->error; }
 
-/* Waiting for more: either for the kernel, or, with the budget spent, for the next turn. */
-static int wait_for_input(lh_socket *socket) {
-    if (socket->is_readable) lh_loop_again(&socket->net->loop, &socket->watch);
-    return LH_STREAM_WAIT;
-}
-
 int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, size_t *length) {
     relax(socket);
-    size_t budget = BUDGET;
     for (;;) {
         lh_buffer *in = &socket->in;
         if (in->length > 0) {
@@ -151,10 +153,9 @@ int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, s
             hand_out(socket, in->length, bytes, length);
             return LH_STREAM_DONE;
         }
-        if (!socket->is_readable || budget == 0) return wait_for_input(socket);
+        if (!can_receive(socket)) return LH_STREAM_WAIT;
         const ssize_t n = receive_more(socket, is_counted(stop) ? stop->count - in->length : 0);
         if (n < 0) return (int)n;
-        budget = (size_t)n < budget ? budget - (size_t)n : 0;
     }
 }
 
@@ -162,7 +163,7 @@ int lh_stream_peek(lh_socket *socket) {
     relax(socket);
     while (socket->in.length == 0) {
         if (is_over(socket)) return end_of_stream(socket);
-        if (!socket->is_readable) return LH_STREAM_WAIT;
+        if (!can_receive(socket)) return LH_STREAM_WAIT;
         const ssize_t n = receive_more(socket, 0);
         if (n < 0) return (int)n;
     }
@@ -185,17 +186,16 @@ int lh_stream_read_into(lh_socket *socket, char *to, size_t room, size_t *length
         return LH_STREAM_DONE;
     }
     if (is_over(socket)) return end_of_stream(socket);
-    *length = socket->is_readable ? receive(socket, to, room) : 0;
+    *length = can_receive(socket) ? receive(socket, to, room) : 0;
     if (*length > 0) return LH_STREAM_DONE;
     return is_over(socket) ? end_of_stream(socket) : LH_STREAM_WAIT;
 }
 
 int lh_stream_gather(lh_socket *socket) {
-    for (size_t budget = BUDGET; !is_over(socket);) {
-        if (!socket->is_readable || budget == 0) return wait_for_input(socket);
+    while (!is_over(socket)) {
+        if (!can_receive(socket)) return LH_STREAM_WAIT;
         const ssize_t n = receive_more(socket, BUDGET);
         if (n < 0) return (int)n;
-        budget = (size_t)n < budget ? budget - (size_t)n : 0;
     }
     return end_of_stream(socket);
 }
@@ -219,21 +219,24 @@ static int send_failure(lh_socket *socket, int error) {
     return 0;
 }
 
+static int write_layered(lh_socket *socket, const char *bytes, size_t length, size_t *written) {
+    const size_t before = *written;
+    if (before < length && !lh_socket_may_move(socket)) return LH_STREAM_WAIT;
+    const int rv = socket->layer->write(socket, bytes, length, written);
+    lh_socket_note_moved(socket, *written - before);
+    return rv;
+}
+
 int lh_stream_write(lh_socket *socket, const char *bytes, size_t length, size_t *written) {
     if (socket->error) return -socket->error;
-    if (socket->layer) return socket->layer->write(socket, bytes, length, written);
-    size_t budget = BUDGET;
+    if (socket->layer) return write_layered(socket, bytes, length, written);
     while (*written < length) {
-        if (!socket->is_writable) return LH_STREAM_WAIT;
-        if (budget == 0) {
-            lh_loop_again(&socket->net->loop, &socket->watch);
-            return LH_STREAM_WAIT;
-        }
+        if (!socket->is_writable || !lh_socket_may_move(socket)) return LH_STREAM_WAIT;
         const size_t left = length - *written;
-        const ssize_t n = send_bytes(socket, bytes + *written, left < budget ? left : budget);
+        const ssize_t n = send_bytes(socket, bytes + *written, left < BUDGET ? left : BUDGET);
         if (n < 0) return send_failure(socket, errno);
         *written += (size_t)n;
-        budget -= (size_t)n;
+        lh_socket_note_moved(socket, (size_t)n);
     }
     return LH_STREAM_DONE;
 }
@@ -242,15 +245,16 @@ int lh_stream_write_vector(lh_socket *socket, const struct iovec *pieces, int co
     *written = 0;
     if (socket->error) return -socket->error;
     if (socket->layer) {
-        const int rv = socket->layer->write(socket, pieces[0].iov_base, pieces[0].iov_len, written);
+        const int rv = write_layered(socket, pieces[0].iov_base, pieces[0].iov_len, written);
         return rv < 0 ? rv : 0;
     }
-    if (!socket->is_writable) return 0;
+    if (!socket->is_writable || !lh_socket_may_move(socket)) return 0;
     ssize_t n;
     do { /* SIGPIPE is ignored process-wide, so writev needs no MSG_NOSIGNAL */
         n = writev(socket->watch.fd, pieces, count > IOV_MAX ? IOV_MAX : count);
     } while (n < 0 && errno == EINTR);
     if (n < 0) return send_failure(socket, errno);
     *written = (size_t)n;
+    lh_socket_note_moved(socket, (size_t)n);
     return 0;
 }

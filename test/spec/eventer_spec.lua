@@ -595,6 +595,101 @@ describe("ownership", function()
   end)
 end)
 
+-- A call that need not wait does not; so a peer that is always ready kept the thread for itself, for as long as it liked.
+describe("a peer that is always ready", function()
+  -- Turns of the loop that others get while f() runs.
+  local function turns(f)
+    local count = 0
+    local other = mtev.coroutine_spawn(function()
+      while true do
+        mtev.sleep(0)
+        count = count + 1
+      end
+    end)
+    f()
+    mtev.cancel_coro(other)
+    return count
+  end
+
+  local BYTES = 16 * 1024 * 1024
+  local TURN = 256 * 1024 -- bytes that a turn moves over one socket
+
+  local function endless(command)
+    local child, _, out = mtev.spawn("/bin/sh", { "sh", "-c", command }, ENV)
+    return child, out
+  end
+
+  it("leaves turns to others, whatever reads from it", function()
+    local child, out = endless("yes hello")
+    for _, read in ipairs {
+      function() return #out:read("\n") end, function() return #out:read(1000) end, function() return (out:recv(4000)) end,
+      function() return #out:read("\n", { timeout = 60, limit = 100 }) end,
+    } do
+      local count = turns(function()
+        local bytes = 0
+        while bytes < BYTES do bytes = bytes + read() end
+      end)
+      assert(count >= BYTES / TURN / 2, count)
+    end
+    child:kill(9)
+    child:wait(10)
+  end)
+
+  it("leaves turns to others, whatever writes to it", function()
+    local child, into = mtev.spawn("/bin/sh", { "sh", "-c", "exec cat >/dev/null" }, ENV)
+    local piece = ("x"):rep(4096)
+    for _, write in ipairs {
+      function() return into:write(piece) end, function() return into:write { piece, piece } end, function() return into:send(piece) end,
+    } do
+      local count = turns(function()
+        local bytes = 0
+        while bytes < BYTES do bytes = bytes + write() end
+      end)
+      assert(count >= BYTES / TURN / 2, count)
+    end
+    child:kill(9)
+    child:wait(10)
+  end)
+
+  it("is no hindrance to calls that do not wait, which hear of what came since the last one", function()
+    local child, out = endless("yes hello")
+    for _, read in ipairs {
+      function() return #(out:read("\n", { timeout = 0 }) or "") end, function() return math.max(0, (out:recv(4000, { timeout = 0 }))) end,
+    } do
+      local bytes = 0
+      while bytes < BYTES do
+        local n = read()
+        bytes = bytes + n
+        if n == 0 then mtev.sleep(0) end
+      end
+    end
+    child:kill(9)
+    child:wait(10)
+    local client, server = net.pair()
+    local piece = ("x"):rep(1024 * 1024)
+    net.give(server, function(e) repeat until not e:read(1024 * 1024) end)
+    local written = 0
+    while written < BYTES do
+      local n, _, partial = client:write(piece, { timeout = 0 })
+      written = written + (n >= 0 and n or partial)
+      mtev.sleep(0)
+    end
+    client:close()
+  end)
+
+  it("leaves turns to others while connections are accepted", function()
+    local listener, port = net.listen("inet", 1000)
+    local clients = {}
+    for i = 1, 300 do clients[i] = net.connect(port) end
+    local count = turns(function()
+      for _ = 1, 300 do listener:accept():close() end
+    end)
+    assert(count >= 300 / 64 - 1, count)
+    for _, client in ipairs(clients) do client:close() end
+    listener:close()
+  end)
+end)
+
 describe("two generators on two sockets", function()
   it("interleave", function()
     local a1, a2 = net.pair()
