@@ -482,6 +482,10 @@ function eventer:ssl_ctx() end
 --
 -- On the wire: HTTP/1.1 `POST /NAME` with `Upgrade: PTTH/2.0`, after the answer 101 HTTP/2 (RFC 9113) with the hub as client: a channel
 -- is a CONNECT. Difference: libmtev has a protocol of its own; the two do not understand each other.
+--
+-- A peer can make the other side keep: requests of 8 KiB; channels as `channels` says, and all that peers opened in the process together take
+-- at most half of RLIMIT_NOFILE (more are refused); of each channel `window` unread bytes, of all channels of a connection 64 MiB, then the
+-- connection stalls until some are read; 10000 frames that it does not take, then nothing more is read from it.
 
 ---Listens for processes that offer their names. Does not yield; connections are served by coroutines of their own, until `close`.
 ---
@@ -501,10 +505,11 @@ function mtev.reverse_listen(options) end
 ---@field sslconfig? table as for `ssl_upgrade_socket`; `server` is implied; default: no TLS
 ---@field authorize? fun(name: string, ssl_ctx: mtev.eventer.ssl_ctx?): boolean, string? true lets it in; else the reason, which the other side is told. It may yield. If it raises, the name is refused and the error logged (`error/reverse`)
 ---@field insecure? boolean anybody may offer any name
----@field timeout? number seconds for the TLS handshake, and for the request; default 10
+---@field timeout? number seconds for the TLS handshake and the request together; default 10
 ---@field keepalive? number seconds of silence after which a peer counts as gone; PINGs are sent before; default 10
 ---@field window? integer bytes of a channel that may be under way and unread; default 262144
 ---@field backlog? integer
+---@field pending? integer connections at a time that are not authorized yet: a further one takes the place of the one that has offered no name for the longest time; while all wait for `authorize`, it is closed; default 128
 
 ---@class mtev.reverse_listener
 local reverse_listener = {}
@@ -529,7 +534,7 @@ function reverse_listener:close() end
 function mtev.reverse_connect(options) end
 
 ---@class mtev.reverse_connect_options
----@field host string name or address of the hub
+---@field host string name or address of the hub; raises for what is neither
 ---@field port integer
 ---@field name string 1 to 255 bytes, no NUL
 ---@field accept? fun(e: mtev.eventer) called for each channel, in a coroutine of its own, which owns e; when it ends, e is closed
@@ -538,7 +543,7 @@ function mtev.reverse_connect(options) end
 ---@field timeout? number seconds for each step of connecting; default 10
 ---@field keepalive? number as for reverse_listen
 ---@field window? integer as for reverse_listen
----@field channels? integer at most so many at a time; more wait; default 10000
+---@field channels? integer at most so many at a time; more wait; default 10000, or a quarter of RLIMIT_NOFILE if that is less
 ---@field retry_min? number seconds; default 0.1
 ---@field retry_max? number seconds; default 30
 

@@ -24,6 +24,16 @@ local function raise(index, name, expected, value)
   error(("bad argument #%d to '%s' (%s expected, got %s)"):format(index, name, expected, got(value)), LEVEL + 1)
 end
 
+-- What may be asked for, and may stand in a header Host: a name, or an address, with its zone if it has one.
+function check.is_host(host)
+  return type(host) == "string" and (host:find("^[%w._~!$&'()*+,;=:-]+$") or host:find("^[%x:.]+%%[%w._~-]+$")) ~= nil
+end
+
+-- It as in a URL: an IPv6 address in brackets, without its zone (fe80::1%eth0), which is nobody else's business.
+function check.bracketed(host)
+  return host:find(":", 1, true) and "[" .. host:match("^[^%%]*") .. "]" or host
+end
+
 -- nil stays nil in the opt_ functions.
 
 function check.type(value, expected, index, name)

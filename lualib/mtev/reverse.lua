@@ -9,11 +9,12 @@ local tunnel_open, tunnel_next, tunnel_close, tunnel_count =
   core.tunnel_open, core.tunnel_next, core.tunnel_close, core.tunnel_count
 local channel_accept, channel_refuse, peer_is, copy = core.channel_accept, core.channel_refuse, core.tls_peer_is, core.copy
 local await, broadcast, condition, INTERRUPTED = core.await, core.broadcast, core.condition, core.INTERRUPTED
-local check, tls_settings = core.check, core.tls_settings
+local check, tls_settings, monotonic = core.check, core.tls_settings, core.monotonic
 local spawn, cancel, sleep = mtev.coroutine_spawn, mtev.cancel_coro, mtev.sleep
 
 local HEAD_MAX = 8192     -- bytes of a request or an answer
 local NAME_MAX = 255      -- bytes
+local INTERIM_MAX = 16
 local PROTOCOL = "PTTH/2.0"
 
 -- -- Options ----------------------------------------------------------------------------------------------------------
@@ -21,6 +22,7 @@ local PROTOCOL = "PTTH/2.0"
 local LISTEN = {
   sslconfig = "table", timeout = "number", keepalive = "number", window = "number",
   address = "string", port = "port", authorize = "function", insecure = "boolean", backlog = "number",
+  pending = "number",
 }
 local CONNECT = {
   sslconfig = "table", timeout = "number", keepalive = "number", window = "number",
@@ -28,7 +30,7 @@ local CONNECT = {
   retry_min = "number", retry_max = "number",
 }
 local NUMBERS = { -- default, least
-  timeout = { 10, 0.001 }, keepalive = { 10, 0.01 }, window = { 256 * 1024, 1 }, channels = { 10000, 1 },
+  timeout = { 10, 0.001 }, keepalive = { 10, 0.01 }, window = { 256 * 1024, 1 }, channels = { 10000, 1 }, pending = { 128, 1 },
   retry_min = { 0.1, 0.001 }, retry_max = { 30, 0.001 },
 }
 
@@ -46,6 +48,9 @@ local function check_options(options, known, name, required)
   for _, key in ipairs(required) do
     if checked[key] == nil then error(("option '%s' to '%s' is missing"):format(key, name), 3) end
   end
+  -- A channel takes two descriptors, and all of them no more than half of what there are.
+  local most = math.max(1, math.floor(core.descriptor_limit() / 4))
+  checked.channels = checked.channels or math.min(NUMBERS.channels[1], most)
   for key, limits in pairs(NUMBERS) do
     checked[key] = checked[key] or limits[1]
     if not (checked[key] >= limits[2] and checked[key] < 2 ^ 31) then
@@ -65,12 +70,20 @@ local function unescape(path)
   return (path:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
 end
 
+local function has_token(list, token)
+  for word in (list or ""):gmatch("[^,%s]+") do
+    if word:lower() == token then return true end
+  end
+  return false
+end
+
 -- The name that is offered, or nil.
-local function parse_request(head)
-  local path, headers = head:match("^POST /(%S+) HTTP/1%.1\r\n(.*)$")
-  if not path or not ("\r\n" .. headers):lower():find("\r\nupgrade:%s*ptth/2%.0%s*\r\n") then return nil end
-  local name = unescape(path)
-  if #name > NAME_MAX or name:find("%z") then return nil end
+local function parse_request(reader, head)
+  local method, target, has_body = core.http_request(reader, head)
+  if method ~= "POST" or has_body or target:byte() ~= 47 then return nil end
+  if not has_token(core.http_fields(head, true).upgrade, PROTOCOL:lower()) then return nil end
+  local name = unescape(target:sub(2))
+  if name == "" or #name > NAME_MAX or name:find("%z") then return nil end
   return name
 end
 
@@ -105,20 +118,30 @@ local function is_authorized(options, name, e)
   return true -- insecure
 end
 
--- The name that the peer offers and may offer, or nil.
-local function greet(options, e)
+local NO_METHOD = "its request line has no method" -- then it is no HTTP
+
+-- The name that the peer offers, or nil and why not. All of it must be there by the deadline.
+local function hear_name(options, e)
+  local deadline = monotonic() + options.timeout
   if options.sslconfig then
     local rv, err = e:ssl_upgrade_socket(options.sslconfig)
     if rv ~= 0 then return nil, err end
   end
-  local head, err = e:read("\r\n\r\n", { timeout = options.timeout, limit = HEAD_MAX })
-  local name = head and parse_request(head)
-  if not name then
-    if head then
-      e:write(answer("400 Bad Request", "POST /NAME with Upgrade: " .. PROTOCOL .. " expected"), { timeout = options.timeout })
-    end
-    return nil, err or "a request that makes no sense"
+  local reader = core.http_head("request", false, true)
+  local head, err = e:read(reader, { timeout = deadline - monotonic(), limit = HEAD_MAX })
+  local name = head and parse_request(reader, head)
+  if name then return name end
+  if head or err == "malformed" and core.http_problem(reader) ~= NO_METHOD then
+    e:write(answer("400 Bad Request", "POST /NAME with Upgrade: " .. PROTOCOL .. " expected"), { timeout = options.timeout })
   end
+  return nil, err or "a request that makes no sense"
+end
+
+-- The name that the peer offers and may offer, or nil.
+local function greet(options, e, on_heard)
+  local name, err = hear_name(options, e)
+  if not name then return nil, err end
+  on_heard()
   local ok, reason = is_authorized(options, name, e)
   if not ok then
     e:write(answer("403 Forbidden", reason), { timeout = options.timeout })
@@ -137,10 +160,17 @@ local function refuse_all(tunnel)
   end
 end
 
-local function serve(listener, e)
+-- It is authorized, or gone.
+local function leave_pending(listener, co)
+  if listener.pending[co] then listener.pending_count = listener.pending_count - 1 end
+  listener.pending[co], listener.greeting[co] = nil, nil
+end
+
+local function serve(listener, e, co)
   local options = listener.options
   local address, port = e:peer_name()
-  local name, why = greet(options, e)
+  local name, why = greet(options, e, function() listener.greeting[co] = nil end)
+  leave_pending(listener, co)
   if not name then
     debug_log("%s:%s: %s", tostring(address), tostring(port), tostring(why))
     return
@@ -154,18 +184,38 @@ local function serve(listener, e)
   debug_log("'%s' has gone: %s", name, why)
 end
 
+-- Makes room for one more that is not authorized yet: who has been silent longest goes. False: all have offered a name, and wait to
+-- be authorized.
+local function make_room(listener)
+  if listener.pending_count < listener.options.pending then return true end
+  local oldest, since
+  for co, number in pairs(listener.greeting) do
+    if not since or number < since then oldest, since = co, number end
+  end
+  if not oldest then return false end
+  leave_pending(listener, oldest)
+  listener.coroutines[oldest] = nil
+  cancel(oldest)
+  return true
+end
+
 local function accept_all(listener, e)
+  local count = 0
   while true do
     local connection, err = e:accept()
-    if connection then
+    if connection and not make_room(listener) then
+      connection:close()
+    elseif connection then
       local co
       co = spawn(function()
         connection = connection:own()
         sleep(0) -- so that `co` is known
-        serve(listener, connection)
+        serve(listener, connection, co)
         listener.coroutines[co] = nil
       end)
-      listener.coroutines[co] = true
+      count = count + 1
+      listener.coroutines[co], listener.pending[co], listener.greeting[co] = true, true, count
+      listener.pending_count = listener.pending_count + 1
     elseif err == "closed" then
       return
     end
@@ -211,6 +261,7 @@ function mtev.reverse_listen(options)
     return nil, err
   end
   local listener = setmetatable({ options = options, coroutines = {}, tunnels = {} }, Listener)
+  listener.pending, listener.greeting, listener.pending_count = {}, {}, 0 -- coroutines of who is not authorized; of who is silent
   listener.bound = { e:sock_name() }
   listener.acceptor = spawn(function() accept_all(listener, e:own()) end)
   return listener
@@ -244,7 +295,7 @@ function Listener:close()
   cancel(self.acceptor)
   for tunnel in pairs(self.tunnels) do tunnel_close(tunnel) end
   for co in pairs(self.coroutines) do cancel(co) end
-  self.coroutines, self.tunnels = {}, {}
+  self.coroutines, self.tunnels, self.pending, self.greeting, self.pending_count = {}, {}, {}, {}, 0
 end
 
 function Listener:__tostring()
@@ -256,6 +307,32 @@ end
 local Dialler = {}
 Dialler.__index = Dialler
 Dialler.__name = "mtev.reverse_dialler"
+
+local function spell_request(options)
+  return ("POST /%s HTTP/1.1\r\nHost: %s:%s\r\nConnection: Upgrade\r\nUpgrade: %s\r\nContent-Length: 0\r\n\r\n")
+    :format(escape(options.name), check.bracketed(options.host), options.port, PROTOCOL)
+end
+
+-- The hub's answer: true, or false and why not.
+local function is_turned_round(options, e)
+  local reader = core.http_head("answer")
+  local deadline = monotonic() + options.timeout
+  local head, err, status, length, _
+  for _ = 0, INTERIM_MAX do -- answers 1xx before the answer
+    head, err = e:read(reader, { timeout = deadline - monotonic(), limit = HEAD_MAX })
+    if not head then return false, err or "the hub closed the connection" end
+    status = core.http_answer(reader)
+    if not status then return false, "the hub closed the connection" end
+    if status == 101 or status >= 200 then break end
+  end
+  if status == 101 then
+    if has_token(core.http_fields(head, true).upgrade, PROTOCOL:lower()) then return true end
+    return false, "the hub speaks another protocol"
+  end
+  _, _, length = core.http_answer(reader)
+  local reason = length and length <= HEAD_MAX and e:read(length, { timeout = deadline - monotonic() })
+  return false, ("%d %s"):format(status, reason or "")
+end
 
 -- A connection that the hub has turned round, or nil and why not.
 local function dial(options)
@@ -270,16 +347,12 @@ local function dial(options)
     e:close()
     return nil, err
   end
-  e:write(("POST /%s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\nContent-Length: 0\r\n\r\n")
-    :format(escape(options.name), options.host, PROTOCOL), { timeout = options.timeout })
-  local head
-  head, err = e:read("\r\n\r\n", { timeout = options.timeout, limit = HEAD_MAX })
-  local status = head and head:match("^HTTP/1%.1 (%d%d%d) ")
-  if status == "101" then return e end
-  local length = status and tonumber(head:lower():match("\r\ncontent%-length:%s*(%d+)\r\n"))
-  local reason = length and length <= HEAD_MAX and e:read(length, { timeout = options.timeout })
+  e:write(spell_request(options), { timeout = options.timeout })
+  local ok
+  ok, err = is_turned_round(options, e)
+  if ok then return e end
   e:close()
-  return nil, status and ("%s %s"):format(status, reason or "") or err or "the hub closed the connection"
+  return nil, err
 end
 
 local function connect_target(options, channel)
@@ -358,6 +431,7 @@ function mtev.reverse_connect(options)
     error("reverse_connect: either `accept` or `target` is expected", 2)
   end
   if options.target then check_target(options.target) end
+  if not check.is_host(options.host) then error("bad option 'host' to 'reverse_connect' (name or address expected)", 2) end
   if options.name == "" or #options.name > NAME_MAX or options.name:find("%z") then
     error("bad option 'name' to 'reverse_connect' (1 to 255 bytes without NUL expected)", 2)
   end

@@ -77,17 +77,12 @@ end
 
 -- -- The handshake ----------------------------------------------------------------------------------------------------
 
--- As in a URL; a zone (fe80::1%eth0) is nobody else's business.
-local function bracketed(host)
-  return host:find(":", 1, true) and "[" .. host:match("^[^%%]*") .. "]" or host
-end
-
 local function spell_request(self, key)
   local options, port = self.options, self.options.port
   local default = options.sslconfig and 443 or 80
   local lines = {
     "GET " .. options.uri .. " HTTP/1.1",
-    "Host: " .. bracketed(options.host) .. (port ~= default and ":" .. port or ""),
+    "Host: " .. check.bracketed(options.host) .. (port ~= default and ":" .. port or ""),
     "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " .. key,
   }
   if options.compress then lines[#lines + 1] = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits" end
@@ -253,12 +248,6 @@ local function run(self)
   error(err, 0)
 end
 
--- What goes into the request's Host; a zone behind an address does not.
-local function is_name(host)
-  return type(host) == "string" and host:find("^[%w._~!$&'()*+,;=:-]+$") ~= nil
-    or type(host) == "string" and host:find("^[%x:.]+%%[%w._~-]+$") ~= nil
-end
-
 -- A path with its query; a fragment does not go to the server (RFC 6455, 3).
 local function is_target(uri)
   return type(uri) == "string" and not uri:find("[%c #\128-\255]")
@@ -286,7 +275,7 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
   end
   sslconfig = check.opt_type(sslconfig, "table", 6, "websocket_client_connect")
   local number = tonumber(port)
-  if not is_name(host) or not number or number < 1 or number > 65535 or number % 1 ~= 0 then return false end
+  if not check.is_host(host) or not number or number < 1 or number > 65535 or number % 1 ~= 0 then return false end
   if uri == nil or uri == "" then uri = "/" end
   if not is_target(uri) then return false end
   if service == "" then service = nil end
@@ -304,7 +293,7 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
     if not server_name then return false end
   end
   local self = setmetatable({
-    url = ("%s://%s:%d%s"):format(sslconfig and "wss" or "ws", bracketed(host), number, uri),
+    url = ("%s://%s:%d%s"):format(sslconfig and "wss" or "ws", check.bracketed(host), number, uri),
     callbacks = callbacks,
     options = {
       host = host, port = number, uri = uri, service = service, sslconfig = sslconfig, compress = callbacks.compress ~= false,

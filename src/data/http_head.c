@@ -310,7 +310,9 @@ static bool has_target_of_host(const lh_http_head *head, const char *bytes) {
 }
 
 static int judge_request(lh_http_head *head, const char *bytes) {
-    if (head->host_count > 1 || (head->host_count == 0 && head->minor > 0)) return refuse(head, "not one Host");
+    if (head->host_count > 1 || (head->host_count == 0 && head->minor > 0 && !head->may_lack_host)) {
+        return refuse(head, "not one Host");
+    }
     if (head->host_count == 1 && !has_target_of_host(head, bytes)) return refuse(head, "its target is on another Host");
     return 0;
 }

@@ -48,6 +48,7 @@ typedef enum lh_http_transfer {
 typedef struct lh_http_head {
     lh_http_kind kind;
     bool is_lenient;
+    bool may_lack_host;  /* a request's Host may be missing, whatever its version; the caller's to set */
     bool is_whole;       /* the empty line has come: all of the following counts */
     const char *problem; /* NULL = none */
     uint32_t length;     /* of the lines understood; when it is whole, of the head */

@@ -66,7 +66,9 @@ static const lh_io_wait read_wait = {
 static lh_http_head *check_head(lua_State *L, int index) {
     lh_http_head *head = luaL_testudata(L, index, LH_HTTP_HEAD_TYPE);
     if (!head) lh_raise_type(L, index, "number or string");
+    const bool may_lack_host = head->may_lack_host;
     lh_http_head_init(head, head->kind, head->is_lenient, NULL, 0);
+    head->may_lack_host = may_lack_host;
     return head;
 }
 

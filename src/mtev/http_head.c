@@ -1,11 +1,12 @@
 /* What the built-in Lua library gets of data/http_head: HTTP/1 heads, for HttpClient, Api, WebSocket and reverse.
  *
- *     reader = core.http_head(kind, is_lenient)      kind: "request", "answer", "trailers"; e:read(reader) reads a head
+ *     reader = core.http_head(kind, is_lenient, may_lack_host)
+ *                                                    kind: "request", "answer", "trailers"; e:read(reader) reads a head
  *                                                    then, or nil, "malformed" or "limit"
  *     core.http_problem(reader) -> string            what is wrong with it; nil: nothing
  *     core.http_answer(reader) -> status, version, length, is_chunked, is_strange, is_packed, is_kept
  *                                                    nil: the head did not come to its end
- *     core.http_request(reader, head) -> method, target; nil: as above
+ *     core.http_request(reader, head) -> method, target, has_body; nil: as above
  *     core.http_fields(text[, has_start]) -> headers, cookies, end
  *                                                    by lower-case names, several of one name joined by ", ", but for
  *                                                    those of Set-Cookie, which are an array; and how long the head was.
@@ -31,6 +32,7 @@ static int core_http_head(lua_State *L) {
     const bool is_lenient = lua_toboolean(L, 2);
     lh_http_head *head = lua_newuserdata(L, sizeof(*head));
     lh_http_head_init(head, kind, is_lenient, NULL, 0);
+    head->may_lack_host = lua_toboolean(L, 3);
     luaL_getmetatable(L, LH_HTTP_HEAD_TYPE);
     lua_setmetatable(L, -2);
     return 1;
@@ -75,7 +77,8 @@ static int core_http_request(lua_State *L) {
     if (!head->is_whole || head->length > length) return 0;
     push_span(L, bytes, head->method);
     push_span(L, bytes, head->target);
-    return 2;
+    lua_pushboolean(L, head->transfer != LH_HTTP_PLAIN || (head->has_length && head->body_length > 0));
+    return 3;
 }
 
 /* -- Fields -------------------------------------------------------------------------------------------------------- */

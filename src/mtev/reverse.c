@@ -5,11 +5,14 @@
  *     core.tunnel_next(t) -> channel; nil, reason at the end; nil, INTERRUPTED, message
  *     core.tunnel_close(t)
  *     core.tunnel_count(t) -> how many channels there are
+ *     core.descriptor_limit() -> how many descriptors the process may have; math.huge: any number
  *     core.channel_accept(channel[, e]) -> e: the channel's other end, or the one given, which is closed from then on;
  *                                          nil, message
  *     core.channel_refuse(channel, reason) */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "mtev/api.h"
@@ -202,12 +205,20 @@ static int core_tunnel_count(lua_State *L) {
     return 1;
 }
 
+static int core_descriptor_limit(lua_State *L) {
+    struct rlimit limit;
+    const bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    lua_pushnumber(L, is_known ? (double)limit.rlim_cur : HUGE_VAL);
+    return 1;
+}
+
 static const luaL_Reg core_functions[] = {{"tunnel_open", core_tunnel_open},
                                           {"tunnel_next", core_tunnel_next},
                                           {"tunnel_close", core_tunnel_close},
                                           {"tunnel_count", core_tunnel_count},
                                           {"channel_accept", core_channel_accept},
                                           {"channel_refuse", core_channel_refuse},
+                                          {"descriptor_limit", core_descriptor_limit},
                                           {NULL, NULL}};
 
 void lh_open_reverse(lua_State *L) {

@@ -13,12 +13,14 @@
 typedef struct lh_cut {
     atomic_uint holds;
     atomic_int error; /* errno, 0 = not cut. Set before the descriptor is closed, read after its end of file */
+    atomic_uint *counter; /* one less when the cut is gone; NULL = none. Set by who made the cut, at once */
 } lh_cut;
 
 /* Held once. */
 static inline lh_cut *lh_cut_new(void) {
     lh_cut *cut = lh_alloc(sizeof(*cut));
     atomic_init(&cut->holds, 1);
+    cut->counter = NULL;
     return cut;
 }
 
@@ -29,5 +31,7 @@ static inline lh_cut *lh_cut_hold(lh_cut *cut) {
 
 /* Accepts NULL. */
 static inline void lh_cut_release(lh_cut *cut) {
-    if (cut && atomic_fetch_sub(&cut->holds, 1) == 1) lh_free(cut);
+    if (!cut || atomic_fetch_sub(&cut->holds, 1) != 1) return;
+    if (cut->counter) atomic_fetch_sub(cut->counter, 1);
+    lh_free(cut);
 }

@@ -11,6 +11,7 @@
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/alloc.h"
 #include "net/stream.h"
@@ -19,7 +20,16 @@ enum {
     BUDGET = 256 * 1024,     /* bytes each way a turn, so that others are served */
     BATCH_BYTES = 64 * 1024, /* frames gathered for one write */
     CONNECTION_WINDOW = 8 * 1024 * 1024,
+    FRAMES_MAX = 10000,        /* that wait to be sent; legal peers take them: each side reads, whatever it has to send */
+    FIELDS_MAX = 64 * 1024,    /* bytes of a request's or an answer's fields, each 32 more (RFC 9113, 6.5.2) */
+    CHANNEL_COST = 2048,       /* of the budget: what a new channel takes besides the bytes of its request */
+    BURST = 64,                /* channels opened by one piece of input, after which the pieces become small ... */
+    BURST_PIECE = 4 * 1024,    /* ... so that the turn can end: opening one is much work for few bytes */
+    CHANNEL_DESCRIPTORS = 2,   /* that one may need: the ends of a socket pair */
 };
+
+/* Descriptors of channels that peers have opened, in all tunnels of the process. */
+static atomic_uint claimed_descriptors;
 
 struct lh_channel {
     lh_list node;      /* in lh_tunnel.channels */
@@ -30,6 +40,8 @@ struct lh_channel {
     lh_buffer to_local; /* received, not yet taken by `local`; at most a window */
     int32_t stream;     /* 0 = the stream is over; what is in `to_local` is still to be delivered */
     unsigned holds;     /* the tunnel's, and takers' */
+    unsigned claims;    /* of claimed_descriptors */
+    size_t field_bytes; /* of its request or answer */
     bool is_open;       /* accepted: bytes may flow */
     bool is_deferred;   /* nghttp2 waits for bytes of `local` */
     bool is_finished;   /* the peer has sent its last byte */
@@ -52,6 +64,11 @@ struct lh_tunnel {
     lh_list offered;  /* that the peer wants to open, not yet taken */
     size_t channel_count;
     bool has_offers; /* since on_channel was called */
+    size_t unread;   /* bytes in all `to_local` */
+    size_t owed;     /* of the connection's window, for `unread` */
+    size_t unsent;   /* our requests that are queued: they may wait for the peer to allow more */
+    size_t opened;   /* channels by the peer, with the last piece of input */
+    bool is_paused;  /* not read from, because the peer takes nothing */
     lh_buffer out;
     lh_timer timer;
     lh_ns last_received_ns;
@@ -80,6 +97,7 @@ static lh_channel *new_channel(lh_tunnel *tunnel) {
 
 void lh_channel_release(lh_channel *channel) {
     if (--channel->holds > 0) return;
+    atomic_fetch_sub(&claimed_descriptors, channel->claims);
     lh_cut_release(channel->cut);
     lh_free(channel);
 }
@@ -98,6 +116,19 @@ static void cut_local(lh_channel *channel) {
     }
 }
 
+/* The connection's window: given back at once, until too much is unread. */
+static void give_connection_window(lh_tunnel *tunnel, size_t bytes) {
+    tunnel->owed += bytes;
+    if (tunnel->owed == 0 || tunnel->unread > LH_TUNNEL_UNREAD_MAX) return;
+    nghttp2_session_consume_connection(tunnel->session, tunnel->owed);
+    tunnel->owed = 0;
+}
+
+static void forget_unread(lh_channel *channel, size_t bytes) {
+    channel->tunnel->unread -= bytes;
+    give_connection_window(channel->tunnel, 0);
+}
+
 /* The channel is over. It may still have news to tell. */
 static void end_channel(lh_channel *channel, bool is_lost) {
     lh_tunnel *tunnel = channel->tunnel;
@@ -108,6 +139,7 @@ static void end_channel(lh_channel *channel, bool is_lost) {
         lh_socket_close(channel->local);
     }
     channel->local = NULL;
+    forget_unread(channel, channel->to_local.length);
     lh_buffer_reset(&channel->to_local);
     lh_list_remove(&channel->node);
     tunnel->channel_count--;
@@ -157,6 +189,8 @@ static void deliver(lh_channel *channel, const char *bytes, size_t length) {
     }
     if (lh_buffer_append(&channel->to_local, bytes + written, length - written) < 0) {
         reset_channel(channel, NGHTTP2_INTERNAL_ERROR);
+    } else {
+        channel->tunnel->unread += length - written;
     }
 }
 
@@ -170,6 +204,7 @@ static void deliver_rest(lh_channel *channel) {
         }
         lh_buffer_consume(&channel->to_local, written);
         lh_buffer_relax(&channel->to_local);
+        forget_unread(channel, written);
         give_window(channel, written);
     }
     after_delivery(channel);
@@ -222,11 +257,27 @@ static bool attach(lh_channel *channel, lh_socket *local, lh_cut *cut) {
 
 /* -- What nghttp2 calls -------------------------------------------------------------------------------------------- */
 
+/* Peers get at most half of what the process may open. The limit may change while it runs. */
+static bool claim_descriptors(void) {
+    struct rlimit limit;
+    const bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    const unsigned before = atomic_fetch_add(&claimed_descriptors, CHANNEL_DESCRIPTORS);
+    if (!is_known || before + CHANNEL_DESCRIPTORS <= limit.rlim_cur / 2) return true;
+    atomic_fetch_sub(&claimed_descriptors, CHANNEL_DESCRIPTORS);
+    return false;
+}
+
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
     lh_tunnel *tunnel = context;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    if (!claim_descriptors()) {
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+        return 0;
+    }
     lh_channel *channel = new_channel(tunnel);
     channel->stream = frame->hd.stream_id;
+    channel->claims = CHANNEL_DESCRIPTORS;
+    tunnel->opened++;
     nghttp2_session_set_stream_user_data(session, channel->stream, channel);
     return 0;
 }
@@ -258,6 +309,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)context;
     lh_channel *channel = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (!channel) return 0;
+    channel->field_bytes += name_length + length + 32;
+    if (channel->field_bytes > FIELDS_MAX) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the stream is reset */
     if (is_name(name, name_length, ":status")) channel->status = number_of(value, length);
     if (is_name(name, name_length, ":method")) channel->is_connect = is_name(value, length, "CONNECT");
     if (is_name(name, name_length, "proxy-status")) take_reason(channel, (const char *)value, length);
@@ -306,11 +359,26 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *bytes, size_t length,
                    void *context) {
     (void)flags;
-    (void)context;
     lh_channel *channel = nghttp2_session_get_stream_user_data(session, stream);
-    nghttp2_session_consume_connection(session, length);
     if (channel) deliver(channel, (const char *)bytes, length);
+    give_connection_window(context, length);
     return 0;
+}
+
+static bool is_request(const nghttp2_frame *frame) {
+    return frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+}
+
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
+    (void)session;
+    if (is_request(frame)) ((lh_tunnel *)context)->unsent--;
+    return 0;
+}
+
+/* Its stream was given up before. */
+static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error, void *context) {
+    (void)error;
+    return on_frame_sent(session, frame, context);
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t code, void *context) {
@@ -341,6 +409,19 @@ static bool gather(lh_tunnel *tunnel) {
         if (n < 0 || lh_buffer_append(&tunnel->out, (const char *)bytes, (size_t)n) < 0) return false;
     }
     return true;
+}
+
+/* The peer makes us queue frames and takes none. */
+static bool is_glutted(const lh_tunnel *tunnel) {
+    return nghttp2_session_get_outbound_queue_size(tunnel->session) > FRAMES_MAX + tunnel->unsent;
+}
+
+/* The pause is over when the peer has taken what it was for. */
+static void read_again_if_drained(lh_tunnel *tunnel) {
+    if (!tunnel->is_paused || tunnel->is_over || is_glutted(tunnel)) return;
+    tunnel->is_paused = false;
+    tunnel->socket->is_readable = true;
+    lh_loop_again(&tunnel->net->loop, &tunnel->socket->watch);
 }
 
 static void send_frames(lh_tunnel *tunnel) {
@@ -374,6 +455,7 @@ static void send_frames(lh_tunnel *tunnel) {
 static void flush(lh_tunnel *tunnel) {
     tunnel->depth++;
     send_frames(tunnel);
+    read_again_if_drained(tunnel);
     settle(tunnel);
 }
 
@@ -381,7 +463,10 @@ static void receive_frames(lh_tunnel *tunnel) {
     for (size_t budget = BUDGET; budget > 0;) {
         const char *bytes;
         size_t length;
-        const int rv = lh_stream_read_some(tunnel->socket, LH_NET_SCRATCH_BYTES, &bytes, &length);
+        tunnel->is_paused = is_glutted(tunnel);
+        if (tunnel->is_paused) return;
+        const size_t piece = tunnel->opened > BURST ? BURST_PIECE : LH_NET_SCRATCH_BYTES;
+        const int rv = lh_stream_read_some(tunnel->socket, piece, &bytes, &length);
         if (rv == LH_STREAM_WAIT) return;
         if (rv != LH_STREAM_DONE) {
             end_tunnel(tunnel, rv == LH_STREAM_END ? "the peer closed the connection"
@@ -389,12 +474,14 @@ static void receive_frames(lh_tunnel *tunnel) {
             return;
         }
         tunnel->last_received_ns = tunnel->net->loop.now;
+        tunnel->opened = 0;
         const ssize_t n = nghttp2_session_mem_recv(tunnel->session, (const uint8_t *)bytes, length);
         if (n < 0) {
             end_tunnel(tunnel, nghttp2_strerror((int)n));
             return;
         }
-        budget = length < budget ? budget - length : 0;
+        const size_t cost = length + tunnel->opened * CHANNEL_COST;
+        budget = cost < budget ? budget - cost : 0;
     }
     lh_loop_again(&tunnel->net->loop, &tunnel->socket->watch);
 }
@@ -404,6 +491,7 @@ static void on_readable(lh_socket *socket) {
     tunnel->depth++;
     receive_frames(tunnel);
     send_frames(tunnel);
+    read_again_if_drained(tunnel);
     settle(tunnel);
 }
 
@@ -510,11 +598,14 @@ static nghttp2_session *new_session(lh_tunnel *tunnel) {
     nghttp2_session *session = NULL;
     if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0) goto done;
     nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1); /* it would keep as many as there may be open ones */
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
     if (tunnel->options.opens_channels) {
         nghttp2_session_client_new2(&session, callbacks, tunnel, option);
     } else {
@@ -595,6 +686,8 @@ void lh_tunnel_connect(lh_tunnel *tunnel, lh_socket *take_local, lh_cut *cut, lh
         if (channel->stream < 0) {
             channel->stream = 0;
             end_channel(channel, true);
+        } else {
+            tunnel->unsent++;
         }
     }
     /* Not from in here: the next turn sends and tells. */
@@ -622,6 +715,10 @@ int lh_channel_accept(lh_channel *channel, lh_socket *take_local, lh_cut *cut) {
         return -ECONNRESET;
     }
     channel->is_open = true;
+    if (cut && channel->claims > 0) { /* from now on it is the cut that lives as long as the near end */
+        channel->claims--;
+        cut->counter = &claimed_descriptors;
+    }
     if (!attach(channel, take_local, cut) ||
         nghttp2_submit_response(tunnel->session, channel->stream, fields, 1, &provider) != 0) {
         reset_channel(channel, NGHTTP2_INTERNAL_ERROR);

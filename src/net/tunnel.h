@@ -7,6 +7,11 @@
  *
  * A tunnel sends PINGs when it is idle, and ends when nothing has come for `keepalive`.
  *
+ * What a peer can make us keep is bounded, whether it reads, and acknowledges our SETTINGS, or not: channels by
+ * `channels_max`; descriptors by half of RLIMIT_NOFILE, for all tunnels of the process together; unread bytes of a
+ * channel by its window, of all channels by LH_TUNNEL_UNREAD_MAX, beyond which the peer gets no more window for the
+ * connection; frames that it does not take by FRAMES_MAX, beyond which it is not read from.
+ *
  * Owner: a tunnel is its opener's until lh_tunnel_close, also after on_end. A channel is its tunnel's; who keeps one
  * holds it.
  * Thread: the loop's own.
@@ -18,7 +23,7 @@
 typedef struct lh_tunnel lh_tunnel;
 typedef struct lh_channel lh_channel;
 
-enum { LH_TUNNEL_REASON_MAX = 256 };
+enum { LH_TUNNEL_REASON_MAX = 256, LH_TUNNEL_UNREAD_MAX = 64 * 1024 * 1024 };
 
 /* Callbacks run in the loop, when the tunnel is done with what has come; each may close the tunnel. */
 typedef struct lh_tunnel_events {
@@ -57,7 +62,8 @@ void lh_tunnel_connect(lh_tunnel *tunnel, lh_socket *take_local, lh_cut *cut, lh
 /* The next channel that the peer wants to open, held for the caller; NULL = none. */
 lh_channel *lh_tunnel_take(lh_tunnel *tunnel);
 
-/* Lets it through to `local`. 0, or -ECONNRESET: it has gone meanwhile; `take_local` is closed then. */
+/* Lets it through to `local`. 0, or -ECONNRESET: it has gone meanwhile; `take_local` is closed then. A cut is that of a
+ * socket pair whose other end was made for this, and counts as a descriptor until it is gone. */
 int lh_channel_accept(lh_channel *channel, lh_socket *take_local, lh_cut *cut);
 
 /* `reason` is for the peer to read. */

@@ -2,6 +2,7 @@
 
 local certificates = require("test.support.certificates")
 local files = require("test.support.files")
+local memory = require("test.support.memory")
 local net = require("test.support.net")
 local process = require("test.support.process")
 local settle = process.settle
@@ -525,5 +526,214 @@ describe("mtev.reverse_connect", function()
     assert.error_matches(with_option("retries", 1), "unknown option 'retries'")
     assert.error_matches(with_option("insecure", true), "unknown option 'insecure'")
     assert.error_matches(function() mtev.reverse_connect { host = "h", port = 1, name = "n", target = { 5 } } end, "bad option 'target'")
+  end)
+end)
+
+-- -- Peers that mean harm ---------------------------------------------------------------------------------------------
+
+-- HTTP/2 by hand (RFC 9113, 4.1).
+local function h2(kind, flags, stream, payload)
+  payload = payload or ""
+  return string.char(math.floor(#payload / 65536), math.floor(#payload / 256) % 256, #payload % 256, kind, flags,
+    math.floor(stream / 2 ^ 24), math.floor(stream / 65536) % 256, math.floor(stream / 256) % 256, stream % 256) .. payload
+end
+
+local function field(name, value)
+  return "\0" .. string.char(#name) .. name .. string.char(#value) .. value
+end
+
+local DATA, HEADERS, RST_STREAM, SETTINGS, PING = 0, 1, 3, 4, 6
+local ACK, END_HEADERS, END_HEADERS_AND_STREAM = 1, 4, 5
+local CONNECT = field(":method", "CONNECT") .. field(":authority", "reverse:0")
+local GET = "\130\132\134" .. field(":authority", "x")
+
+-- A hub that turns each connection round and then says what next_piece() gives, until it gives nothing or nobody reads any more. It
+-- reads what the dialler says if `reads`. Its port, and a function that ends it.
+local function hostile_hub(reads, make_next_piece)
+  local listener, port = net.listen()
+  local acceptor = net.give(listener, function(own)
+    while true do
+      local e = own:accept()
+      if not e then return end
+      mtev.coroutine_spawn(function()
+        e = e:own()
+        e:read("\r\n\r\n")
+        e:write("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: PTTH/2.0\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" .. h2(SETTINGS, 0, 0))
+        local reader, writer = e:split()
+        if reads then
+          writer:write(h2(SETTINGS, ACK, 0))
+          net.give(reader, function(r) repeat until r:recv(65536) <= 0 end)
+        end
+        for piece in make_next_piece() do
+          if writer:write(piece, { timeout = 1 }) ~= #piece then break end
+        end
+        mtev.sleep(0.2)
+      end)
+    end
+  end)
+  return port, function() mtev.cancel_coro(acceptor) end
+end
+
+-- Pieces f(number of the first stream), each of which opens `count` streams, `times` times.
+local function streams(count, times, f)
+  return function()
+    local round = -1
+    return function()
+      round = round + 1
+      return round < times and f(1 + 2 * count * round) or nil
+    end
+  end
+end
+
+local function each_stream(first, count, f)
+  local frames = {}
+  for i = 1, count do frames[i] = f(first + 2 * (i - 1)) end
+  return table.concat(frames)
+end
+
+describe("A dialler whose hub means harm", function()
+  -- nghttp2 answered, and kept the answers: for requests beyond the channels allowed, and until our SETTINGS were acknowledged for any.
+  it("keeps little, whatever comes and whether the hub reads or not", function()
+    local ping, settings = h2(PING, 0, 0, "12345678"):rep(2000), h2(SETTINGS, 0, 0):rep(4000)
+    for what, next_piece in pairs {
+      requests = streams(500, 2000, function(first) return each_stream(first, 500, function(i) return h2(HEADERS, END_HEADERS_AND_STREAM, i, GET) end) end),
+      channels = streams(500, 200, function(first) return each_stream(first, 500, function(i) return h2(HEADERS, END_HEADERS, i, CONNECT) end) end),
+      ["channels that are reset"] = streams(250, 400, function(first)
+        return each_stream(first, 250, function(i) return h2(HEADERS, END_HEADERS, i, CONNECT) .. h2(RST_STREAM, 0, i, "\0\0\0\8") end)
+      end),
+      data = streams(10, 500, function(first)
+        return each_stream(first, 10, function(i) return h2(HEADERS, END_HEADERS, i, CONNECT) .. h2(DATA, 0, i, ("x"):rep(16000)):rep(4) end)
+      end),
+      pings = function() return function() return ping end end,
+      settings = function() return function() return settings end end,
+    } do
+      for _, reads in ipairs { false, true } do
+        local port, stop = hostile_hub(reads, next_piece)
+        local growth = memory.growth(function()
+          local dialler = dial(port, { channels = 200, window = 65536, accept = function() mtev.sleep(5) end })
+          mtev.sleep(1)
+          dialler:close()
+        end)
+        stop()
+        collectgarbage()
+        collectgarbage()
+        if memory.is_exact then assert(growth < 30, ("%s, reads = %s: %.0f MiB"):format(what, tostring(reads), growth)) end
+      end
+    end
+  end)
+
+  it("loses no more than half of its descriptors, also to channels that the script still holds", function()
+    local script = files.write(files.directory() .. "/few.lua", [[
+      local port = tonumber((...))
+      mtev.reverse_connect { host = "127.0.0.1", port = port, name = "x", retry_min = 0.01, channels = 10000, accept = function() mtev.sleep(60) end }
+      local most, rounds = 0, 0
+      while rounds < 30 do
+        mtev.sleep(0.01)
+        if most > 60 then rounds = rounds + 1 end
+        local list, count = io.popen("ls /proc/$PPID/fd"), 0
+        for _ in list:lines() do count = count + 1 end
+        list:close()
+        most = math.max(most, count)
+      end
+      print(most <= 110 and "bounded" or most)
+      os.exit(0)
+    ]])
+    -- With each connection that ends its channels do, but what the script was given of them stays open.
+    local port, stop = hostile_hub(true, streams(50, 1, function(first)
+      return each_stream(first, 50, function(i) return h2(HEADERS, END_HEADERS, i, CONNECT) end)
+    end))
+    local _, out, err = mtev.exec("/bin/sh", { "sh", "-c", 'ulimit -n 160; exec "$0" "$@"', process.lhotse, script, tostring(port) }, nil, WAIT)
+    assert.same({ "bounded\n", "" }, { out, err })
+    stop()
+  end)
+
+  it("says what is wrong with the hub's answer", function()
+    for answer, expected in pairs {
+      ["SSH-2.0-x"] = "malformed", ["HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone"] = "404 none",
+      ["HTTP/1.1 101 x\r\nUpgrade: h2c\r\n\r\n"] = "the hub speaks another protocol", ["HTTP/1.1 101 x\r\nX\r\n\r\n"] = "malformed",
+      ["HTTP/1.1 103 x\r\n\r\nHTTP/1.1 403 x\r\nContent-Length: 2\r\n\r\nno"] = "403 no",
+      ["HTTP/1.1 101 x\r\n" .. ("x"):rep(10000)] = "limit", [""] = "the hub closed the connection",
+    } do
+      local listener, port = net.listen()
+      net.give(listener, function(own)
+        while true do
+          local e = own:accept()
+          e:read("\r\n\r\n")
+          e:write(answer)
+          e:close()
+        end
+      end)
+      local dialler = dial(port)
+      assert(wait_until(function() return dialler.error == expected end), dialler.error)
+      dialler:close()
+    end
+  end)
+
+  it("asks for what it was told, and no more", function()
+    for _, host in ipairs { "a\r\nX: y", "a b", "a/b", "a@b", "", "a\0b", "::1\r\n" } do
+      assert.error_matches(function() mtev.reverse_connect { host = host, port = 1, name = "x", accept = echo } end, "bad option 'host'", 1, true)
+    end
+  end)
+end)
+
+describe("A hub, before it knows who is there,", function()
+  it("keeps so many connections, and lets go of the oldest that is silent", function()
+    local listener, port = hub { pending = 3, timeout = WAIT }
+    local silent = {}
+    for i = 1, 5 do
+      silent[i] = net.connect(port)
+      mtev.sleep(0.02)
+    end
+    assert.same({ 0, "" }, { silent[1]:recv(1) })
+    assert.same({ 0, "" }, { silent[2]:recv(1) })
+    assert.same({ -1, "timeout" }, { silent[3]:recv(1, { timeout = 0.02 }) })
+    local dialler = dial(port)
+    assert.is_true(dialler:ready(WAIT))
+    assert.same({ 0, "" }, { silent[3]:recv(1) })
+    assert.same({ -1, "timeout" }, { silent[5]:recv(1, { timeout = 0.02 }) })
+    dialler:close()
+    listener:close()
+  end)
+
+  it("does not let go of whom its script is asked about", function()
+    local listener, port = hub { pending = 2, authorize = function(name) mtev.waitfor("asked " .. name) return true end }
+    local slow = { dial(port, { name = "one" }), dial(port, { name = "two" }) }
+    mtev.sleep(0.1)
+    local third = net.connect(port)
+    assert.same({ 0, "" }, { third:recv(1) })
+    mtev.notify("asked one")
+    assert.is_true(slow[1]:ready(WAIT))
+    mtev.notify("asked two")
+    assert.is_true(slow[2]:ready(WAIT))
+    for _, dialler in ipairs(slow) do dialler:close() end
+    listener:close()
+  end)
+
+  it("waits for a request for `timeout` in all, however slowly it comes", function()
+    local listener, port = hub { timeout = 0.2 }
+    local e = net.connect(port)
+    local began = mtev.time()
+    for i = 1, 1000 do
+      if e:write(("POST /x HTTP/1.1\r\n" .. ("X: y\r\n"):rep(300)):sub(i, i)) ~= 1 then break end
+      mtev.sleep(0.01)
+    end
+    assert(mtev.time() - began < 5)
+    listener:close()
+  end)
+
+  it("refuses requests that two readers may understand differently", function()
+    local listener, port = hub { timeout = 5 }
+    for _, request in ipairs {
+      "POST /x HTTP/1.1\r\nHost: h\r\nUpgrade : PTTH/2.0\r\n\r\n", "POST /x HTTP/1.1\r\nHost: h\r\nUpgrade: PTTH/2.0\r\nContent-Length: 5\r\n\r\nhello",
+      "POST /x HTTP/1.1\r\nHost: h\r\nUpgrade: PTTH/2.0\r\nTransfer-Encoding: chunked\r\n\r\n", "POST /x HTTP/1.1\nHost: h\nUpgrade: PTTH/2.0\n\n",
+      "POST  /x HTTP/1.1\r\nHost: h\r\nUpgrade: PTTH/2.0\r\n\r\n", "POST /x HTTP/1.1\r\nHost: h\r\nX: PTTH/2.0\r\n Upgrade: PTTH/2.0\r\n\r\n",
+      "POST / HTTP/1.1\r\nHost: h\r\nUpgrade: PTTH/2.0\r\n\r\n", "POST /x HTTP/1.1\r\nHost: h\r\nHost: i\r\nUpgrade: PTTH/2.0\r\n\r\n",
+    } do
+      local e = net.connect(port)
+      e:write(request)
+      assert.matches("^HTTP/1.1 400 ", e:read(10000))
+    end
+    assert.same({}, listener:names())
+    listener:close()
   end)
 end)
