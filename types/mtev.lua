@@ -278,7 +278,8 @@ function eventer:connect(target, port, timeout) end
 ---
 ---Raises `empty terminator`, for negative numbers and NaN, and while another coroutine reads.
 ---@param stop integer|string number of bytes (also as a numeric string), or a terminator
----@param options? {timeout?: number, limit?: integer} seconds; the most bytes to wait through for the terminator, and the greatest count
+---@param options? {timeout?: number, limit?: number} seconds; the greatest count, and the most bytes to wait through for a terminator:
+--- 16 MiB unless said; math.huge: as many as a string has (so it is by the name luamtev)
 ---@param seconds? number
 ---@param fn? fun()
 ---@return string? data
@@ -765,19 +766,23 @@ function process:pgkill(signal) end
 ---@param argv? string[] default `{path}`
 ---@param env? table as for spawn
 ---@param timeout? number seconds; default 5; math.huge for ever
----@return integer? status nil when time was up
+---@param options? {limit?: number} bytes of each output: at more the group is killed; 16 MiB unless said, math.huge: any number (so it is by the name luamtev). Extension
+---@return integer? status nil when time was up, or an output was too long
 ---@return string stdout
 ---@return string stderr
-function mtev.exec(path, argv, env, timeout) end
+---@return string? why `limit`: an output was too long, what is here is its beginning. Extension
+function mtev.exec(path, argv, env, timeout, options) end
 
----`mtev.exec(shell, {shell, "-c", command}, ENV, timeout)`. Yields.
+---`mtev.exec(shell, {shell, "-c", command}, ENV, timeout, options)`. Yields.
 ---@param command string
 ---@param timeout? number seconds; nil for ever (libmtev: 5)
 ---@param shell? string default `ENV.SHELL`, else `/bin/sh`
+---@param options? {limit?: number} as for exec. Extension
 ---@return integer? status
 ---@return string stdout
 ---@return string stderr
-function mtev.sh(command, timeout, shell) end
+---@return string? why as for exec
+function mtev.sh(command, timeout, shell, options) end
 
 ---The macros of wait(2), for a status of `process:wait`. They compile into traces. What is no integer raises.
 ---@param status integer

@@ -14,6 +14,9 @@
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 #include "runtime/option_table.h"
+#include "runtime/options.h"
+
+enum { LINE_MAX_BYTES = 16 * 1024 * 1024 }; /* waited through for a terminator, where the script does not say */
 
 /* -- Options ------------------------------------------------------------------------------------------------------- */
 
@@ -86,6 +89,7 @@ static lh_stop check_stop(lua_State *L, int index) {
     if (lua_type(L, index) != LUA_TSTRING) lh_raise_type(L, index, "number or string");
     stop.terminator = lua_tolstring(L, index, &stop.terminator_bytes);
     if (stop.terminator_bytes == 0) lh_raise(L, "empty terminator");
+    if (!lh_program_options()->is_luamtev) stop.limit_bytes = LINE_MAX_BYTES;
     return stop;
 }
 

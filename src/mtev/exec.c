@@ -34,6 +34,8 @@ typedef struct execution {
     lh_child *child;             /* NULL = released */
     lh_socket *outputs[OUTPUTS]; /* read to their end; NULL = released */
     bool is_at_end[OUTPUTS];
+    size_t limit; /* bytes of each output */
+    bool is_over_limit;
     phase phase;
 } execution;
 
@@ -60,7 +62,8 @@ static void give_up(execution *e, int i) {
 static void read_output(execution *e, int i) {
     if (e->is_at_end[i]) return;
     const int rv = lh_stream_gather(e->outputs[i]);
-    if (rv == -ENOMEM || e->outputs[i]->in.length > LH_STRING_MAX) {
+    e->is_over_limit = e->is_over_limit || e->outputs[i]->in.length > e->limit;
+    if (rv == -ENOMEM || e->outputs[i]->in.length > e->limit) {
         give_up(e, i);
     } else if (rv != LH_STREAM_WAIT) {
         e->is_at_end[i] = true;
@@ -69,7 +72,7 @@ static void read_output(execution *e, int i) {
 
 static void push_output(lua_State *L, const execution *e, int i) {
     const lh_buffer *in = &e->outputs[i]->in;
-    const size_t length = in->length < LH_STRING_MAX ? in->length : LH_STRING_MAX;
+    const size_t length = in->length < e->limit ? in->length : e->limit;
     lua_pushlstring(L, length ? lh_buffer_bytes(in) : "", length);
 }
 
@@ -86,7 +89,9 @@ static int push_results(lua_State *L, execution *e) {
         lua_pushnil(L);
     }
     for (int i = 0; i < OUTPUTS; i++) push_output(L, e, i);
-    return 1 + OUTPUTS;
+    if (!e->is_over_limit) return 1 + OUTPUTS;
+    lua_pushliteral(L, "limit");
+    return 1 + OUTPUTS + 1;
 }
 
 static int end(execution *e, lua_State *T) {
@@ -181,14 +186,17 @@ static int run(execution *e, const lh_command *command) {
     return rv;
 }
 
+/* exec(path, argv, env, timeout, limit) */
 static int core_exec(lua_State *L) {
     lh_command command;
+    const double limit = lh_check_number(L, 5);
     lua_settop(L, 4);
     const lh_ns timeout = lh_check_timeout(L, 4);
     lh_check_command(L, USAGE, &command);
     command.stdio[0] = LH_STDIO_NULL;
     lh_task *task = lh_task_may_park(L, &exec_wait);
     execution *e = push_execution(L);
+    e->limit = limit < (double)LH_STRING_MAX ? (size_t)limit : LH_STRING_MAX;
     const int rv = run(e, &command);
     if (rv < 0) return push_failure(L, command.path, -rv);
     e->task = task;

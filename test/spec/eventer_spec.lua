@@ -99,8 +99,19 @@ describe("e:read(terminator)", function()
       for _ = 1, size / #chunk do e:write(chunk) end
       e:write("\n")
     end)
-    local line = client:read("\n") -- quadratic scanning would take hours, and the test's own limit ends it
+    local line = client:read("\n", { limit = math.huge }) -- quadratic scanning would take hours, and the test's own limit ends it
     assert.equal(size + 1, #line)
+  end)
+
+  it("waits through no more than 16 MiB, unless it is told so", function()
+    local client, server = net.pair()
+    local most = 16 * 1024 * 1024
+    net.give(server, function(e)
+      e:write(("x"):rep(most - 1) .. "\n" .. ("y"):rep(most) .. "\n")
+    end)
+    assert.equal(most, #client:read("\n"))
+    assert.same({ nil, "limit" }, { client:read("\n") })
+    assert.equal(most + 1, #client:read("\n", { limit = most + 1 })) -- nothing is lost
   end)
 
   it("raises for an empty terminator and for other types", function()

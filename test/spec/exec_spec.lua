@@ -5,8 +5,8 @@ local settle, expect_left = process.settle, process.expect_left
 
 local is_slow = os.getenv("LHOTSE_SLOW_BUILD")
 
-local function sh(command, timeout)
-  return mtev.exec("/bin/sh", { "sh", "-c", command }, nil, timeout)
+local function sh(command, timeout, options)
+  return mtev.exec("/bin/sh", { "sh", "-c", command }, nil, timeout, options)
 end
 
 describe("mtev.exec", function()
@@ -36,7 +36,7 @@ describe("mtev.exec", function()
     local size = is_slow and 20e6 or 200e6
     local before, descriptors = settle()
     local started, cpu = mtev.time(), process.cpu()
-    local status, out, err = sh(("head -c %d /dev/zero & head -c %d /dev/zero | tr '\\0' x >&2; wait"):format(size, size), 110)
+    local status, out, err = sh(("head -c %d /dev/zero & head -c %d /dev/zero | tr '\\0' x >&2; wait"):format(size, size), 110, { limit = math.huge })
     local took, used = mtev.time() - started, process.cpu() - cpu
     assert.equal(0, status)
     assert.equal(size, #out)
@@ -55,9 +55,27 @@ describe("mtev.exec", function()
         ticks = ticks + 1
       end
     end)
-    assert.equal(0, (sh("sleep 0.2; head -c 20000000 /dev/zero; sleep 0.2")))
+    assert.equal(0, (sh("sleep 0.2; head -c 20000000 /dev/zero; sleep 0.2", nil, { limit = 20000000 })))
     done = true
     assert.is_true(ticks > 20)
+  end)
+
+  -- A program that prints without end would take all memory before its time is up.
+  it("keeps no more of an output than the limit, and ends the program then", function()
+    local before, descriptors = settle()
+    assert.same({ nil, "12345", "", "limit" }, { sh("printf 123456; sleep 60", 60, { limit = 5 }) })
+    assert.same({ nil, "", "12345", "limit" }, { sh("printf 123456 >&2; sleep 60", 60, { limit = 5 }) })
+    assert.same({ 0, "12345", "12345" }, { sh("printf 12345; printf 12345 >&2", 60, { limit = 5 }) })
+    assert.same({ 0, "", "" }, { sh("exit 0", 60, { limit = 0 }) })
+    local status, out, err, why = mtev.sh("yes", 60, "/bin/sh")
+    assert.same({ nil, 16 * 1024 * 1024, "", "limit" }, { status, #out, err, why })
+    assert.equal("limit", (select(4, mtev.sh("yes", 60, "/bin/sh", { limit = 10 }))))
+    for _, case in ipairs { { 5, "table expected, got number" }, { { limit = "x" }, "bad option 'limit'" }, { { limit = -1 }, "bad option 'limit'" },
+      { { limit = 0 / 0 }, "bad option 'limit'" }, { { most = 1 }, "unknown option 'most' to 'exec'" } } do
+      assert.error_matches(function() mtev.exec("true", nil, nil, nil, case[1]) end, case[2], 1, true)
+    end
+    out = nil
+    expect_left(before, descriptors)
   end)
 
   describe("whose time is up", function()
