@@ -1217,7 +1217,8 @@ function mtev.log_lines(facility, after) end
 -- Redirects are not followed unless asked for. When a kept connection turns out to be closed the request is made again on another one if
 -- its method may be repeated (GET, HEAD, PUT, DELETE, OPTIONS, TRACE).
 --
--- Defaults: 10 s to connect, 60 s in all (none when a function consumes or delivers a body), 30 s without a byte; 128 MiB of body.
+-- Defaults: 10 s to connect, 60 s in all (none when a function consumes or delivers a body), 30 s without a byte; 128 MiB of body (any number
+-- when a function consumes it). Of a header 64 KiB are read, of the trailers as much.
 
 ---@class mtev.Api
 mtev.Api = {}
@@ -1243,10 +1244,12 @@ function mtev.Api:https(host, port, headers, sslconfig) end
 ---A table as payload is sent as JSON, with its content type. `Accept` is application/json, `User-Agent` lhotse/VERSION, unless headers
 ---say otherwise. Whatever goes wrong gives a response too: its `rc()` is -1 and its `text()` says why.
 ---
+---Content-Length is ours to say: one of the caller's is left out; Transfer-Encoding but `chunked` raises.
+---
 ---Raises for misuse; errors of the functions in `options` come through.
 ---@param method string `"GET"` ..., upper case
 ---@param path? string with its query; what an URL may not hold is escaped; default `/`
----@param payload? string|table|(fun(): string?) a function is called for the body piece by piece, until it returns nil; it may yield
+---@param payload? string|table|(fun(): string?) a function is called for the body piece by piece, until it returns nil; it may yield. None with HEAD
 ---@param headers? table<string, any> they win over the Api's
 ---@param options? mtev.Api.options extension
 ---@return mtev.ApiResponse
@@ -1256,10 +1259,10 @@ function mtev.Api:request(method, path, payload, headers, options) end
 ---@field timeout? number seconds for the whole request; 0 is over at once, nothing is sent
 ---@field connect_timeout? number seconds, at least a millisecond
 ---@field idle_timeout? number seconds without a byte, rounded up to whole ones
----@field limit? integer bytes of the body, unpacked; a longer one is an error
+---@field limit? integer bytes of the body, unpacked, also with `consume`; a longer one is an error
 ---@field redirects? integer follow at most so many; a POST that is sent on with 301, 302 or 303 becomes a GET
 ---@field consume? fun(piece: string): any gets the body piece by piece; it may yield: the server waits then. false ends the request. `text()` is empty
----@field body_length? integer of a body that comes from a function; default unknown: it is sent in chunks
+---@field body_length? integer of a body that comes from a function; another length fails the request; default unknown: it is sent in chunks
 ---@field progress? fun(down: number, down_total: number, up: number, up_total: number) bytes so far and in all, 0 = unknown; it may yield
 ---@field progress_interval? number seconds; default 1
 ---@field decode? boolean false: the body as it came
@@ -1332,7 +1335,9 @@ function mtev.Api:redirects(count) end
 ---@class mtev.ApiResponse
 ---@field code integer as rc()
 ---@field output string as text()
----@field headers table<string, string> by name, in any case; several of one name are joined by ", "; trailers are among them
+---@field headers table<string, string> by name, in any case; several of one name are joined by ", "; trailers are among them, where the header has no field of the name
+---@field cookies string[] the values of Set-Cookie
+---@field trailers table<string, string> what came behind the body, by name, in any case
 ---@field url string what was asked for
 mtev.ApiResponse = {}
 

@@ -5,7 +5,7 @@ local http_settings, http_lines, http_start, http_wait = core.http_settings, cor
 local http_feed, http_free, http_progress = core.http_feed, core.http_free, core.http_progress
 local INTERRUPTED, tls_settings = core.INTERRUPTED, core.tls_settings
 local type, pairs, tostring, error, setmetatable = type, pairs, tostring, error, setmetatable
-local check = core.check
+local check, http_fields = core.check, core.http_fields
 
 -- -- Responses --------------------------------------------------------------------------------------------------------
 
@@ -17,23 +17,26 @@ local headers_meta = {
   __index = function(headers, name) return type(name) == "string" and rawget(headers, name:lower()) or nil end,
 }
 
--- The fields of a head, by lower-case names; several of one name are joined with ", " (RFC 9110, 5.3).
-local function parse_head(head)
-  local headers = setmetatable({}, headers_meta)
-  for name, value in head:gmatch("([^:\r\n]+):[ \t]*([^\r\n]*)") do
-    name = name:lower()
-    local before = rawget(headers, name)
-    headers[name] = before and before .. ", " .. value or value
+-- Reads a head: its fields by lower-case names, several of one name joined with ", " (RFC 9110, 5.3); the cookies one by one, because
+-- their values may hold commas; and the trailers, which replace nothing (6.5.1).
+local function read_head(self)
+  local head = rawget(self, "head") or ""
+  local headers, cookies, length = http_fields(head, true)
+  if cookies[1] then headers["set-cookie"] = table.concat(cookies, ", ") end
+  local trailers = http_fields(head:sub(length + 1))
+  for name, value in pairs(trailers) do
+    if headers[name] == nil then headers[name] = value end
   end
-  return headers
+  self.headers, self.cookies, self.trailers = setmetatable(headers, headers_meta), cookies, setmetatable(trailers, headers_meta)
 end
+
+local LAZY = { headers = true, cookies = true, trailers = true }
 
 -- The header is read when somebody asks for it.
 function Response:__index(key)
-  if key ~= "headers" then return Response[key] end
-  local headers = parse_head(rawget(self, "head") or "")
-  self.headers = headers
-  return headers
+  if not LAZY[key] then return Response[key] end
+  read_head(self)
+  return rawget(self, key)
 end
 
 local function check_response(self, name)
@@ -61,9 +64,15 @@ function Response:check()
   error(("%s: HTTP %d%s"):format(self.url, code, output ~= "" and ": " .. output:sub(1, 1000) or ""), 2)
 end
 
+-- There is a body, or none; of a request that failed it is said why.
+local function has_body(self)
+  if self.code == -1 then error(("%s: %s"):format(self.url, self.output), 3) end
+  return self.output ~= nil and self.output ~= ""
+end
+
 function Response:json()
   check_response(self, "json")
-  if self.output == nil or self.output == "" then return nil end
+  if not has_body(self) then return nil end
   local json, message, offset = mtev.parsejson(self.output)
   if not json then error(("%s: not JSON: %s at byte %d"):format(self.url, message, offset), 2) end
   return json:document()
@@ -71,7 +80,7 @@ end
 
 function Response:xml()
   check_response(self, "xml")
-  if self.output == nil or self.output == "" then return nil end
+  if not has_body(self) then return nil end
   local doc, message = mtev.parsexml(self.output)
   if not doc then error(("%s: not XML: %s"):format(self.url, message), 2) end
   return doc
@@ -98,12 +107,24 @@ local function header_line(name, value, level)
   return name .. ": " .. value
 end
 
+-- How long the body is, and how it is sent, is not for the caller's headers to say: where they were wrong, the rest of the body would
+-- begin the next request. A length is left out, and so is the coding that is used anyway.
+local function frames_message(name, value, level)
+  local lower = name:lower()
+  if lower == "content-length" then return true end
+  if lower ~= "transfer-encoding" then return false end
+  if type(value) ~= "string" or value:lower() ~= "chunked" then
+    error(("bad header '%s': how the body is sent is not for headers to say"):format(name), level + 1)
+  end
+  return true
+end
+
 -- Fields of a later table replace those of an earlier one, in whatever case they are written. `all`: lower-case name -> {name, value}
 local function merge(all, headers, level)
   if not headers then return end
   for name, value in pairs(headers) do
     if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then bad_header(name, level + 1) end
-    all[name:lower()] = { name, value }
+    if not frames_message(name, value, level + 1) then all[name:lower()] = { name, value } end
   end
 end
 
@@ -192,7 +213,7 @@ local function make_settings(api, options, is_streaming)
     streams_down = options.consume ~= nil,
     keeps_encoding = options.decode == false,
     is_http1 = options.http1,
-    limit = math.min(options.limit or api.body_limit or LIMIT, MOST.limit),
+    limit = math.min(options.limit or api.body_limit or options.consume and MOST.limit or LIMIT, MOST.limit),
     redirects = math.min(options.redirects or api.redirect_count or 0, MOST.redirects),
     connect_timeout = math.max(options.connect_timeout or api.tls and api.tls.timeout or CONNECT_TIMEOUT, LEAST_TIMEOUT),
     timeout = total,
@@ -264,6 +285,10 @@ local function perform(api, method, path, payload, headers, options, level)
     body = true
   elseif payload ~= nil and payload_type ~= "string" then
     bad_argument(3, "string, table or function", payload, level + 1)
+  end
+  if method == "HEAD" and body ~= nil then -- no answer to it has a body (RFC 9110, 9.3.2); curl would wait for one
+    if body ~= "" then error(("bad argument #3 to 'request' (HEAD has no payload, got %s)"):format(payload_type), level + 1) end
+    body = nil
   end
   if headers ~= nil and type(headers) ~= "table" then bad_argument(4, "table", headers, level + 1) end
   local settings = api.settings

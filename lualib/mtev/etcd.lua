@@ -14,6 +14,7 @@ local TRY_LEAST = 0.3    -- seconds for one endpoint
 local UNAUTHENTICATED = 16 -- gRPC's code
 -- What another member, or a later moment, may answer: gRPC's codes unavailable, deadline exceeded, unknown (no leader).
 local PASSING = { [14] = true, [4] = true, [2] = true }
+local LINE_MAX = 64 * 1024 * 1024 -- bytes of an event
 local PERMANENT = 2 ^ 53   -- "no limit" for a stream
 
 -- {scheme =, host =, port =} of "http://host:port", or nil.
@@ -214,7 +215,8 @@ end
 -- Calls `on_events(array of {is_gone =, kv})` for what happens to the keys that begin with `prefix` from `revision` on, until it
 -- returns true; or until the time is up, or the stream ends. Returns true if on_events did, else nil and why.
 function Etcd:watch(prefix, revision, timeout, on_events)
-  local index, rest, is_done, problem = self.current, "", false, nil
+  local index, is_done, problem = self.current, false, nil
+  local parts, length = {}, 0 -- of a line that has not come to its end
   local function consume_line(line)
     local message = decode(line)
     local result = message and message.result
@@ -230,13 +232,20 @@ function Etcd:watch(prefix, revision, timeout, on_events)
     return is_done
   end
   local function consume(piece)
-    rest = rest .. piece
+    local from = 1
     while true do
-      local line, after = rest:match("^([^\n]*)\n(.*)$")
-      if not line then return true end
-      rest = after
+      local feed = piece:find("\n", from, true)
+      if not feed then break end
+      parts[#parts + 1] = piece:sub(from, feed - 1)
+      local line = table.concat(parts)
+      parts, length, from = {}, 0, feed + 1
       if consume_line(line) then return false end
     end
+    parts[#parts + 1] = piece:sub(from)
+    length = length + #piece - from + 1
+    if length <= LINE_MAX then return true end
+    problem = "a line of etcd's answer is too long"
+    return false
   end
   local request = { create_request = { key = to64(prefix), range_end = to64(end_of(prefix)), start_revision = ("%d"):format(revision) } }
   local options = { consume = consume, timeout = timeout, idle_timeout = 1e6, limit = PERMANENT, connect_timeout = 2 }

@@ -128,7 +128,7 @@ static int push_data(lua_State *L, lh_http_request *http) {
 
 static int push_done(lua_State *L, const request *r) {
     const char *error = lh_http_error(r->http);
-    const lh_buffer *head = lh_http_head(r->http), *body = lh_http_body(r->http);
+    const lh_buffer *head = lh_http_fields(r->http), *body = lh_http_body(r->http);
     lua_pushliteral(L, "done");
     if (error) {
         lua_pushstring(L, error);

@@ -20,11 +20,12 @@
 #include "base/descriptors.h"
 #include "base/ptrmap.h"
 #include "base/strmap.h"
+#include "data/http_head.h"
 #include "net/file_mark.h"
 #include "net/openssl.h"
 #include "net/tls_context.h"
 
-enum { KEPT_CONNECTIONS = 256, KEPT_HANDLES = 32, HEAD_MAX = 1024 * 1024, SESSION_CACHES_MAX = 64 };
+enum { KEPT_CONNECTIONS = 256, KEPT_HANDLES = 32, SESSION_CACHES_MAX = 64 };
 
 /* How a handle was told to send a request; what has not changed is not told again. */
 typedef enum http_kind { KIND_GET, KIND_POST, KIND_OTHER } http_kind;
@@ -69,10 +70,13 @@ struct lh_http_request {
     http_kind kind;
     lh_http_call call;
     lh_buffer head, body, up;
+    size_t head_length; /* of `head`, with its empty line; what follows are trailers; 0 = it is not whole yet */
     long status;
     bool is_over;
     bool is_paused_down, is_paused_up; /* curl waits for us */
     bool is_up_ended;
+    uint64_t down_bytes; /* of the body so far; at most the limit */
+    int64_t up_bytes;    /* of the body that curl has been given */
     bool is_idempotent;  /* may be made twice (RFC 9110, 9.2.2) */
     int attempts;        /* times that it was sent, or part of it */
     const char *refusal; /* why we have ended it, which counts more than what curl makes of it; NULL = we have not */
@@ -281,9 +285,10 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context) {
         has_news(request);
         return CURL_WRITEFUNC_PAUSE;
     }
-    if (!options->streams_down && (uint64_t)request->body.length + length > options->limit_bytes) {
+    if (length > options->limit_bytes - request->down_bytes) {
         return refuse(request, "the answer's body is longer than the limit");
     }
+    request->down_bytes += length;
     if (lh_buffer_append(&request->body, bytes, length) < 0) return refuse(request, "not enough memory");
     if (options->streams_down) has_news(request);
     return length;
@@ -292,10 +297,17 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context) {
 static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     lh_http_request *request = context;
     const size_t length = size * count;
-    if (length >= 5 && memcmp(bytes, "HTTP/", 5) == 0)
-        lh_buffer_reset(&request->head); /* the answers before it are past */
-    if (request->head.length + length > HEAD_MAX) return refuse(request, "the answer's header is longer than 1 MiB");
+    if (length >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* the answers before it are past */
+        lh_buffer_reset(&request->head);
+        request->head_length = 0;
+    }
+    if (request->head.length - request->head_length + length > LH_HTTP_HEAD_MAX) {
+        return refuse(request, request->head_length ? "the answer's trailers are longer than 64 KiB"
+                                                    : "the answer's header is longer than 64 KiB");
+    }
     if (lh_buffer_append(&request->head, bytes, length) < 0) return refuse(request, "not enough memory");
+    const bool is_end = length <= 2 && bytes[length - 1] == '\n' && (length == 1 || bytes[0] == '\r');
+    if (is_end && !request->head_length) request->head_length = request->head.length;
     return length;
 }
 
@@ -324,6 +336,17 @@ static size_t on_read(char *to, size_t size, size_t count, void *context) {
     lh_http_request *request = context;
     const size_t room = size * count;
     const size_t length = room < request->up.length ? room : request->up.length;
+    /* What is not as long as was said ends the connection: more would begin the next request, less never ends. */
+    const int64_t said = request->call.up_length;
+    if (said >= 0 && request->up_bytes + (int64_t)length > said) {
+        refuse(request, "the body is longer than body_length");
+        return CURL_READFUNC_ABORT;
+    }
+    if (length == 0 && request->is_up_ended && said >= 0 && request->up_bytes < said) {
+        refuse(request, "the body is shorter than body_length");
+        return CURL_READFUNC_ABORT;
+    }
+    request->up_bytes += (int64_t)length;
     if (length == 0) {
         if (request->is_up_ended) return 0;
         request->is_paused_up = true;
@@ -708,7 +731,7 @@ void *lh_http_owner(const lh_http_request *request) { return request->call.owner
 bool lh_http_is_over(const lh_http_request *request) { return request->is_over; }
 const char *lh_http_error(const lh_http_request *request) { return request->error[0] ? request->error : NULL; }
 long lh_http_status(const lh_http_request *request) { return request->status; }
-const lh_buffer *lh_http_head(const lh_http_request *request) { return &request->head; }
+const lh_buffer *lh_http_fields(const lh_http_request *request) { return &request->head; }
 lh_buffer *lh_http_body(lh_http_request *request) { return &request->body; }
 bool lh_http_wants_more(const lh_http_request *request) { return request->is_paused_up && !request->is_over; }
 

@@ -86,7 +86,7 @@ const char *lh_http_error(const lh_http_request *request);
 long lh_http_status(const lh_http_request *request);
 
 /* The header fields as they came, of the last answer (not of those that redirected), a line each; trailers included. */
-const lh_buffer *lh_http_head(const lh_http_request *request);
+const lh_buffer *lh_http_fields(const lh_http_request *request);
 
 /* The body so far; with streams_down, what has not been taken. Consume it, then lh_http_took. */
 lh_buffer *lh_http_body(lh_http_request *request);

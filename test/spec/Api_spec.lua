@@ -3,6 +3,7 @@
 local certificates = require("test.support.certificates")
 local files = require("test.support.files")
 local process = require("test.support.process")
+local net = require("test.support.net")
 local server = require("test.support.server")
 
 local port, proc, api, requests
@@ -458,5 +459,120 @@ describe("mtev.Api with TLS", function()
       local r = mtev.Api:http("example.invalid", 80):get("/through")
       print(r:rc(), r:json().headers.host, r:json().url)]]), { before = ("http_proxy=http://127.0.0.1:%d"):format(port) })
     assert.equal("200\texample.invalid\thttp://example.invalid/through\n", output:gsub(":80", ""))
+  end)
+end)
+
+describe("mtev.Api, byte by byte,", function()
+  -- A server that answers with what answer_of(head, body) gives; the heads that it saw.
+  local function serve(answer_of)
+    local listener, raw_port = net.listen()
+    local heads = {}
+    net.give(listener, function(own)
+      while true do
+        local e = own:accept()
+        mtev.coroutine_spawn(function()
+          e = e:own()
+          for head in function() return e:read("\r\n\r\n") end do
+            heads[#heads + 1] = head
+            local length = tonumber(head:lower():match("content%-length: (%d+)") or 0)
+            e:write(answer_of(head, length > 0 and e:read(length) or ""))
+          end
+        end)
+      end
+    end)
+    return mtev.Api:http("127.0.0.1", raw_port), heads
+  end
+
+  local OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+  it("says itself how long the body is, and how it is sent", function()
+    local api, heads = serve(function() return OK end)
+    for _, name in ipairs { "Content-Length", "content-length" } do
+      for _, length in ipairs { "3", 3, "5", "-1", "x", "" } do
+        assert.equal(200, api:post("/first", "hello", { [name] = length }):rc())
+        assert.equal(200, api:get("/second", nil, { [name] = length }):rc())
+      end
+    end
+    for i, head in ipairs(heads) do
+      assert.matches(i % 2 == 1 and "^POST /first HTTP/1%.1\r\n" or "^GET /second HTTP/1%.1\r\n", head)
+      assert.equal(i % 2 == 1 and "5" or nil, head:lower():match("content%-length: (%d+)"))
+    end
+    local with_header = mtev.Api:http("127.0.0.1", 1, { ["Content-Length"] = 9 })
+    assert.equal(-1, with_header:get("/"):rc()) -- nobody is there, but it is tried
+    for _, coding in ipairs { "identity", "gzip, chunked", "", 1, { "chunked" } } do
+      assert.error_matches(function() api:post("/", "x", { ["Transfer-Encoding"] = coding }) end, "bad header 'Transfer-Encoding'", 1, true)
+    end
+    assert.equal(200, api:post("/first", "hello", { ["transfer-encoding"] = "chunked" }):rc())
+    assert.is_nil(heads[#heads]:lower():find("transfer-encoding", 1, true))
+  end)
+
+  it("fails at once when a body is not as long as was said", function()
+    local api, heads = serve(function() return OK end)
+    local function put(length, ...)
+      local pieces = { ... }
+      return api:put("/", function() return table.remove(pieces, 1) end, { Expect = false }, { body_length = length, timeout = 20 })
+    end
+    assert.equal(200, put(3, "abc"):rc())
+    assert.equal(200, put(3, "a", "bc"):rc())
+    assert.same({ -1, "the body is shorter than body_length" }, { put(9, "abc"):rc(), put(9, "abc"):text() })
+    assert.equal("the body is shorter than body_length", put(9):text())
+    assert.equal("the body is longer than body_length", put(3, "abcd"):text())
+    assert.equal("the body is longer than body_length", put(3, "ab", "GET /smuggled HTTP/1.1\r\n\r\n"):text())
+    for _, head in ipairs(heads) do assert.matches("^PUT / ", head) end
+  end)
+
+  it("has no payload with HEAD", function()
+    local api = serve(function() return "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" end)
+    assert.equal(200, api:head("/"):rc())
+    assert.equal(200, api:head("/", ""):rc())
+    for _, payload in ipairs { "x", { 1 }, function() end, 5 } do
+      assert.error_matches(function() api:head("/", payload) end, "HEAD has no payload", 1, true)
+    end
+  end)
+
+  it("reads folded fields, cookies and trailers, in time that grows with their length", function()
+    local many = ("X-Many: 0123456789012345678901234567890123456789\r\n"):rep(900)
+    local api = serve(function(head)
+      if head:find(" /long ", 1, true) then return "HTTP/1.1 200 OK\r\n" .. ("x-pad: y\r\n"):rep(7000) .. "Content-Length: 0\r\n\r\n" end
+      return "HTTP/1.1 200 OK\r\nX-Fold: one\r\n  two\r\nSet-Cookie: a=1; Expires=Wed, 21 Oct 2099 07:28:00 GMT\r\n" .. many ..
+        "set-cookie: b=2\r\nX-Role: user\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Role: admin\r\nX-Sum: 5\r\n\r\n"
+    end)
+    local began = os.clock()
+    local response = api:get("/")
+    local headers = response.headers
+    assert.same({ "one two", "user", "5", 900 * 42 - 2 }, { headers["X-Fold"], headers["X-Role"], headers["x-sum"], #headers["x-many"] })
+    assert.same({ "a=1; Expires=Wed, 21 Oct 2099 07:28:00 GMT", "b=2" }, response.cookies)
+    assert.same({ "admin", "5" }, { response.trailers["x-role"], response.trailers["X-Sum"] })
+    assert.equal(response.cookies[1] .. ", b=2", headers["set-cookie"])
+    assert(os.clock() - began < (os.getenv("LHOTSE_SLOW_BUILD") and 20 or 1), os.clock() - began)
+    assert.equal("the answer's header is longer than 64 KiB", api:get("/long"):text())
+  end)
+
+  it("has a limit for bodies that are consumed, too", function()
+    local body = ("x"):rep(300000)
+    local api = serve(function(head)
+      local packed = head:find(" /gzip ", 1, true) and mtev.gzip(body)
+      return ("HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s"):format(packed and "Content-Encoding: gzip\r\n" or "", #(packed or body), packed or body)
+    end)
+    for _, path in ipairs { "/plain", "/gzip" } do
+      local got = 0
+      local function consume(piece) got = got + #piece end
+      local response = api:get(path, nil, nil, { limit = 1000, consume = consume })
+      assert.equal("the answer's body is longer than the limit", response:text())
+      assert(got <= 1000)
+      got = 0
+      assert.equal(200, api:get(path, nil, nil, { limit = #body, consume = consume }):rc())
+      assert.equal(#body, got)
+    end
+  end)
+
+  it("says of a failed request what went wrong, also where its body is asked for", function()
+    local response = mtev.Api:http("127.0.0.1", 1):get("/")
+    for _, method in ipairs { "json", "xml" } do
+      local line = debug.getinfo(1, "l").currentline + 1
+      local ok, err = pcall(function() response[method](response) return nil end)
+      assert.is_false(ok)
+      assert.matches("Api_spec.lua:" .. line .. ": http://127.0.0.1:1/: " .. response:text(), err, 1, true)
+    end
   end)
 end)
