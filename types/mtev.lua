@@ -1214,7 +1214,8 @@ function mtev.log_lines(facility, after) end
 --
 -- Fields of an Api are its own. A client for one server, on libcurl: connections are kept and shared by all Apis of the thread, HTTP/2 is used where the server offers
 -- it over TLS, gzip, deflate, br and zstd are unpacked, proxies are taken from the environment (http_proxy, https_proxy, no_proxy).
--- Redirects are not followed unless asked for. When a kept connection turns out to be closed the request is made again on another one if
+-- Redirects are not followed unless asked for. Names are looked up as `mtev.getaddrinfo` does, within the connect timeout, and believed
+-- for a minute. When a kept connection turns out to be closed the request is made again on another one if
 -- its method may be repeated (GET, HEAD, PUT, DELETE, OPTIONS, TRACE).
 --
 -- Defaults: 10 s to connect, 60 s in all (none when a function consumes or delivers a body), 30 s without a byte; 128 MiB of body (any number
@@ -1260,7 +1261,7 @@ function mtev.Api:request(method, path, payload, headers, options) end
 ---@field connect_timeout? number seconds, at least a millisecond
 ---@field idle_timeout? number seconds without a byte, rounded up to whole ones
 ---@field limit? integer bytes of the body, unpacked, also with `consume`; a longer one is an error
----@field redirects? integer follow at most so many; a POST that is sent on with 301, 302 or 303 becomes a GET
+---@field redirects? integer follow at most so many: with 303 anything but HEAD becomes a GET, with 301 and 302 a POST; else the request is made again as it is, but for a body that comes from a function, which is an error. To another origin go no Authorization, Proxy-Authorization, Cookie and Host
 ---@field consume? fun(piece: string): any gets the body piece by piece; it may yield: the server waits then. false ends the request. `text()` is empty
 ---@field body_length? integer of a body that comes from a function; another length fails the request; default unknown: it is sent in chunks
 ---@field progress? fun(down: number, down_total: number, up: number, up_total: number) bytes so far and in all, 0 = unknown; it may yield

@@ -2,7 +2,9 @@
 
 local mtev, core = ...
 local http_settings, http_lines, http_start, http_wait = core.http_settings, core.http_lines, core.http_start, core.http_wait
+local http_redirect, getaddrinfo, ip_family = core.http_redirect, core.getaddrinfo, core.ip_family
 local http_feed, http_free, http_progress = core.http_feed, core.http_free, core.http_progress
+local await, broadcast, condition = core.await, core.broadcast, core.condition
 local INTERRUPTED, tls_settings = core.INTERRUPTED, core.tls_settings
 local type, pairs, tostring, error, setmetatable = type, pairs, tostring, error, setmetatable
 local check, http_fields = core.check, core.http_fields
@@ -144,12 +146,13 @@ local function header_lines(all, level)
 end
 
 -- Ours, then the Api's, then the request's.
-local function make_lines(api, kind, headers, level)
+local function make_lines(api, kind, headers, level, drop)
   local all = { accept = { "Accept", "application/json" }, ["user-agent"] = { "User-Agent", USER_AGENT } }
   all["content-type"] = { "Content-Type", kind == "json" and "application/json" }
   merge(all, api.host_header, level + 1)
   merge(all, api.headers, level + 1)
   merge(all, headers, level + 1)
+  for _, name in ipairs(drop or {}) do all[name] = nil end
   return http_lines(header_lines(all, level + 1))
 end
 
@@ -199,22 +202,20 @@ local function url_of(api, path)
   return url
 end
 
-local function total_timeout(api, options)
-  return options and options.timeout or api.total_timeout
+local function total_timeout(api, options, is_streaming)
+  local total = options.timeout or api.total_timeout
+  if not total and not is_streaming then total = TOTAL_TIMEOUT end
+  return total and math.max(total, LEAST_TIMEOUT)
 end
 
 -- What does not depend on the single request; the same for all without options of their own.
-local function make_settings(api, options, is_streaming)
-  local total = total_timeout(api, options)
-  if not total and not is_streaming then total = TOTAL_TIMEOUT end
-  if total then total = math.max(total, LEAST_TIMEOUT) end
+local function make_settings(api, options, total)
   return http_settings {
     connect_to = api.connect_to,
     streams_down = options.consume ~= nil,
     keeps_encoding = options.decode == false,
     is_http1 = options.http1,
     limit = math.min(options.limit or api.body_limit or options.consume and MOST.limit or LIMIT, MOST.limit),
-    redirects = math.min(options.redirects or api.redirect_count or 0, MOST.redirects),
     connect_timeout = math.max(options.connect_timeout or api.tls and api.tls.timeout or CONNECT_TIMEOUT, LEAST_TIMEOUT),
     timeout = total,
     idle_timeout = math.max(options.idle_timeout or IDLE_TIMEOUT, LEAST_TIMEOUT),
@@ -245,7 +246,7 @@ local function drive(request, url, body, options)
   local next_report = progress and core.monotonic() + interval
   while true do
     local what, a, b, c, d = http_wait(request, interval)
-    if what == "done" then return respond(url, a, b, c, d) end
+    if what == "done" then return respond(url, a, b, c, d), http_redirect(request) end
     if what == nil then error(b, 0) end
     if what == "data" then
       if consume(a) == false then return respond(url, "consume has stopped it") end
@@ -261,16 +262,206 @@ local function drive(request, url, body, options)
 end
 
 local function drive_safely(request, ...)
-  local ok, response = pcall(drive, request, ...)
+  local ok, response, redirect = pcall(drive, request, ...)
   http_free(request)
   if not ok then error(response, 0) end
-  return response
+  return response, redirect
 end
 
 local NO_OPTIONS = {}
 
 local function bad_argument(index, expected, value, level)
   error(("bad argument #%d to 'request' (%s expected, got %s)"):format(index, expected, type(value)), level + 1)
+end
+
+-- -- Requests: names -------------------------------------------------------------------------------------------------
+
+-- curl's own lookups run in a thread that it joins, which stops ours until the resolver gives up: so curl is told the addresses of
+-- every name that it may connect to.
+
+local NAMES_MAX, NAMES_SECONDS = 256, 60 -- entries; how long an answer is believed, as curl does ...
+local TOLD_SECONDS = 5                   -- ... so that it need not be told with each request
+local names, name_count = {}, 0          -- of this thread: name -> {addresses, expires}
+
+local lookups = {}                       -- under way: name -> condition
+
+local function find_addresses(name, timeout)
+  local _, err, all = getaddrinfo(name, timeout)
+  if err == INTERRUPTED then error(all, 0) end
+  return all, err
+end
+
+-- One lookup at a time for a name, by whoever came first; the others wait for its end.
+local function look_up(name, timeout)
+  local over = condition("Api:request")
+  lookups[name] = over
+  local ok, all, err = pcall(find_addresses, name, timeout)
+  lookups[name] = nil
+  broadcast(over)
+  if not ok then error(all, 0) end
+  return all, err
+end
+
+-- The addresses of a name, with commas; or nil and why there are none.
+local function addresses_of(name, timeout)
+  local known = names[name]
+  if known and known[2] > core.monotonic() then return known[1] end
+  local deadline = core.monotonic() + timeout
+  while lookups[name] do
+    local came, mark, message = await(lookups[name], deadline - core.monotonic())
+    if mark == INTERRUPTED then error(message, 0) end
+    if not came then return nil, "timeout" end
+    known = names[name]
+    if known and known[2] > core.monotonic() then return known[1] end
+  end
+  local all, err = look_up(name, math.max(deadline - core.monotonic(), 0))
+  if not all then return nil, err end
+  for i, address in ipairs(all) do
+    if address:find(":", 1, true) then all[i] = "[" .. address .. "]" end
+  end
+  if name_count >= NAMES_MAX then names, name_count = {}, 0 end
+  if not names[name] then name_count = name_count + 1 end
+  names[name] = { table.concat(all, ","), core.monotonic() + NAMES_SECONDS }
+  return names[name][1]
+end
+
+-- Scheme, host and port of a URL that curl has made whole.
+local function origin_of(url)
+  local scheme, authority = url:match("^(%a[%w+.-]*)://([^/?#]*)")
+  if not scheme then return nil end
+  authority = authority:match("[^@]*$")
+  local host, port = authority:match("^%[([^%]]*)%]:?(%d*)$")
+  if not host then host, port = authority:match("^([^:]*):?(%d*)$") end
+  if not host then return nil end
+  scheme = scheme:lower()
+  return scheme, host, tonumber(port) or scheme == "https" and 443 or 80
+end
+
+local PROXY_VARIABLES = { "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" }
+
+local function has_proxy_variable()
+  for _, name in ipairs(PROXY_VARIABLES) do
+    if os.getenv(name) then return true end
+  end
+  return false
+end
+
+-- The proxy for a scheme, as curl finds it: host, port, whether it looks names up itself; nil: none.
+local function proxy_of(scheme, options)
+  local text = options.proxy
+  if text == nil then
+    text = os.getenv(scheme .. "_proxy") or scheme == "https" and os.getenv("HTTPS_PROXY") or os.getenv("all_proxy") or os.getenv("ALL_PROXY")
+  end
+  if not text or text == "" then return nil end
+  local kind, host, port = origin_of(text:find("://", 1, true) and text or "http://" .. text)
+  if not host then return nil end
+  if not text:match("[^@/]*$"):find(":%d+/?$") and not text:find(":%d+/?$") then port = kind == "https" and 443 or 1080 end
+  return host, port, kind ~= "socks4" and kind ~= "socks5"
+end
+
+local function add_name(lines, host, port, timeout)
+  if host == "" or ip_family(host) then return true end
+  local addresses, err = addresses_of(host, timeout)
+  if not addresses then return false, err end
+  lines[#lines + 1] = ("+%s:%d:%s"):format(host, port, addresses)
+  return true
+end
+
+-- Lines for CURLOPT_RESOLVE, nil if no name is needed; false and why not.
+local function resolve(api, url, options, timeout)
+  local scheme, host, port = origin_of(url)
+  if not host then return nil end
+  if api.connect_host and url:sub(1, #api.base) == api.base then host = api.connect_host end
+  local proxy, proxy_port, is_remote = proxy_of(scheme, options)
+  if not proxy and ip_family(host) then return nil end
+  local lines = {}
+  if proxy then
+    local ok, err = add_name(lines, proxy, proxy_port, timeout)
+    if not ok then return false, err end
+  end
+  if not is_remote or os.getenv("no_proxy") or os.getenv("NO_PROXY") then
+    local ok, err = add_name(lines, host, port, timeout)
+    if not ok and not proxy then return false, err end
+  end
+  return lines[1] and http_lines(lines) or nil
+end
+
+-- -- Requests: sending and following ---------------------------------------------------------------------------------
+
+local function why_unresolved(url, err)
+  local _, host = origin_of(url)
+  if err == "timeout" then return ("Could not resolve host: %s: timed out"):format(host) end
+  return ("Could not resolve host: %s: %s"):format(host, (err or ""):match("failed: (.*)$") or err)
+end
+
+-- Lines for CURLOPT_RESOLVE, nil if there are none; or false and a response that says why.
+local function resolve_for(api, url, options, total)
+  local timeout = math.max(options.connect_timeout or CONNECT_TIMEOUT, LEAST_TIMEOUT)
+  if total and total < timeout then timeout = total end
+  local resolved, err = resolve(api, url, options, timeout)
+  if resolved == false then return false, respond(url, why_unresolved(url, err)) end
+  return resolved
+end
+
+-- Makes one request: its response, and, if that counts, where it leads.
+local function send(api, options, settings, method, url, lines, body, payload, total, follows)
+  local resolved, failure
+  if follows or options.proxy or api.needs_names and core.monotonic() >= api.told_until then
+    resolved, failure = resolve_for(api, url, options, total)
+    if failure then return failure end
+    if not follows and not options.proxy then api.told_until = core.monotonic() + TOLD_SECONDS end
+  end
+  local request, err = http_start(settings, method, url, lines, body,
+    options.body_length and math.min(options.body_length, MOST.body_length), resolved, follows)
+  if not request then return respond(url, err) end
+  if body == true or options.consume or options.progress then return drive_safely(request, url, payload, options) end
+  local what, a, b, c, d = http_wait(request)
+  if what == nil then error(b, 0) end
+  local redirect = follows and http_redirect(request) or nil
+  http_free(request)
+  return respond(url, a, b, c, d), redirect
+end
+
+-- What a redirect makes of a method (RFC 9110, 15.4): with 303 something else is asked for; with 301 and 302 a POST becomes a GET, as
+-- everybody has it; else the request is made again as it is.
+local function method_after(status, method)
+  if status == 303 and method ~= "HEAD" then return "GET" end
+  if (status == 301 or status == 302) and method == "POST" then return "GET" end
+  return method
+end
+
+local CREDENTIALS = { "authorization", "cookie", "proxy-authorization", "host" }
+
+local function is_same_origin(a, b)
+  local scheme, host, port = origin_of(a)
+  local other_scheme, other_host, other_port = origin_of(b)
+  return scheme == other_scheme and port == other_port and host ~= nil and other_host ~= nil and host:lower() == other_host:lower()
+end
+
+-- Makes the request, and those that its answers lead to.
+local function follow(call, total, redirects)
+  local first_url, deadline = call.url, total and core.monotonic() + total
+  local drop = {}
+  for count = 0, math.huge do
+    local response, to = send(call.api, call.options, call.settings, call.method, call.url, call.lines, call.body, call.payload, total, true)
+    response.url = first_url
+    if not to then return response end
+    if count >= redirects then return respond(first_url, ("Maximum (%d) redirects followed"):format(redirects)) end
+    local method = method_after(response.code, call.method)
+    if method ~= call.method then
+      call.body, call.payload, call.kind = nil, nil, "plain"
+      drop[#drop + 1] = "content-type"
+    elseif call.body == true then
+      return respond(first_url, ("a redirect to %s: the body cannot be sent again"):format(to))
+    end
+    if not is_same_origin(call.url, to) then
+      for _, name in ipairs(CREDENTIALS) do drop[#drop + 1] = name end
+    end
+    total = deadline and math.max(deadline - core.monotonic(), LEAST_TIMEOUT)
+    call.method, call.url = method, to
+    call.settings = make_settings(call.api, call.options, total)
+    call.lines = make_lines(call.api, call.kind, call.headers, call.level + 1, drop)
+  end
 end
 
 local function perform(api, method, path, payload, headers, options, level)
@@ -291,29 +482,30 @@ local function perform(api, method, path, payload, headers, options, level)
     body = nil
   end
   if headers ~= nil and type(headers) ~= "table" then bad_argument(4, "table", headers, level + 1) end
-  local settings = api.settings
+  local is_streaming = body == true or options ~= nil and options.consume ~= nil
+  local settings, total = api.settings, nil
   if options then
     options = check.options(options, OPTIONS, "request")
-    settings = make_settings(api, options, body == true or options.consume ~= nil)
-  elseif body == true then
+    total = total_timeout(api, options, is_streaming)
+    settings = make_settings(api, options, total)
+  else
     options = NO_OPTIONS
-    settings = make_settings(api, options, true)
-  elseif not settings then
-    settings = make_settings(api, NO_OPTIONS, false)
-    api.settings = settings
+    total = total_timeout(api, options, is_streaming)
+    if body == true then
+      settings = make_settings(api, options, total)
+    elseif not settings then
+      settings = make_settings(api, options, total)
+      api.settings = settings
+    end
   end
   local lines = lines_of(api, kind, headers, level + 1)
-  if total_timeout(api, options) == 0 then return respond(url, TIMEOUT_TEXT) end
-  local request, err = http_start(settings, method, url, lines, body,
-    options and options.body_length and math.min(options.body_length, MOST.body_length))
-  if not request then return respond(url, err) end
-  if options and (body == true or options.consume or options.progress) then
-    return drive_safely(request, url, payload, options)
-  end
-  local what, a, b, c, d = http_wait(request)
-  if what == nil then error(b, 0) end
-  http_free(request)
-  return respond(url, a, b, c, d)
+  if (options.timeout or api.total_timeout) == 0 then return respond(url, TIMEOUT_TEXT) end
+  local redirects = options.redirects or api.redirect_count or 0
+  if redirects < 1 then return (send(api, options, settings, method, url, lines, body, payload, total, false)) end
+  return follow({
+    api = api, options = options, settings = settings, method = method, url = url, lines = lines, body = body, payload = payload,
+    kind = kind, headers = headers, level = level,
+  }, total, math.min(redirects, MOST.redirects))
 end
 
 -- -- Api --------------------------------------------------------------------------------------------------------------
@@ -364,6 +556,8 @@ local function new(scheme, name, host, port, headers, sslconfig)
   local bracketed = host:find(":", 1, true) and "[" .. host .. "]" or host
   local self = { host = host, port = number, headers = copy, lines = {}, urls = {}, url_count = 0 }
   self.base = ("%s://%s:%d"):format(scheme, bracketed, number)
+  self.told_until = 0
+  self.needs_names = not ip_family(host) or has_proxy_variable()
   if scheme == "https" then
     self.tls = tls_of(sslconfig, 3)
     local sni = sslconfig and sslconfig.snihost
@@ -373,7 +567,7 @@ local function new(scheme, name, host, port, headers, sslconfig)
     if sni and sni:find(":", 1, true) then sni = "[" .. sni .. "]" end
     if sni and sni ~= bracketed then
       self.base = ("https://%s:%d"):format(sni, number)
-      self.connect_to = ("%s:%d:%s:%d"):format(sni, number, bracketed, number)
+      self.connect_to, self.connect_host = ("%s:%d:%s:%d"):format(sni, number, bracketed, number), host
       self.host_header = { Host = number == 443 and bracketed or ("%s:%d"):format(bracketed, number) }
     end
   end

@@ -200,7 +200,7 @@ function HttpClient:do_request(method, uri, headers, payload, version)
   if payload == "" then payload = nil end
   self.method, self.code, self.protocol = method, nil, nil
   self.head, self.headers, self.cookies, self.trailers = nil, nil, nil, nil
-  self.raw_bytes, self.content_bytes = 0, 0
+  self.raw_bytes, self.content_bytes, self.is_over_at_end = 0, 0, false
   local text = self.is_open and spell_request(self, method, uri, headers, payload, version and VERSIONS[version] or "1.1")
   if not text then return nil, "not connected" end
   local ok, err = is_clean(self)
@@ -232,8 +232,11 @@ local function read_head(self)
     options.timeout, options.limit = deadline - monotonic(), nil
     local head, err = e:read(reader, options)
     if not head then return nil, bad_head(self, err) end
-    facts.code, facts.protocol, facts.length, facts.is_chunked, facts.is_strange, facts.is_packed, facts.is_kept = http_answer(reader)
-    if not facts.code then return nil, "the answer ends within its header" end
+    if head ~= self.head_before then -- servers repeat theirs, and the same head means the same
+      facts.code, facts.protocol, facts.length, facts.is_chunked, facts.is_strange, facts.is_packed, facts.is_kept = http_answer(reader)
+      self.head_before = facts.code and head
+      if not facts.code then return nil, "the answer ends within its header" end
+    end
     if facts.code >= 200 or facts.code == 101 then
       self.head = head
       return facts
@@ -355,7 +358,7 @@ local function read_as_framed(self, facts, limit)
   if facts.is_strange then return nil, "the answer has a transfer encoding that is not known" end
   if facts.is_chunked then return read_chunks(self, limit) end
   if facts.length then return read_counted(self, facts.length, limit) end
-  facts.is_kept = false
+  self.is_over_at_end = true
   return read_to_end(self, limit)
 end
 
@@ -381,7 +384,7 @@ function HttpClient:get_response(limit)
   if hook then hook(self.headers, self.cookies) end
   local ok, why = read_body(self, facts, limit)
   if not ok then return fail(self, why) end
-  if not facts.is_kept and not is_tunnel(self, facts.code) then self:close() end
+  if (self.is_over_at_end or not facts.is_kept) and not is_tunnel(self, facts.code) then self:close() end
   return true
 end
 

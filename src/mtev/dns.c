@@ -389,15 +389,26 @@ static void on_names(lh_names *names, bool is_closing) {
 
 static void withdraw_names(lh_task *task) { ((lh_names *)task->object)->owner = NULL; }
 
-static const lh_wait names_wait = {.name = "mtev.getaddrinfo", .is_world = true, .withdraw = withdraw_names};
+/* The pool's thread goes on asking, but nobody hears of it. */
+static int on_names_deadline(lh_task *task, lua_State *T) {
+    withdraw_names(task);
+    lua_pushboolean(T, 0);
+    lua_pushliteral(T, "timeout");
+    return 2;
+}
 
+static const lh_wait names_wait = {
+    .name = "mtev.getaddrinfo", .is_world = true, .on_deadline = on_names_deadline, .withdraw = withdraw_names};
+
+/* getaddrinfo(host[, timeout]) */
 static int core_getaddrinfo(lua_State *L) {
     const char *host = lh_check_name(L, 1);
+    const lh_ns timeout = lua_isnoneornil(L, 2) ? LH_NEVER : lh_check_timeout(L, 2);
     lh_address address;
     if (lh_address_parse_ip(&address, host, 0) == 0) return push_addresses(L, &address, 1);
     lh_task *task = lh_task_may_park(L, &names_wait);
     task->object = lh_names_ask(&lh_state_here()->net.loop, host, AF_UNSPEC, on_names, task);
-    return lh_task_park(task, L, &names_wait, LH_NEVER);
+    return lh_task_park(task, L, &names_wait, lh_loop_deadline(timeout));
 }
 
 /* -- Literals ------------------------------------------------------------------------------------------------------ */

@@ -2,7 +2,9 @@
  *
  *     settings = core.http_settings(table)    fields: see get_options
  *     lines = core.http_lines(array)          of "Name: value", to be shared among requests
- *     r = core.http_start(settings, method, url, lines, body[, up_length])   or nil, message; body true: it is fed
+ *     r = core.http_start(settings, method, url, lines, body[, up_length[, resolved[, drops_redirects]]])
+ *                                         or nil, message; body true: it is fed; resolved: lines for CURLOPT_RESOLVE;
+ *                                         drops_redirects: the body of an answer that leads elsewhere is not wanted
  *     core.http_wait(r[, seconds]) ->     what there is, or what comes next:
  *         "done", error, status, head, body    error nil: the answer is whole; body nil if it was streamed
  *         "data", bytes                        of a streaming answer
@@ -10,6 +12,7 @@
  *         "tick"                               nothing for so many seconds
  *         nil, INTERRUPTED, message
  *     core.http_feed(r, bytes)            nil ends the body
+ *     core.http_redirect(r) -> URL        where the answer leads; nil: nowhere
  *     core.http_progress(r) -> down, down_total, up, up_total
  *     core.http_free(r) */
 #include <errno.h>
@@ -66,7 +69,6 @@ static lh_http_options get_options(lua_State *L, int table) {
                                .keeps_encoding = lh_field_boolean(L, table, "keeps_encoding"),
                                .is_http1 = lh_field_boolean(L, table, "is_http1"),
                                .limit_bytes = (uint64_t)lh_field_number(L, table, "limit"),
-                               .redirects_max = (long)lh_field_number(L, table, "redirects"),
                                .connect_timeout_ms = get_duration(L, table, "connect_timeout", 1e3),
                                .total_timeout_ms = get_duration(L, table, "timeout", 1e3),
                                .idle_timeout_s = get_duration(L, table, "idle_timeout", 1)};
@@ -201,11 +203,11 @@ static int core_http_wait(lua_State *L) {
 
 /* -- Requests ------------------------------------------------------------------------------------------------------ */
 
-/* What curl still reads lives in the request's environment: an array of settings, lines and body. */
+/* What curl still reads lives in the request's environment: an array of settings, lines, body and resolved names. */
 static void keep_arguments(lua_State *L, int object) {
-    lua_createtable(L, 3, 0);
-    for (int i = 1; i <= 3; i++) {
-        static const int arguments[] = {1, 4, 5};
+    lua_createtable(L, 4, 0);
+    for (int i = 1; i <= 4; i++) {
+        static const int arguments[] = {1, 4, 5, 7};
         lua_pushvalue(L, arguments[i - 1]);
         lua_rawseti(L, -2, i);
     }
@@ -216,15 +218,18 @@ static int core_http_start(lua_State *L) {
     lh_http_settings **settings = luaL_checkudata(L, 1, SETTINGS);
     lh_http_lines **lines = luaL_checkudata(L, 4, LINES);
     lh_task_may_park(L, &http_wait); /* what cannot be waited for is not begun */
-    lua_settop(L, 6);
+    lua_settop(L, 8);
+    lh_http_lines **resolved = lua_isnil(L, 7) ? NULL : luaL_checkudata(L, 7, LINES);
     request *r = lua_newuserdata(L, sizeof(*r));
     *r = (request){.streams_down = lh_http_settings_stream_down(*settings)};
     luaL_getmetatable(L, REQUEST);
     lua_setmetatable(L, -2);
-    keep_arguments(L, 7);
+    keep_arguments(L, 9);
     lh_http_call call = {.method = luaL_checkstring(L, 2),
                          .url = luaL_checkstring(L, 3),
                          .lines = *lines,
+                         .resolved = resolved ? *resolved : NULL,
+                         .drops_redirects = lua_toboolean(L, 8),
                          .streams_up = lua_isboolean(L, 5),
                          .up_length = lua_isnumber(L, 6) ? (int64_t)lua_tonumber(L, 6) : -1,
                          .on_news = on_news,
@@ -232,6 +237,16 @@ static int core_http_start(lua_State *L) {
     if (lua_type(L, 5) == LUA_TSTRING) call.body = lua_tolstring(L, 5, &call.body_length);
     r->http = lh_http_start(*settings, &call);
     if (!r->http) return lh_push_nil_error(L, "the request cannot be made");
+    return 1;
+}
+
+static int core_http_redirect(lua_State *L) {
+    const char *redirect = lh_http_redirect(check_request(L)->http);
+    if (redirect) {
+        lua_pushstring(L, redirect);
+    } else {
+        lua_pushnil(L);
+    }
     return 1;
 }
 
@@ -262,6 +277,7 @@ static int core_http_free(lua_State *L) {
 
 static const luaL_Reg core_functions[] = {{"http_settings", core_http_settings}, {"http_lines", core_http_lines},
                                           {"http_start", core_http_start},       {"http_wait", core_http_wait},
+                                          {"http_redirect", core_http_redirect},
                                           {"http_feed", core_http_feed},         {"http_free", core_http_free},
                                           {"http_progress", core_http_progress}, {NULL, NULL}};
 

@@ -70,6 +70,8 @@ struct lh_http_request {
     http_kind kind;
     lh_http_call call;
     lh_buffer head, body, up;
+    bool is_leading; /* the answer leads elsewhere */
+    lh_buffer redirect; /* to where, with a NUL */
     size_t head_length; /* of `head`, with its empty line; what follows are trailers; 0 = it is not whole yet */
     long status;
     bool is_over;
@@ -245,6 +247,9 @@ static void give_back_handle(lh_http_request *request) {
 static void end_request(lh_http_request *request, CURLcode result) {
     curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &request->status);
     get_progress(request->easy, request->progress);
+    const char *redirect = NULL;
+    if (request->is_leading) curl_easy_getinfo(request->easy, CURLINFO_REDIRECT_URL, &redirect);
+    if (redirect && lh_buffer_append(&request->redirect, redirect, strlen(redirect) + 1) < 0) result = CURLE_OUT_OF_MEMORY;
     request->is_over = true;
     if (result == CURLE_OK) {
         request->error[0] = 0;
@@ -280,6 +285,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context) {
     lh_http_request *request = context;
     const lh_http_options *options = &request->settings->options;
     const size_t length = size * count;
+    if (request->is_leading && request->call.drops_redirects) return length;
     if (options->streams_down && request->body.length >= LH_HTTP_STREAM_BYTES) {
         request->is_paused_down = true;
         has_news(request);
@@ -294,13 +300,22 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context) {
     return length;
 }
 
+/* The head's status is one that leads elsewhere (RFC 9110, 15.4): "HTTP/1.1 302 Found". */
+static bool is_redirect(const lh_buffer *head) {
+    const char *space = head->length > 0 ? memchr(lh_buffer_bytes(head), ' ', head->length) : NULL;
+    if (!space || lh_buffer_bytes(head) + head->length - space < 4 || memcmp(space + 1, "30", 2) != 0) return false;
+    return memchr("12378", space[3], 5) != NULL;
+}
+
 static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     lh_http_request *request = context;
     const size_t length = size * count;
     if (length >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* the answers before it are past */
         lh_buffer_reset(&request->head);
         request->head_length = 0;
+        request->is_leading = false;
     }
+    if (length >= 9 && strncasecmp(bytes, "location:", 9) == 0) request->is_leading = is_redirect(&request->head);
     if (request->head.length - request->head_length + length > LH_HTTP_HEAD_MAX) {
         return refuse(request, request->head_length ? "the answer's trailers are longer than 64 KiB"
                                                     : "the answer's header is longer than 64 KiB");
@@ -512,10 +527,6 @@ static void set_limits(CURL *easy, const lh_http_options *options) {
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, options->idle_timeout_s);
     }
-    if (options->redirects_max > 0) {
-        curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
-        curl_easy_setopt(easy, CURLOPT_MAXREDIRS, options->redirects_max);
-    }
 }
 
 extern char **environ;
@@ -690,6 +701,7 @@ static bool set_up(lh_http_request *request) {
     curl_easy_setopt(easy, CURLOPT_READDATA, request);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, request);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->lines);
+    curl_easy_setopt(easy, CURLOPT_RESOLVE, call->resolved);
     set_method(easy, call);
     return curl_easy_setopt(easy, CURLOPT_URL, call->url) == CURLE_OK;
 }
@@ -722,6 +734,7 @@ void lh_http_free(lh_http_request *request) {
     lh_buffer_reset(&request->head);
     lh_buffer_reset(&request->body);
     lh_buffer_reset(&request->up);
+    lh_buffer_reset(&request->redirect);
     lh_free(request);
 }
 
@@ -730,6 +743,9 @@ void lh_http_free(lh_http_request *request) {
 void *lh_http_owner(const lh_http_request *request) { return request->call.owner; }
 bool lh_http_is_over(const lh_http_request *request) { return request->is_over; }
 const char *lh_http_error(const lh_http_request *request) { return request->error[0] ? request->error : NULL; }
+const char *lh_http_redirect(const lh_http_request *request) {
+    return request->redirect.length > 0 ? lh_buffer_bytes(&request->redirect) : NULL;
+}
 long lh_http_status(const lh_http_request *request) { return request->status; }
 const lh_buffer *lh_http_fields(const lh_http_request *request) { return &request->head; }
 lh_buffer *lh_http_body(lh_http_request *request) { return &request->body; }

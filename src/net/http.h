@@ -42,7 +42,6 @@ typedef struct lh_http_options {
     bool keeps_encoding;                       /* the answer is not decompressed */
     bool is_http1;                             /* never HTTP/2 */
     uint64_t limit_bytes;                      /* of the answer's body, decompressed */
-    long redirects_max;                        /* 0 = they are not followed */
     long connect_timeout_ms, total_timeout_ms; /* 0 = none */
     long idle_timeout_s;                       /* no byte for so long; 0 = none */
 } lh_http_options;
@@ -61,7 +60,9 @@ void lh_http_lines_free(lh_http_lines *lines);
 /* One request. Pointers must live until it is freed, but for method and url. */
 typedef struct lh_http_call {
     const char *method, *url;
-    lh_http_lines *lines; /* NULL = none */
+    lh_http_lines *lines;    /* NULL = none */
+    lh_http_lines *resolved; /* CURLOPT_RESOLVE: addresses of names, which curl then does not look up. NULL = none */
+    bool drops_redirects;    /* the body of an answer that leads elsewhere is not wanted */
     const char *body;     /* NULL = none */
     size_t body_length;
     bool streams_up;   /* the body comes by lh_http_feed */
@@ -81,6 +82,9 @@ bool lh_http_is_over(const lh_http_request *request);
 
 /* Why there is no (whole) answer; NULL = there is. */
 const char *lh_http_error(const lh_http_request *request);
+
+/* Where the answer leads, as a whole URL; NULL = nowhere. Once it is over. */
+const char *lh_http_redirect(const lh_http_request *request);
 
 /* 0 = none yet. */
 long lh_http_status(const lh_http_request *request);

@@ -566,6 +566,64 @@ describe("mtev.Api, byte by byte,", function()
     end
   end)
 
+  -- What the first server, asked for /CODE, leads to; `elsewhere`: to another origin. What was asked for there: method, body, head.
+  local function lead(method, code, payload, headers, options, elsewhere)
+    local seen
+    local function record(head, body)
+      seen = { head:match("^%S+"), body, head }
+      return OK
+    end
+    local other = serve(record)
+    local api = serve(function(head, body)
+      if head:find("^%S+ /end") then return record(head, body) end
+      return ("HTTP/1.1 %d x\r\nLocation: %s\r\nContent-Length: 5\r\n\r\nmoved"):format(head:match(" /(%d+)"),
+        elsewhere and other.base:gsub("127%.0%.0%.1", elsewhere) .. "/end" or "/end")
+    end)
+    options = options or {}
+    options.redirects, options.timeout = options.redirects or 1, 20
+    local response = api:request(method, "/" .. code, payload, headers, options)
+    return response, seen
+  end
+
+  it("makes of a redirected request what RFC 9110, 15.4 says, and nothing harmful", function()
+    for _, case in ipairs {
+      { "GET", 301, nil, "GET", "" }, { "GET", 308, nil, "GET", "" }, { "POST", 301, "x", "GET", "" }, { "POST", 302, "x", "GET", "" },
+      { "POST", 303, "x", "GET", "" }, { "POST", 307, "x", "POST", "x" }, { "POST", 308, "x", "POST", "x" }, { "PUT", 301, "x", "PUT", "x" },
+      { "PUT", 302, "x", "PUT", "x" }, { "PUT", 307, "x", "PUT", "x" }, { "PUT", 303, "x", "GET", "" }, { "DELETE", 302, nil, "DELETE", "" },
+      { "DELETE", 303, nil, "GET", "" }, { "PATCH", 303, "x", "GET", "" }, { "HEAD", 303, nil, "HEAD", "" }, { "POST", 307, { a = 1 }, "POST", '{"a":1}' },
+    } do
+      local response, seen = lead(case[1], case[2], case[3])
+      assert.same({ case[1], case[2], 200, case[4], case[5] }, { case[1], case[2], response:rc(), seen[1], seen[2] })
+      if case[4] == "GET" then assert.is_nil(seen[3]:lower():find("content-type", 1, true)) end
+    end
+    local response, seen = lead("PUT", 307, function() return nil end)
+    assert.same({ -1, nil }, { response:rc(), seen })
+    assert.matches("the body cannot be sent again", response:text(), 1, true)
+    local got = "" -- of an answer that leads elsewhere nothing is consumed
+    response = lead("GET", 302, nil, nil, { consume = function(piece) got = got .. piece end })
+    assert.same({ 200, "ok" }, { response:rc(), got })
+    assert.equal("Maximum (1) redirects followed", lead("GET", 302, nil, nil, { redirects = 0 }):rc() == 302 and
+      serve(function() return "HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 0\r\n\r\n" end):redirects(1):get("/"):text())
+  end)
+
+  it("takes no credentials to another origin", function()
+    local headers = { Authorization = "secret", Cookie = "secret", ["Proxy-Authorization"] = "secret", Host = "secret", ["X-Own"] = "kept" }
+    local response, seen = lead("GET", 302, nil, headers, nil, "localhost")
+    assert.equal(200, response:rc())
+    assert.is_nil(seen[3]:find("secret", 1, true))
+    assert.matches("\r\nX%-Own: kept\r\n", seen[3])
+    response, seen = lead("GET", 302, nil, { Authorization = "secret" })
+    assert.matches("\r\nAuthorization: secret\r\n", seen[3])
+  end)
+
+  it("goes nowhere but to HTTP", function()
+    for _, place in ipairs { "file:///etc/passwd", "gopher://127.0.0.1/", "ftp://127.0.0.1/", "http://a b/", "http://[::1/" } do
+      local api = serve(function() return "HTTP/1.1 302 x\r\nLocation: " .. place .. "\r\nContent-Length: 0\r\n\r\n" end)
+      local response = api:get("/", nil, nil, { redirects = 2, timeout = 20 })
+      assert.is_true(response:rc() == -1 or response:rc() == 302, place)
+    end
+  end)
+
   it("says of a failed request what went wrong, also where its body is asked for", function()
     local response = mtev.Api:http("127.0.0.1", 1):get("/")
     for _, method in ipairs { "json", "xml" } do
