@@ -350,7 +350,8 @@ end
 local function proxy_of(scheme, options)
   local text = options.proxy
   if text == nil then
-    text = os.getenv(scheme .. "_proxy") or scheme == "https" and os.getenv("HTTPS_PROXY") or os.getenv("all_proxy") or os.getenv("ALL_PROXY")
+    text = os.getenv(scheme .. "_proxy") or scheme == "https" and os.getenv("HTTPS_PROXY")
+      or os.getenv("all_proxy") or os.getenv("ALL_PROXY")
   end
   if not text or text == "" then return nil end
   local kind, host, port = origin_of(text:find("://", 1, true) and text or "http://" .. text)
@@ -443,7 +444,8 @@ local function follow(call, total, redirects)
   local first_url, deadline = call.url, total and core.monotonic() + total
   local drop = {}
   for count = 0, math.huge do
-    local response, to = send(call.api, call.options, call.settings, call.method, call.url, call.lines, call.body, call.payload, total, true)
+    local response, to = send(call.api, call.options, call.settings, call.method, call.url, call.lines, call.body, call.payload, total,
+      true)
     response.url = first_url
     if not to then return response end
     if count >= redirects then return respond(first_url, ("Maximum (%d) redirects followed"):format(redirects)) end

@@ -89,14 +89,16 @@ static int read_status_line(lh_http_head *head, const char *bytes, const char *l
     at += 3;
     if (at < end && *at != ' ') return refuse(head, "its status line has no status");
     if (at < end) at++;
-    if (!is_value(at, (size_t)(end - at), head->is_lenient)) return refuse(head, "a control character in its status line");
+    if (!is_value(at, (size_t)(end - at), head->is_lenient))
+        return refuse(head, "a control character in its status line");
     head->reason = span_of(bytes, at, end);
     return 0;
 }
 
 static int read_request_line(lh_http_head *head, const char *bytes, const char *line, const char *end) {
     const char *space = memchr(line, ' ', (size_t)(end - line));
-    if (!space || !lh_http_is_token(line, (size_t)(space - line))) return refuse(head, "its request line has no method");
+    if (!space || !lh_http_is_token(line, (size_t)(space - line)))
+        return refuse(head, "its request line has no method");
     const char *target = space + 1;
     const char *after = memchr(target, ' ', (size_t)(end - target));
     if (!after || !is_target(target, (size_t)(after - target))) return refuse(head, "its request line has no target");
@@ -243,7 +245,8 @@ static int read_field(lh_http_head *head, const char *bytes, const char *line, c
     if (!colon || !lh_http_is_token(line, (size_t)(colon - line))) return refuse(head, "a field whose name is none");
     const char *value = colon + 1;
     trim(&value, &end);
-    if (!is_value(value, (size_t)(end - value), head->is_lenient)) return refuse(head, "a control character in a field");
+    if (!is_value(value, (size_t)(end - value), head->is_lenient))
+        return refuse(head, "a control character in a field");
     if (head->field_count == (head->fields ? head->field_room : LH_HTTP_FIELDS_MAX)) {
         return refuse_size(head, "it has too many fields");
     }

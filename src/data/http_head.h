@@ -6,7 +6,8 @@
  * LF, folded lines, white space before a colon, NUL and other control characters, fields without a name, lengths that
  * are no number, several of them, a length beside a transfer coding, codings other than a single "chunked", a Host that
  * is missing or stands twice. A lenient reader, for answers that a client asked for itself, takes what RFC 9112 allows
- * a client: lines that end with LF, folded lines, a length that is repeated, a transfer coding beside it (which counts).
+ * a client: lines that end with LF, folded lines, a length that is repeated, a transfer coding beside it (which
+ * counts).
  *
  * Owner: the caller's structs and buffers.
  * Thread: one at a time.
@@ -82,7 +83,8 @@ void lh_http_head_init(lh_http_head *head, lh_http_kind kind, bool is_lenient, l
  * there must be more; or a negative errno, for good. */
 int lh_http_head_read(lh_http_head *head, const char *bytes, size_t length) __attribute__((warn_unused_result));
 
-/* Copies a value, with a space for each fold, to `to`, which has room for its length. Returns the length of the copy. */
+/* Copies a value, with a space for each fold, to `to`, which has room for its length. Returns the length of the copy.
+ */
 size_t lh_http_unfold(const char *bytes, const lh_http_field *field, char *to);
 
 /* The size that a chunk's line, up to its line end, says (RFC 9112, 7.1); extensions are skipped. 0 or -EBADMSG. */

@@ -44,7 +44,8 @@ static void pass_on(lh_task *task, lua_State *T, int n) {
 /* A wait is a constant, because a task may show its name at any time: so the names are listed. */
 #define WAIT(wait_name)                                                                                                \
     { .name = (wait_name), .is_plain = true, .on_deadline = on_deadline, .withdraw = leave, .on_undelivered = pass_on }
-static const lh_wait waits[] = {WAIT("Proc:ready"), WAIT("LogWatch:wait"), WAIT("reverse_connect:ready"), WAIT("Api:request")};
+static const lh_wait waits[] = {WAIT("Proc:ready"), WAIT("LogWatch:wait"), WAIT("reverse_connect:ready"),
+                                WAIT("Api:request")};
 
 static const lh_wait *find_wait(lua_State *L, const char *name) {
     for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {

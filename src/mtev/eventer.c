@@ -60,10 +60,13 @@ static int attempt_read(lh_task *task, lua_State *T, lh_socket *socket) {
     return push_read(T, socket, rv, bytes, length);
 }
 
-static const lh_io_wait read_wait = {
-    .wait = {.name = "eventer:read", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
-    .attempt = attempt_read,
-    .fail = fail_nil};
+static const lh_io_wait read_wait = {.wait = {.name = "eventer:read",
+                                              .is_world = true,
+                                              .on_deadline = lh_io_on_deadline,
+                                              .withdraw = lh_io_withdraw,
+                                              .on_run = lh_io_on_run},
+                                     .attempt = attempt_read,
+                                     .fail = fail_nil};
 
 /* What core.http_head made; scripts have none. Each read begins it from the start. */
 static lh_http_head *check_head(lua_State *L, int index) {
@@ -145,7 +148,8 @@ static int core_read(lua_State *L) {
     return lh_io_park(task, L, socket, &read_wait, lh_loop_deadline(timeout));
 }
 
-/* has_input(e): "data": something came that was not read; "end": nothing will come; nil: neither, as far as is known. */
+/* has_input(e): "data": something came that was not read; "end": nothing will come; nil: neither, as far as is known.
+ */
 static int core_has_input(lua_State *L) {
     const lh_eventer *e = lh_check_own_eventer(L, 1, LH_EVENTER_READS);
     if (e->socket->reader) lh_io_check_free(L, e->socket, false);
@@ -186,11 +190,14 @@ static int on_write_deadline(lh_task *task, lua_State *T) {
     return n;
 }
 
-static const lh_io_wait write_wait = {
-    .wait = {.name = "eventer:write", .is_world = true, .on_deadline = on_write_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
-    .is_writing = true,
-    .attempt = attempt_write,
-    .fail = fail_write};
+static const lh_io_wait write_wait = {.wait = {.name = "eventer:write",
+                                               .is_world = true,
+                                               .on_deadline = on_write_deadline,
+                                               .withdraw = lh_io_withdraw,
+                                               .on_run = lh_io_on_run},
+                                      .is_writing = true,
+                                      .attempt = attempt_write,
+                                      .fail = fail_write};
 
 /* Parks until the string at `index` is written, of which `written` bytes are. */
 static int park_write(lua_State *L, lh_socket *socket, int index, size_t written, lh_ns timeout) {
@@ -307,11 +314,14 @@ static int attempt_send(lh_task *task, lua_State *T, lh_socket *socket) {
     return push_sent(T, socket, send_once(socket, s->bytes, s->length, s->has_address ? &s->to : NULL));
 }
 
-static const lh_io_wait send_wait = {
-    .wait = {.name = "eventer:send", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
-    .is_writing = true,
-    .attempt = attempt_send,
-    .fail = fail_minus1};
+static const lh_io_wait send_wait = {.wait = {.name = "eventer:send",
+                                              .is_world = true,
+                                              .on_deadline = lh_io_on_deadline,
+                                              .withdraw = lh_io_withdraw,
+                                              .on_run = lh_io_on_run},
+                                     .is_writing = true,
+                                     .attempt = attempt_send,
+                                     .fail = fail_minus1};
 
 /* A unix datagram socket is told when its connected peer has room, but not when another has: it is tried again. */
 static const lh_ns PAUSE = 5 * LH_MILLISECOND;
@@ -411,10 +421,13 @@ static int attempt_recv(lh_task *task, lua_State *T, lh_socket *socket) {
     return receive_chunk(T, socket, socket->stop.count);
 }
 
-static const lh_io_wait recv_wait = {
-    .wait = {.name = "eventer:recv", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
-    .attempt = attempt_recv,
-    .fail = fail_minus1};
+static const lh_io_wait recv_wait = {.wait = {.name = "eventer:recv",
+                                              .is_world = true,
+                                              .on_deadline = lh_io_on_deadline,
+                                              .withdraw = lh_io_withdraw,
+                                              .on_run = lh_io_on_run},
+                                     .attempt = attempt_recv,
+                                     .fail = fail_minus1};
 
 static int core_recv(lua_State *L) {
     lh_eventer *e = lh_check_eventer(L, 1);
@@ -451,8 +464,8 @@ static int eventer_close(lua_State *L) {
 }
 
 static const luaL_Reg core_functions[] = {
-    {"has_input", core_has_input}, {"read", core_read},     {"write", core_write}, {"send", core_send},
-    {"sendto", core_sendto}, {"recv", core_recv},   {NULL, NULL},
+    {"has_input", core_has_input}, {"read", core_read}, {"write", core_write}, {"send", core_send},
+    {"sendto", core_sendto},       {"recv", core_recv}, {NULL, NULL},
 };
 
 static const luaL_Reg methods[] = {{"close", eventer_close}, {NULL, NULL}};

@@ -275,11 +275,10 @@ static int core_http_free(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg core_functions[] = {{"http_settings", core_http_settings}, {"http_lines", core_http_lines},
-                                          {"http_start", core_http_start},       {"http_wait", core_http_wait},
-                                          {"http_redirect", core_http_redirect},
-                                          {"http_feed", core_http_feed},         {"http_free", core_http_free},
-                                          {"http_progress", core_http_progress}, {NULL, NULL}};
+static const luaL_Reg core_functions[] = {
+    {"http_settings", core_http_settings}, {"http_lines", core_http_lines},       {"http_start", core_http_start},
+    {"http_wait", core_http_wait},         {"http_redirect", core_http_redirect}, {"http_feed", core_http_feed},
+    {"http_free", core_http_free},         {"http_progress", core_http_progress}, {NULL, NULL}};
 
 void lh_open_http(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);

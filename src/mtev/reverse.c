@@ -212,14 +212,11 @@ static int core_descriptor_limit(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg core_functions[] = {{"tunnel_open", core_tunnel_open},
-                                          {"tunnel_next", core_tunnel_next},
-                                          {"tunnel_close", core_tunnel_close},
-                                          {"tunnel_count", core_tunnel_count},
-                                          {"channel_accept", core_channel_accept},
-                                          {"channel_refuse", core_channel_refuse},
-                                          {"descriptor_limit", core_descriptor_limit},
-                                          {NULL, NULL}};
+static const luaL_Reg core_functions[] = {
+    {"tunnel_open", core_tunnel_open},           {"tunnel_next", core_tunnel_next},
+    {"tunnel_close", core_tunnel_close},         {"tunnel_count", core_tunnel_count},
+    {"channel_accept", core_channel_accept},     {"channel_refuse", core_channel_refuse},
+    {"descriptor_limit", core_descriptor_limit}, {NULL, NULL}};
 
 void lh_open_reverse(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);

@@ -12,7 +12,7 @@
 
 typedef struct lh_cut {
     atomic_uint holds;
-    atomic_int error; /* errno, 0 = not cut. Set before the descriptor is closed, read after its end of file */
+    atomic_int error;     /* errno, 0 = not cut. Set before the descriptor is closed, read after its end of file */
     atomic_uint *counter; /* one less when the cut is gone; NULL = none. Set by who made the cut, at once */
 } lh_cut;
 

@@ -70,7 +70,7 @@ struct lh_http_request {
     http_kind kind;
     lh_http_call call;
     lh_buffer head, body, up;
-    bool is_leading; /* the answer leads elsewhere */
+    bool is_leading;    /* the answer leads elsewhere */
     lh_buffer redirect; /* to where, with a NUL */
     size_t head_length; /* of `head`, with its empty line; what follows are trailers; 0 = it is not whole yet */
     long status;
@@ -249,7 +249,8 @@ static void end_request(lh_http_request *request, CURLcode result) {
     get_progress(request->easy, request->progress);
     const char *redirect = NULL;
     if (request->is_leading) curl_easy_getinfo(request->easy, CURLINFO_REDIRECT_URL, &redirect);
-    if (redirect && lh_buffer_append(&request->redirect, redirect, strlen(redirect) + 1) < 0) result = CURLE_OUT_OF_MEMORY;
+    if (redirect && lh_buffer_append(&request->redirect, redirect, strlen(redirect) + 1) < 0)
+        result = CURLE_OUT_OF_MEMORY;
     request->is_over = true;
     if (result == CURLE_OK) {
         request->error[0] = 0;

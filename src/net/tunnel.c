@@ -20,12 +20,12 @@ enum {
     BUDGET = 256 * 1024,     /* bytes each way a turn, so that others are served */
     BATCH_BYTES = 64 * 1024, /* frames gathered for one write */
     CONNECTION_WINDOW = 8 * 1024 * 1024,
-    FRAMES_MAX = 10000,        /* that wait to be sent; legal peers take them: each side reads, whatever it has to send */
-    FIELDS_MAX = 64 * 1024,    /* bytes of a request's or an answer's fields, each 32 more (RFC 9113, 6.5.2) */
-    CHANNEL_COST = 2048,       /* of the budget: what a new channel takes besides the bytes of its request */
-    BURST = 64,                /* channels opened by one piece of input, after which the pieces become small ... */
-    BURST_PIECE = 4 * 1024,    /* ... so that the turn can end: opening one is much work for few bytes */
-    CHANNEL_DESCRIPTORS = 2,   /* that one may need: the ends of a socket pair */
+    FRAMES_MAX = 10000,      /* that wait to be sent; legal peers take them: each side reads, whatever it has to send */
+    FIELDS_MAX = 64 * 1024,  /* bytes of a request's or an answer's fields, each 32 more (RFC 9113, 6.5.2) */
+    CHANNEL_COST = 2048,     /* of the budget: what a new channel takes besides the bytes of its request */
+    BURST = 64,              /* channels opened by one piece of input, after which the pieces become small ... */
+    BURST_PIECE = 4 * 1024,  /* ... so that the turn can end: opening one is much work for few bytes */
+    CHANNEL_DESCRIPTORS = 2, /* that one may need: the ends of a socket pair */
 };
 
 /* Descriptors of channels that peers have opened, in all tunnels of the process. */

@@ -1,7 +1,7 @@
 /* wslay reads and writes through callbacks of ours, until we say that it would block; so it is driven to rest after
  * every event. Messages gather in a buffer of ours: wslay would keep a block for each fragment, and a fragment may have
- * one byte. It queues a pong for each ping; a peer that does not take them is not read from (PONGS_MAX). Masks are random bytes, got from OpenSSL a few hundred at a time (RFC 6455, 10.3: they must be
- * unpredictable). */
+ * one byte. It queues a pong for each ping; a peer that does not take them is not read from (PONGS_MAX). Masks are
+ * random bytes, got from OpenSSL a few hundred at a time (RFC 6455, 10.3: they must be unpredictable). */
 #include "net/websocket.h"
 
 #include <errno.h>
@@ -21,9 +21,10 @@ enum {
     REASON_MAX = 256,
     CONTROL_MAX = 125,  /* bytes in a control frame, RFC 6455, 5.5 */
     COMPRESS_MIN = 256, /* bytes of a message that is worth it */
-    COMPRESS_BITS = 9,  /* zlib's smallest window: with one of 8 bits, which a server may ask for, nothing is compressed */
-    PONGS_MAX = 64,     /* not sent, above which nothing is read */
-    MESSAGE_COST = 64,  /* what a message takes besides its bytes, about */
+    COMPRESS_BITS =
+        9,          /* zlib's smallest window: with one of 8 bits, which a server may ask for, nothing is compressed */
+    PONGS_MAX = 64, /* not sent, above which nothing is read */
+    MESSAGE_COST = 64, /* what a message takes besides its bytes, about */
 };
 
 struct lh_websocket {
@@ -39,12 +40,12 @@ struct lh_websocket {
     size_t pongs;                /* queued: at most one more than said here */
     size_t close_length;         /* of the peer's close frame */
     unsigned char close[CONTROL_MAX];
-    int close_code; /* of the peer's, 0 = wslay knows */
-    size_t budget;               /* of the call at work */
-    lh_timer timer;              /* until the peer must have answered our close frame; or, once over, to tell so */
-    bool is_paused;              /* not read from, for `untaken` or `pongs` */
-    bool is_refused;             /* what comes is not to be kept */
-    bool is_closing;             /* a close frame of ours is queued or sent */
+    int close_code;  /* of the peer's, 0 = wslay knows */
+    size_t budget;   /* of the call at work */
+    lh_timer timer;  /* until the peer must have answered our close frame; or, once over, to tell so */
+    bool is_paused;  /* not read from, for `untaken` or `pongs` */
+    bool is_refused; /* what comes is not to be kept */
+    bool is_closing; /* a close frame of ours is queued or sent */
     bool is_over;
     bool has_news;
     size_t mask_used;
@@ -176,8 +177,9 @@ static void keep_compressed(lh_websocket *w, int opcode) {
         refuse(w, WSLAY_CODE_MESSAGE_TOO_BIG);
     } else if (rv == -ENOMEM) {
         fail_for_memory(w);
-    } else if (rv < 0 || (opcode == WSLAY_TEXT_FRAME && !lh_json_is_utf8(lh_buffer_bytes(&plain) + sizeof(lh_websocket_message),
-                                                                         message_length(&plain)))) {
+    } else if (rv < 0 ||
+               (opcode == WSLAY_TEXT_FRAME &&
+                !lh_json_is_utf8(lh_buffer_bytes(&plain) + sizeof(lh_websocket_message), message_length(&plain)))) {
         refuse(w, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA);
     } else {
         keep_message(w, opcode, &plain);
@@ -185,7 +187,8 @@ static void keep_compressed(lh_websocket *w, int opcode) {
     lh_buffer_reset(&plain);
 }
 
-static void on_frame(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_start_arg *arg, void *context) {
+static void on_frame(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_start_arg *arg,
+                     void *context) {
     (void)wslay;
     lh_websocket *w = context;
     w->frame_opcode = arg->opcode;
@@ -199,7 +202,8 @@ static void on_frame(wslay_event_context_ptr wslay, const struct wslay_event_on_
     }
 }
 
-static void on_bytes(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_chunk_arg *arg, void *context) {
+static void on_bytes(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_chunk_arg *arg,
+                     void *context) {
     (void)wslay;
     lh_websocket *w = context;
     if (w->frame_opcode == WSLAY_CONNECTION_CLOSE) {
@@ -212,8 +216,8 @@ static void on_bytes(wslay_event_context_ptr wslay, const struct wslay_event_on_
     }
 }
 
-/* Two things of closes are not as wslay has them: half a code breaks the rules, which it takes for none; and it does not
- * know the codes 1012 to 1014, which IANA has added to those of RFC 6455. What is queued first goes out. */
+/* Two things of closes are not as wslay has them: half a code breaks the rules, which it takes for none; and it does
+ * not know the codes 1012 to 1014, which IANA has added to those of RFC 6455. What is queued first goes out. */
 static void on_frame_end(wslay_event_context_ptr wslay, void *context) {
     lh_websocket *w = context;
     if (w->frame_opcode != WSLAY_CONNECTION_CLOSE) return;

@@ -44,7 +44,8 @@ static int read_both(lh_http_kind kind, bool is_lenient, const char *text) {
     if (rv != 1) return rv;
     assert_true(bytewise.length == head.length && bytewise.field_count == head.field_count &&
                 bytewise.body_length == head.body_length && bytewise.transfer == head.transfer);
-    assert_true(bytewise.is_kept == head.is_kept && bytewise.is_packed == head.is_packed && bytewise.status == head.status);
+    assert_true(bytewise.is_kept == head.is_kept && bytewise.is_packed == head.is_packed &&
+                bytewise.status == head.status);
     assert_memory_equal(&bytewise.target, &head.target, sizeof(head.target));
     return rv;
 }
@@ -75,7 +76,8 @@ static void a_request_is_read(void **state) {
 
 static void an_answer_is_read(void **state) {
     (void)state;
-    static const char text[] = "HTTP/1.1 404 Not \xc3\xa4 Found\r\nTransfer-Encoding: Chunked\r\nContent-Encoding: gzip\r\n\r\n";
+    static const char text[] =
+        "HTTP/1.1 404 Not \xc3\xa4 Found\r\nTransfer-Encoding: Chunked\r\nContent-Encoding: gzip\r\n\r\n";
     assert_int_equal(read_both(LH_HTTP_ANSWER, false, text), 1);
     assert_int_equal(head.status, 404);
     assert_span(text, head.reason, "Not \xc3\xa4 Found");
@@ -114,12 +116,15 @@ static void a_lenient_reader_takes_what_clients_may_take(void **state) {
     assert_string_equal(value, "one two three");
     value[lh_http_unfold(folded, &fields[1], value)] = 0;
     assert_string_equal(value, "four");
-    assert_int_equal(read_both(LH_HTTP_ANSWER, true, "HTTP/1.1 200 x\r\nContent-Length: 5, 5\r\nContent-Length: 5\r\n\r\n"), 1);
+    assert_int_equal(
+        read_both(LH_HTTP_ANSWER, true, "HTTP/1.1 200 x\r\nContent-Length: 5, 5\r\nContent-Length: 5\r\n\r\n"), 1);
     assert_int_equal(head.body_length, 5);
     assert_int_equal(
-        read_both(LH_HTTP_ANSWER, true, "HTTP/1.1 200 x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), 1);
+        read_both(LH_HTTP_ANSWER, true, "HTTP/1.1 200 x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        1);
     assert_true(head.transfer == LH_HTTP_CHUNKED && !head.is_kept); /* nothing is read behind what is doubtful */
-    static const char *const strange[] = {"gzip, chunked", "chunked, chunked", "chunked, gzip", "xchunked", "chunked;a=b", ","};
+    static const char *const strange[] = {"gzip, chunked", "chunked, chunked", "chunked, gzip",
+                                          "xchunked",      "chunked;a=b",      ","};
     for (size_t i = 0; i < sizeof(strange) / sizeof(strange[0]); i++) {
         char text[200];
         snprintf(text, sizeof(text), "HTTP/1.1 200 x\r\nTransfer-Encoding: %s\r\n\r\n", strange[i]);
@@ -202,14 +207,25 @@ static void what_smuggles_is_refused(void **state) {
 
 static void first_lines_are_exact(void **state) {
     (void)state;
-    static const char *const requests[] = {
-        "GET / HTTP/1.1\nHost: x\r\n\r\n",      "GET  / HTTP/1.1\r\nHost: x\r\n\r\n",   "GET /  HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET / HTTP/1.1 \r\nHost: x\r\n\r\n",   " GET / HTTP/1.1\r\nHost: x\r\n\r\n",   "GET /\r\nHost: x\r\n\r\n",
-        "GET / http/1.1\r\nHost: x\r\n\r\n",    "GET / HTTP/2.0\r\nHost: x\r\n\r\n",    "GET / HTTP/1.10\r\nHost: x\r\n\r\n",
-        "G(T / HTTP/1.1\r\nHost: x\r\n\r\n",    "GET /\xe4 HTTP/1.1\r\nHost: x\r\n\r\n", "GET /\t HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET / HTTP/1.1\r\n\r\n",               "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x/y\r\n\r\n",  "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n",  "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n",
-        "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"};
+    static const char *const requests[] = {"GET / HTTP/1.1\nHost: x\r\n\r\n",
+                                           "GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
+                                           "GET /  HTTP/1.1\r\nHost: x\r\n\r\n",
+                                           "GET / HTTP/1.1 \r\nHost: x\r\n\r\n",
+                                           " GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                                           "GET /\r\nHost: x\r\n\r\n",
+                                           "GET / http/1.1\r\nHost: x\r\n\r\n",
+                                           "GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+                                           "GET / HTTP/1.10\r\nHost: x\r\n\r\n",
+                                           "G(T / HTTP/1.1\r\nHost: x\r\n\r\n",
+                                           "GET /\xe4 HTTP/1.1\r\nHost: x\r\n\r\n",
+                                           "GET /\t HTTP/1.1\r\nHost: x\r\n\r\n",
+                                           "GET / HTTP/1.1\r\n\r\n",
+                                           "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+                                           "GET / HTTP/1.1\r\nHost: x/y\r\n\r\n",
+                                           "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n",
+                                           "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n",
+                                           "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+                                           "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"};
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         assert_int_equal(read_both(LH_HTTP_REQUEST, false, requests[i]), -EBADMSG);
     }
@@ -270,9 +286,21 @@ static void chunk_sizes_are_read(void **state) {
         assert_int_equal(lh_http_chunk_size(good[i], strlen(good[i]), false, &size), 0);
         assert_int_equal(size, 255);
     }
-    static const char *const bad[] = {"",         "\r\n",      "g\r\n",     "+5\r\n",   "-5\r\n",    "0x5\r\n",
-                                      "5 5\r\n",  "5",         "5\r",       " 5\r\n",   "5;\rx\r\n", "5;\x01\r\n",
-                                      "5_0\r\n",  "ffffffffffffffff\r\n", "10000000000000000\r\n"};
+    static const char *const bad[] = {"",
+                                      "\r\n",
+                                      "g\r\n",
+                                      "+5\r\n",
+                                      "-5\r\n",
+                                      "0x5\r\n",
+                                      "5 5\r\n",
+                                      "5",
+                                      "5\r",
+                                      " 5\r\n",
+                                      "5;\rx\r\n",
+                                      "5;\x01\r\n",
+                                      "5_0\r\n",
+                                      "ffffffffffffffff\r\n",
+                                      "10000000000000000\r\n"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(lh_http_chunk_size(bad[i], strlen(bad[i]), false, &size), -EBADMSG);
         assert_int_equal(lh_http_chunk_size(bad[i], strlen(bad[i]), true, &size), -EBADMSG);
@@ -290,7 +318,7 @@ static void lists_are_read(void **state) {
         const char *name, *value;
         char separator;
     } expected[] = {{"Digest", NULL, 0}, {"realm", "a \\\" , b", 0}, {"qop", "auth", ','},
-                    {"x", "", ';'},      {"Negotiate", NULL, ','},    {"a/b", "=", 0}};
+                    {"x", "", ';'},      {"Negotiate", NULL, ','},   {"a/b", "=", 0}};
     lh_http_item item;
     size_t at = 0;
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
