@@ -97,9 +97,10 @@ static lh_stop check_stop(lua_State *L, int index) {
 }
 
 static void get_limit(lua_State *L, int index, lh_stop *stop) {
-    const double limit = lh_option_number(L, index, "limit", INFINITY);
+    const double limit = lh_option_number(L, index, "limit", NAN);
+    if (isnan(limit)) return; /* not given */
     if (limit < 0) lh_raise_argument(L, index, "limit must be a number of bytes");
-    if (limit < (double)LH_STRING_MAX) stop->limit_bytes = (size_t)limit;
+    stop->limit_bytes = limit < (double)LH_STRING_MAX ? (size_t)limit : LH_STRING_MAX;
 }
 
 /* Stores what a parked read needs; the terminator's bytes must outlive the call. */

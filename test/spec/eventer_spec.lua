@@ -695,7 +695,7 @@ describe("a peer that is always ready", function()
     local count = turns(function()
       for _ = 1, 300 do listener:accept():close() end
     end)
-    assert(count >= 300 / 64 - 1, count)
+    assert(count >= 300 / 64 - 2, count) -- those that are told at once, and sleep(0)'s own turn, are not seen
     for _, client in ipairs(clients) do client:close() end
     listener:close()
   end)

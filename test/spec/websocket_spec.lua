@@ -413,8 +413,8 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
       assert.same({ case[3] }, { heard[2] })
       if not case[3] then assert.same(over, { code_of(said[1][2]), client.error }) end
     end
-    for _, limit in ipairs { 0, -1, 0 / 0, "5" } do
-      assert.error_matches(function() mtev.websocket_client_connect("x", 80, "/", "", { limit = limit }) end, "bad field 'limit'", 1, true)
+    for _, limit in ipairs { 0, -1, 0 / 0, "x" } do
+      assert.error_matches(function() mtev.websocket_client_connect("x", 80, "/", "", { limit = limit }) end, "bad %a+ 'limit'")
     end
   end)
 
