@@ -916,14 +916,15 @@ function LogWatch:stop() end
 ---
 ---The matcher searches a string, and when called with the same one again, goes on behind the last match, in the whole string:
 ---anchors and look-behind see what is really there, empty matches advance. It starts anew for another string, and after
----`m(nil)`. Once it has said false it says so until then. Options: `limit` (match steps, default 10,000,000) and
+---`m(nil)`. Once it has said false it says so until then. What is nested too deeply for the compiled expression's stack is
+---matched in up to 256 MB of memory. Options: `limit` (match steps, default 10,000,000) and
 ---`limit_recurse` (depth; without effect on patterns that PCRE2 compiles to machine code, as nearly all are); `offsets=true`: the first
 ---value is an array of start, end (exclusive), start, end ... in bytes from 0 for the whole and each capture, -1 for those that took
 ---no part; the values follow it; `unmatched`: what stands for these, default nil. `m(nil)` returns false.
 ---
 ---Difference: libmtev gives `""` for captures that took no part, and nine captures at most.
 ---@param expression string
----@return (fun(subject: string?, options?: table): boolean|integer[], string?, ...: string?)? matcher true, the match, the captures; false; false, `"match limit exceeded"`. nil: it cannot be compiled
+---@return (fun(subject: string?, options?: table): boolean|integer[], string?, ...: string?)? matcher true, the match, the captures; false; false, `"match limit exceeded"`, `"heap limit exceeded"` or what is wrong with the subject. nil: it cannot be compiled
 ---@return string message
 ---@return integer offset in bytes
 function mtev.pcre(expression) end
@@ -944,7 +945,7 @@ local json = {}
 function mtev.parsejson(text) end
 
 ---The document as Lua values, made anew by each call. Members that are null are left out, in arrays they leave a hole; a lone
----null is nil. Integers from 2^53 on become strings of their digits. Of members of the same name the last one counts. Does not
+---null is nil. Integers from 2^53 on become strings of their digits; -0 keeps its sign. Of members of the same name the last one counts. Does not
 ---yield.
 ---@param options? {null?: any, int64?: boolean} extension: what stands for null; integers of up to 64 bits as int64_t and uint64_t of LuaJIT
 ---@return any
@@ -959,7 +960,7 @@ function json:tostring() end
 ---left out of objects, as are members whose key is neither string nor number. Does not yield.
 ---
 ---Raises, naming the place: NaN and infinities, invalid UTF-8, a table that contains itself, tables nested deeper than 1024,
----an array with more than three times as many holes as values.
+---an array with more than three times as many holes as values, two keys that are the same as text (1 and "1").
 ---
 ---Difference: libmtev writes NaN and infinities, which are no JSON, and cuts strings at a NUL.
 ---@param value any
@@ -981,8 +982,11 @@ local xmlnode = {}
 ---Reads an XML 1.0 document with libxml2. Nothing is ever fetched, neither files nor network: a DTD that the document names is
 ---not read. Entities that it declares as text are replaced. Does not yield.
 ---
----Not accepted: external and parameter entities; entities that blow up; elements nested deeper than 257; names of more than
----50,000 bytes, attributes of more than 10 MB, documents from 2 GiB on. The tree takes ten to fifteen times the memory of the text.
+---Not accepted: external and parameter entities; entities that blow up; elements nested deeper than 256, with more than 1000
+---attributes, or where more than 256 namespaces are declared; more than 10,000 attributes declared by `<!ATTLIST>`; names of more
+---than 50,000 bytes, attributes and texts of more than 10 MB, documents from 2 GiB on. What is changed by `attr`, `addchild` and
+---`contents` keeps to the same bounds, so that the document's text can be read again: they raise. The tree takes ten to fifteen
+---times the memory of the text.
 ---@param text string in UTF-8, or in the encoding that it declares
 ---@return mtev.xmldoc? doc nil when the text is not well-formed
 ---@return string message `"line 3, column 5: Opening and ending tag mismatch: b line 2 and a"`
@@ -1013,9 +1017,11 @@ function xmldoc:xpath(expression, node, namespaces) end
 function xmlnode:name() end
 
 ---An element's attribute: its value or nil; with `value`: sets it, or with nil removes it. `"p:name"` means the attribute in the
----namespace of p at this place. Does not yield.
+---namespace of p at this place. `"xmlns:p"` declares p, and `"xmlns"` the namespace of this element and of those in it, as far as
+---they have no prefix. Does not yield.
 ---
----Raises for nodes that are no elements, names that XML does not allow, values that are no UTF-8 or have control characters.
+---Raises for nodes that are no elements, names that XML does not allow, values that are no UTF-8 or have control characters, a
+---prefix that is not declared, a declaration that would change what a prefix in use means, more than 1000 attributes.
 ---@param name string
 ---@param value? string
 ---@return string? value
@@ -1030,7 +1036,7 @@ function xmlnode:attribute(name, value) end
 ---The text of the node and all within it; with `text`: replaces all within by it (plain text, nothing to be escaped). Does not
 ---yield.
 ---
----Raises for text that is no UTF-8 or has control characters.
+---Raises for text that is no UTF-8, has control characters or more than 10 MB.
 ---@param text? string
 ---@return string contents
 function xmlnode:contents(text) end
@@ -1055,7 +1061,8 @@ function xmlnode:remove() end
 ---Adds an element at the end. `"p:name"` is put into the namespace of p at this place, a plain name into the parent's. Does not
 ---yield.
 ---
----Raises for nodes that are no elements, and names that XML does not allow.
+---Raises for nodes that are no elements, names that XML does not allow, a prefix that is not declared, and for elements nested
+---deeper than 256.
 ---@param name string
 ---@return mtev.xmlnode child
 function xmlnode:addchild(name) end

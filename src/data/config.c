@@ -248,12 +248,18 @@ static void remove_nodes(xmlNodeSet *nodes) {
     nodes->nodeNr = 0;
 }
 
-static lh_config_result make(lh_config *config, xmlNode *parent, const char *step, const char *value, size_t length) {
+static lh_config_result make(lh_config *config, xmlNode *parent, const char *step, const char *value, size_t length,
+                             char message[LH_CONFIG_MESSAGE_BYTES]) {
+    const char *reason = NULL;
     if (step[0] == '@') {
-        return lh_xml_set_attribute(config->xml, parent, step + 1, value, length) ? LH_CONFIG_DONE : LH_CONFIG_BAD;
+        reason = lh_xml_set_attribute(config->xml, parent, step + 1, value, length);
+    } else {
+        xmlNode *node = lh_xml_add_child(parent, step, &reason);
+        if (node) reason = lh_xml_set_contents(config->xml, node, value, length);
     }
-    xmlNode *node = lh_xml_add_child(parent, step);
-    return node && !lh_xml_set_contents(config->xml, node, value, length) ? LH_CONFIG_DONE : LH_CONFIG_BAD;
+    if (!reason) return LH_CONFIG_DONE;
+    snprintf(message, LH_CONFIG_MESSAGE_BYTES, "'%.200s': %s", step, reason);
+    return LH_CONFIG_BAD;
 }
 
 /* The steps that lead to where a value is to be put; BAD: the last is no name. */
@@ -287,7 +293,7 @@ lh_config_result lh_config_replace(lh_config *config, const char *path, const ch
     }
     if (count_nodes(object) > 0) remove_nodes(object->nodesetval);
     xmlXPathFreeObject(object);
-    return make(config, parent, step, value, length);
+    return make(config, parent, step, value, length, message);
 }
 
 lh_config_result lh_config_set(lh_config *config, const char *path, const char *value, size_t length,
@@ -302,7 +308,7 @@ lh_config_result lh_config_set(lh_config *config, const char *path, const char *
     const char *step;
     xmlNode *parent;
     const lh_config_result place = find_place(config, path, &step, &parent, message);
-    return place == LH_CONFIG_DONE ? make(config, parent, step, value, length) : place;
+    return place == LH_CONFIG_DONE ? make(config, parent, step, value, length, message) : place;
 }
 
 /* -- Included files ------------------------------------------------------------------------------------------------ */

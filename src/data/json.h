@@ -75,6 +75,10 @@ bool lh_json_check(const char *text, size_t length, lh_json_error *error);
  * new length; the same length says that there was none. */
 size_t lh_json_quote_big_integers(const char *text, size_t length, char *to);
 
+/* Finds the next integer that is zero, "0" or "-0", from *at on in the JSON `text`, whose tape cannot tell them apart.
+ * True: it is "-0"; *at is behind it. */
+bool lh_json_next_zero_is_negative(const char *text, size_t length, size_t *at);
+
 /* The offset of the first number of the JSON `text` that no double can hold; `length` when there is none. */
 size_t lh_json_find_huge_number(const char *text, size_t length);
 

@@ -232,23 +232,39 @@ bool lh_json_check(const char *text, size_t length, lh_json_error *error) {
 
 /* -- Numbers that fit nowhere -------------------------------------------------------------------------------------- */
 
+/* The length of the next number of a JSON text from *at on, which is no place within a string; *at is moved to it.
+ * 0 = none. */
+static size_t find_number(const char *text, size_t length, size_t *at) {
+    size_t i = *at;
+    while (i < length && text[i] != '-' && !is_digit(text[i])) {
+        if (text[i++] != '"') continue;
+        for (; i < length && text[i] != '"'; i++) {
+            if (text[i] == '\\') i++;
+        }
+        i++;
+    }
+    const size_t start = *at = i < length ? i : length;
+    while (i < length && (is_digit(text[i]) || (text[i] && strchr("+-.eE", text[i])))) i++;
+    return i > start ? i - start : 0;
+}
+
 /* Calls `visit` for each number of a JSON text, with its offset and length; stops when that says false. */
 static void each_number(const char *text, size_t length,
                         bool (*visit)(const char *number, size_t number_length, void *context), void *context) {
-    for (size_t i = 0; i < length;) {
-        if (text[i] == '"') {
-            for (i++; i < length && text[i] != '"'; i++) {
-                if (text[i] == '\\') i++;
-            }
-            i++;
-        } else if (text[i] == '-' || is_digit(text[i])) {
-            const size_t start = i;
-            while (i < length && (is_digit(text[i]) || (text[i] && strchr("+-.eE", text[i])))) i++;
-            if (!visit(text + start, i - start, context)) return;
-        } else {
-            i++;
-        }
+    size_t at = 0;
+    for (size_t n; (n = find_number(text, length, &at)) > 0; at += n) {
+        if (!visit(text + at, n, context)) return;
     }
+}
+
+bool lh_json_next_zero_is_negative(const char *text, size_t length, size_t *at) {
+    for (size_t n; (n = find_number(text, length, at)) > 0;) {
+        const char *number = text + *at;
+        *at += n;
+        if (n == 1 && number[0] == '0') return false;
+        if (n == 2 && number[0] == '-' && number[1] == '0') return true;
+    }
+    return false;
 }
 
 static bool is_big_integer(const char *number, size_t length) {

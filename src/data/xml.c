@@ -2,11 +2,13 @@
  * nobody holds anything of it, else it is kept in `removed` until the document ends. */
 #include "data/xml.h"
 
+#include <iconv.h>
 #include <libxml/SAX2.h>
 #include <libxml/parser.h>
 #include <libxml/valid.h>
 #include <libxml/xpath.h>
 #include <libxml/xpathInternals.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "data/utf8.h"
+#include "data/xml_namespace.h"
 
 struct lh_xml {
     xmlDoc *document;
@@ -97,6 +100,7 @@ static void remove_node(lh_xml *xml, xmlNode *node) {
         if (is_attribute) {
             xmlFreeProp((xmlAttr *)node);
         } else {
+            if (xml->removed_count > 0) lh_xml_keep_declarations(node);
             xmlFreeNode(node);
         }
         return;
@@ -112,7 +116,19 @@ static void remove_node(lh_xml *xml, xmlNode *node) {
 
 /* -- Parsing ------------------------------------------------------------------------------------------------------- */
 
+enum {
+    ATTRIBUTE_SLOTS = 5, /* of libxml2's array of attributes, for each */
+    NAMESPACE_SLOTS = 2,
+    DECLARED_ATTRIBUTES_MAX = 10000, /* by <!ATTLIST> */
+    BYTES_PER_DEFAULT = 4            /* of the document, for each attribute that has the value of its <!ATTLIST> */
+};
+
 typedef struct parse {
+    xmlParserCtxt *context;
+    const char *text; /* not handed over yet */
+    size_t length;
+    size_t defaults_left;
+    int declared_count;
     char *message;
     bool has_failed;
 } parse;
@@ -136,10 +152,15 @@ static void note_error(parse *p, int line, int column, const char *text) {
     write_message(p->message, line, column, text);
 }
 
+/* What only makes a document invalid, as an id that is there twice, is not looked for. */
 static void on_error(void *user, xmlErrorPtr error) {
     const xmlParserCtxt *context = user;
-    if (error->level < XML_ERR_ERROR) return;
+    if (error->level < XML_ERR_ERROR || error->domain == XML_FROM_VALID || error->code == XML_DTD_XMLID_VALUE) return;
     note_error(context->_private, error->line, error->int2, error->message ? error->message : "");
+}
+
+static void refuse(xmlParserCtxt *context, const char *text) {
+    note_error(context->_private, xmlSAX2GetLineNumber(context), xmlSAX2GetColumnNumber(context), text);
 }
 
 static void on_entity(void *user, const xmlChar *name, int type, const xmlChar *public_id, const xmlChar *system_id,
@@ -149,9 +170,62 @@ static void on_entity(void *user, const xmlChar *name, int type, const xmlChar *
         xmlSAX2EntityDecl(context, name, type, public_id, system_id, content);
         return;
     }
-    note_error(context->_private, xmlSAX2GetLineNumber(context), xmlSAX2GetColumnNumber(context),
-               "external and parameter entities are refused");
+    refuse(context, "external and parameter entities are refused");
     xmlStopParser(context);
+}
+
+/* -- Bounds of what costs more than its length -- */
+
+static void refuse_attributes(xmlParserCtxt *context) { refuse(context, "more than 1000 attributes in one element"); }
+
+static void refuse_namespaces(xmlParserCtxt *context) { refuse(context, "more than 256 namespaces in one place"); }
+
+/* Attributes that <!ATTLIST> gives an element cost time wherever it occurs. */
+static void on_attribute_declaration(void *user, const xmlChar *element, const xmlChar *name, int type, int kind,
+                                     const xmlChar *value, xmlEnumerationPtr values) {
+    xmlParserCtxt *context = user;
+    parse *p = context->_private;
+    if (++p->declared_count <= DECLARED_ATTRIBUTES_MAX) {
+        xmlSAX2AttributeDecl(context, element, name, type, kind, value, values);
+        return;
+    }
+    xmlFreeEnumeration(values);
+    refuse(context, "more than 10000 attributes declared");
+    xmlStopParser(context);
+}
+
+static void on_element(void *user, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int namespace_count,
+                       const xmlChar **namespaces, int attribute_count, int default_count, const xmlChar **attributes) {
+    xmlParserCtxt *context = user;
+    parse *p = context->_private;
+    if (attribute_count > LH_XML_ATTRIBUTES_MAX || (size_t)default_count > p->defaults_left) {
+        refuse_attributes(context);
+    } else if (context->nsNr > NAMESPACE_SLOTS * LH_XML_NAMESPACES_MAX) {
+        refuse_namespaces(context);
+    } else {
+        p->defaults_left -= (size_t)default_count;
+        xmlSAX2StartElementNs(context, name, prefix, uri, namespace_count, namespaces, attribute_count, default_count,
+                              attributes);
+        return;
+    }
+    xmlStopParser(context);
+}
+
+/* libxml2 looks for equal attributes when it has read all of a tag. So the text is handed over piece by piece, and ends
+ * for it where a tag has grown too large: twice the bound, because it doubles its array. */
+static int read_text(void *user, char *to, int room) {
+    parse *p = user;
+    const size_t n = p->length < (size_t)room ? p->length : (size_t)room;
+    if (p->context->maxatts > 2 * ATTRIBUTE_SLOTS * (LH_XML_ATTRIBUTES_MAX + 1)) {
+        refuse_attributes(p->context);
+    } else if (p->context->nsNr > NAMESPACE_SLOTS * LH_XML_NAMESPACES_MAX) {
+        refuse_namespaces(p->context);
+    }
+    if (p->has_failed) return -1;
+    memcpy(to, p->text, n);
+    p->text += n;
+    p->length -= n;
+    return (int)n;
 }
 
 static xmlParserInputPtr on_resolve(void *user, const xmlChar *public_id, const xmlChar *system_id) {
@@ -159,15 +233,17 @@ static xmlParserInputPtr on_resolve(void *user, const xmlChar *public_id, const 
     return NULL;
 }
 
-static xmlDoc *parse_document(const char *text, size_t length, parse *p) {
-    xmlParserCtxt *context = xmlNewParserCtxt();
+static xmlDoc *parse_document(parse *p) {
+    xmlParserCtxt *context = p->context = xmlNewParserCtxt();
     if (!context) return NULL;
     context->_private = p;
     context->sax->serror = on_error;
     context->sax->entityDecl = on_entity;
     context->sax->resolveEntity = on_resolve;
-    xmlDoc *document = xmlCtxtReadMemory(context, text, (int)length, NULL, NULL,
-                                         XML_PARSE_NONET | XML_PARSE_NOENT | XML_PARSE_COMPACT | XML_PARSE_BIG_LINES);
+    context->sax->attributeDecl = on_attribute_declaration;
+    context->sax->startElementNs = on_element;
+    xmlDoc *document = xmlCtxtReadIO(context, read_text, NULL, p, NULL, NULL,
+                                     XML_PARSE_NONET | XML_PARSE_NOENT | XML_PARSE_COMPACT | XML_PARSE_BIG_LINES);
     xmlFreeParserCtxt(context);
     if (document && p->has_failed) {
         xmlFreeDoc(document);
@@ -177,9 +253,12 @@ static xmlDoc *parse_document(const char *text, size_t length, parse *p) {
 }
 
 lh_xml *lh_xml_parse(const char *text, size_t length, char message[LH_XML_MESSAGE_BYTES]) {
-    parse p = {.message = message};
+    parse p = {.text = text,
+               .length = length,
+               .defaults_left = LH_XML_ATTRIBUTES_MAX + length / BYTES_PER_DEFAULT,
+               .message = message};
     snprintf(message, LH_XML_MESSAGE_BYTES, length > INT_MAX ? "document too large" : "not enough memory");
-    xmlDoc *document = length > INT_MAX ? NULL : parse_document(text, length, &p);
+    xmlDoc *document = length > INT_MAX ? NULL : parse_document(&p);
     if (!document) return NULL;
     lh_xml *xml = lh_alloc(sizeof(*xml));
     *xml = (lh_xml){.document = document, .holders = 1};
@@ -212,7 +291,7 @@ bool lh_xml_is_text(const char *text, size_t length) {
 }
 
 bool lh_xml_is_name(const char *name, size_t length) {
-    return length > 0 && strlen(name) == length && lh_xml_is_text(name, length) &&
+    return length > 0 && length <= LH_XML_NAME_MAX && strlen(name) == length && lh_xml_is_text(name, length) &&
            xmlValidateQName((const xmlChar *)name, 0) == 0;
 }
 
@@ -225,6 +304,26 @@ static bool has_children(const xmlNode *node) {
     return node->type == XML_ELEMENT_NODE || node->type == XML_ATTRIBUTE_NODE;
 }
 
+/* Has the document's encoding all characters of the text? Where no reference can stand for one, it must. */
+static bool is_writable(const xmlDoc *document, const char *text, size_t length) {
+    const char *encoding = document ? (const char *)document->encoding : NULL;
+    size_t i = 0;
+    while (i < length && (unsigned char)text[i] < 0x80) i++;
+    if (i == length || !encoding) return true;
+    iconv_t converter = iconv_open(encoding, "UTF-8");
+    if (converter == (iconv_t)-1) return true; /* libxml2 knows it under another name: only ASCII's and Unicode's */
+    bool is_good = true;
+    for (char *from = (char *)(uintptr_t)text; length > 0 && is_good;) {
+        char piece[256], *to = piece;
+        size_t room = sizeof(piece);
+        is_good = iconv(converter, &from, &length, &to, &room) != (size_t)-1 || errno == E2BIG;
+    }
+    iconv_close(converter);
+    return is_good;
+}
+
+static const char not_in_encoding[] = "the document's encoding has no such character";
+
 /* What a node without children cannot hold because its text would end there. */
 static const char *why_not(const xmlNode *node, const char *text, size_t length) {
     switch (node->type) {
@@ -232,14 +331,27 @@ static const char *why_not(const xmlNode *node, const char *text, size_t length)
     case XML_CDATA_SECTION_NODE: return NULL;
     case XML_COMMENT_NODE:
         if (memmem(text, length, "--", 2) || (length > 0 && text[length - 1] == '-')) return "comments have no \"--\"";
-        return NULL;
-    case XML_PI_NODE: return memmem(text, length, "?>", 2) ? "processing instructions have no \"?>\"" : NULL;
+        return is_writable(node->doc, text, length) ? NULL : not_in_encoding;
+    case XML_PI_NODE:
+        if (memmem(text, length, "?>", 2)) return "processing instructions have no \"?>\"";
+        return is_writable(node->doc, text, length) ? NULL : not_in_encoding;
     default: return "this node has no contents to set";
     }
 }
 
+/* Bytes that an attribute's text takes at most in the document: "&quot;", and "&#x4E2D;" for three. */
+static size_t written_length(const char *text, size_t length) {
+    size_t written = 0;
+    for (size_t i = 0; i < length; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        written += c >= 0x80 ? 4 : c < 0x20 || strchr("\"&<>", c) ? 6 : 1;
+    }
+    return written;
+}
+
 const char *lh_xml_set_contents(lh_xml *xml, xmlNode *node, const char *text, size_t length) {
-    if (length > INT_MAX) return "text too long";
+    const size_t written = node->type == XML_ATTRIBUTE_NODE ? written_length(text, length) : length;
+    if (written > LH_XML_TEXT_MAX) return "text of more than 10 MB";
     if (!has_children(node)) {
         const char *reason = why_not(node, text, length);
         if (!reason) xmlNodeSetContentLen(node, (const xmlChar *)text, (int)length);
@@ -264,22 +376,10 @@ const char *lh_xml_set_contents(lh_xml *xml, xmlNode *node, const char *text, si
 
 /* -- Attributes and children --------------------------------------------------------------------------------------- */
 
-/* The namespace that the prefix of `name` means at `node`, and the name behind it; NULL and the whole name else. */
-static xmlNs *namespace_of(xmlNode *node, const char *name, const char **local) {
-    char prefix[256];
-    const char *colon = strchr(name, ':');
-    *local = name;
-    if (!colon || (size_t)(colon - name) >= sizeof(prefix)) return NULL;
-    memcpy(prefix, name, (size_t)(colon - name));
-    prefix[colon - name] = '\0';
-    xmlNs *namespace = xmlSearchNs(node->doc, node, (const xmlChar *)prefix);
-    if (namespace) *local = colon + 1;
-    return namespace;
-}
-
 xmlAttr *lh_xml_attribute(xmlNode *element, const char *name) {
     const char *local;
-    const xmlNs *namespace = namespace_of(element, name, &local);
+    xmlNs *namespace;
+    if (!lh_xml_namespace_of(element, name, &namespace, &local)) return NULL;
     xmlAttr *other = NULL; /* of that name, in a namespace that was not asked for */
     for (xmlAttr *attribute = element->properties; attribute; attribute = attribute->next) {
         if (strcmp((const char *)attribute->name, local) != 0) continue;
@@ -290,26 +390,63 @@ xmlAttr *lh_xml_attribute(xmlNode *element, const char *name) {
     return other;
 }
 
-bool lh_xml_set_attribute(lh_xml *xml, xmlNode *element, const char *name, const char *value, size_t length) {
+static xmlAttr *add_attribute(xmlNode *element, const char *name, const char **reason) {
     const char *local;
-    xmlAttr *attribute = lh_xml_attribute(element, name);
-    if (!attribute) {
-        xmlNs *namespace = namespace_of(element, name, &local);
-        attribute = xmlNewNsProp(element, namespace, (const xmlChar *)local, NULL);
+    xmlNs *namespace;
+    int count = 0;
+    for (const xmlAttr *attribute = element->properties; attribute; attribute = attribute->next) count++;
+    if (!lh_xml_namespace_of(element, name, &namespace, &local)) {
+        *reason = "the prefix is not declared";
+    } else if (count >= LH_XML_ATTRIBUTES_MAX) {
+        *reason = "too many attributes (1000)";
+    } else if (!is_writable(element->doc, name, strlen(name))) {
+        *reason = not_in_encoding;
+    } else {
+        *reason = "not enough memory";
+        return xmlNewNsProp(element, namespace, (const xmlChar *)local, NULL);
     }
-    return attribute && !lh_xml_set_contents(xml, (xmlNode *)attribute, value, length);
+    return NULL;
 }
 
-void lh_xml_remove_attribute(lh_xml *xml, xmlNode *element, const char *name) {
+const char *lh_xml_set_attribute(lh_xml *xml, xmlNode *element, const char *name, const char *value, size_t length) {
+    const char *prefix, *reason = NULL;
+    if (length > LH_XML_TEXT_MAX) return "text of more than 10 MB";
+    if (lh_xml_is_declaration(name, &prefix)) return lh_xml_declare(element, prefix, value);
+    xmlAttr *attribute = lh_xml_attribute(element, name);
+    if (!attribute) attribute = add_attribute(element, name, &reason);
+    return attribute ? lh_xml_set_contents(xml, (xmlNode *)attribute, value, length) : reason;
+}
+
+const char *lh_xml_remove_attribute(lh_xml *xml, xmlNode *element, const char *name) {
+    const char *prefix;
+    if (lh_xml_is_declaration(name, &prefix)) return lh_xml_undeclare(element, prefix);
     xmlAttr *attribute = lh_xml_attribute(element, name);
     if (attribute) remove_node(xml, (xmlNode *)attribute);
+    return NULL;
 }
 
-xmlNode *lh_xml_add_child(xmlNode *element, const char *name) {
+static int depth_of(const xmlNode *element) {
+    int depth = 0;
+    for (; element && element->type == XML_ELEMENT_NODE; element = element->parent) depth++;
+    return depth;
+}
+
+xmlNode *lh_xml_add_child(xmlNode *element, const char *name, const char **reason) {
     const char *local;
-    xmlNs *namespace = namespace_of(element, name, &local);
-    xmlNode *child = xmlNewDocNode(element->doc, namespace ? namespace : element->ns, (const xmlChar *)local, NULL);
-    return child ? xmlAddChild(element, child) : NULL;
+    xmlNs *namespace;
+    if (!lh_xml_namespace_of(element, name, &namespace, &local)) {
+        *reason = "the prefix is not declared";
+    } else if (depth_of(element) >= LH_XML_DEPTH_MAX) {
+        *reason = "nested too deeply (256)";
+    } else if (!is_writable(element->doc, name, strlen(name))) {
+        *reason = not_in_encoding;
+    } else {
+        *reason = "not enough memory";
+        if (!namespace) namespace = element->ns;
+        xmlNode *child = xmlNewDocNode(element->doc, namespace, (const xmlChar *)local, NULL);
+        return child ? xmlAddChild(element, child) : NULL;
+    }
+    return NULL;
 }
 
 const char *lh_xml_remove(lh_xml *xml, xmlNode *node) {

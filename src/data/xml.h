@@ -4,8 +4,8 @@
  * is taken out of its document while somebody holds it, or a node within it, stays readable until the document's end.
  *
  * What documents may ask for is bounded: nothing is fetched, neither files nor network; entities may be declared as
- * text and are replaced while parsing, up to libxml2's limits; external and parameter entities are refused; elements
- * nest at most 256 deep, a text has at most 10 MB.
+ * text and are replaced while parsing, up to libxml2's limits; external and parameter entities are refused; the rest is
+ * below. What is put into a document keeps to the same bounds, so that its text can be read again.
  *
  * Owner: lh_xml_hold and lh_xml_drop count the holders; a parsed document is held once.
  * Thread: one at a time per document.
@@ -17,7 +17,13 @@
 
 typedef struct lh_xml lh_xml;
 
-enum { LH_XML_MESSAGE_BYTES = 256 };
+enum {
+    LH_XML_MESSAGE_BYTES = 256,
+    LH_XML_DEPTH_MAX = 256,       /* elements in one another */
+    LH_XML_ATTRIBUTES_MAX = 1000, /* of an element: libxml2 compares each with all before it */
+    LH_XML_NAME_MAX = 50000,      /* bytes; libxml2's, as the next */
+    LH_XML_TEXT_MAX = 10000000,   /* bytes of an attribute, or of a text between two tags */
+};
 
 /* Once per thread. */
 void lh_xml_start(void);
@@ -42,7 +48,7 @@ void lh_xml_drop_node(lh_xml *xml, xmlNode *node);
 /* Valid UTF-8 of characters that XML allows. */
 bool lh_xml_is_text(const char *text, size_t length);
 
-/* A name, perhaps with a prefix. */
+/* A name, perhaps with a prefix, not too long. */
 bool lh_xml_is_name(const char *name, size_t length);
 
 /* The text of the node and all within, freed with xmlFree. NULL = no memory. */
@@ -57,13 +63,14 @@ const char *lh_xml_set_contents(lh_xml *xml, xmlNode *node, const char *text, si
 /* An element's attribute; "p:name" is looked up in the namespace that p means there. NULL = none. */
 xmlAttr *lh_xml_attribute(xmlNode *element, const char *name);
 
-/* Sets it; `name` lh_xml_is_name, `value` lh_xml_is_text. False = no memory. */
-bool lh_xml_set_attribute(lh_xml *xml, xmlNode *element, const char *name, const char *value, size_t length);
+/* Sets it; `name` lh_xml_is_name, `value` lh_xml_is_text. "xmlns" and "xmlns:p" declare. NULL, or why not. */
+const char *lh_xml_set_attribute(lh_xml *xml, xmlNode *element, const char *name, const char *value, size_t length);
 
-void lh_xml_remove_attribute(lh_xml *xml, xmlNode *element, const char *name);
+/* NULL, or why not: it is a declaration that is in use. */
+const char *lh_xml_remove_attribute(lh_xml *xml, xmlNode *element, const char *name);
 
-/* A new last child, in the namespace that its prefix means there, else in its parent's. NULL = no memory. */
-xmlNode *lh_xml_add_child(xmlNode *element, const char *name);
+/* A new last child, in the namespace that its prefix means there, without one in its parent's. NULL: *reason. */
+xmlNode *lh_xml_add_child(xmlNode *element, const char *name, const char **reason);
 
 /* -- XPath 1.0 ----------------------------------------------------------------------------------------------------- */
 

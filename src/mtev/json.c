@@ -101,7 +101,7 @@ static int json_document(lua_State *L) {
         if (!parse(L, w, text, length, &error)) lh_raise(L, "%s", error.message);
         j->generation = w->generation;
     }
-    lh_json_push_value(L, w->parser, length, options);
+    lh_json_push_value(L, w->parser, text, length, options);
     drop_large_tape(w, length);
     lh_json_give(L, workspace_index);
     return 1;

@@ -42,8 +42,9 @@ typedef struct lh_json_options {
 /* Of {null = value, int64 = true} or nothing at `index`; pushes what it finds. */
 lh_json_options lh_json_get_options(lua_State *L, int index);
 
-/* Pushes the value on the parser's tape. `length`: of its text. */
-void lh_json_push_value(lua_State *L, const lh_json_parser *parser, size_t length, lh_json_options options);
+/* Pushes the value on the parser's tape. `text` is what it was made of, with or without white space. */
+void lh_json_push_value(lua_State *L, const lh_json_parser *parser, const char *text, size_t length,
+                        lh_json_options options);
 
 /* -- json_encode.c ------------------------------------------------------------------------------------------------- */
 

@@ -23,8 +23,12 @@ typedef struct known_key {
 typedef struct walk {
     const uint64_t *tape;
     const char *strings;
-    size_t at; /* the next word */
-    int depth; /* of arrays and objects */
+    size_t at;        /* the next word */
+    const char *text; /* what the tape was made of, NULL = it has no "-0" */
+    size_t length;
+    size_t zeros_at; /* behind the last integer zero in it */
+    bool has_zeros;  /* one was met; only then `text` is known to have a "-0" */
+    int depth;       /* of arrays and objects */
     lh_json_options options;
     int keys_index; /* stack index of the first known key; 0 = they are not kept */
     known_key keys[KNOWN_KEYS];
@@ -104,10 +108,21 @@ static void push_big_integer(lua_State *L, const walk *w, uint64_t bits, bool is
     lua_pushlstring(L, digits, (size_t)length);
 }
 
+/* The tape has no sign for the integer zero, the text may have: its zeros come in the same order. */
+static double zero_at_hand(walk *w) {
+    if (!w->has_zeros) {
+        w->has_zeros = true;
+        if (!memmem(w->text, w->length, "-0", 2)) w->text = NULL;
+    }
+    return w->text && lh_json_next_zero_is_negative(w->text, w->length, &w->zeros_at) ? -0.0 : 0.0;
+}
+
 static void push_int64(lua_State *L, walk *w) {
     const int64_t value = (int64_t)w->tape[w->at + 1];
     w->at += 2;
-    if (value > -(INT64_C(1) << 53) && value < INT64_C(1) << 53) {
+    if (value == 0) {
+        lua_pushnumber(L, zero_at_hand(w));
+    } else if (value > -(INT64_C(1) << 53) && value < INT64_C(1) << 53) {
         lua_pushnumber(L, (double)value);
     } else {
         push_big_integer(L, w, (uint64_t)value, false);
@@ -219,8 +234,13 @@ lh_json_options lh_json_get_options(lua_State *L, int index) {
     return options;
 }
 
-void lh_json_push_value(lua_State *L, const lh_json_parser *parser, size_t length, lh_json_options options) {
+void lh_json_push_value(lua_State *L, const lh_json_parser *parser, const char *text, size_t length,
+                        lh_json_options options) {
     walk w;
+    w.text = text;
+    w.length = length;
+    w.zeros_at = 0;
+    w.has_zeros = false;
     w.tape = lh_json_tape(parser);
     w.strings = lh_json_strings(parser);
     w.at = 1;

@@ -273,6 +273,10 @@ static bool is_encodable(int type) {
     return type == LUA_TSTRING || type == LUA_TNUMBER || type == LUA_TBOOLEAN || type == LUA_TTABLE;
 }
 
+static size_t print_number_key(lua_State *L, int index, char text[32]) {
+    return (size_t)snprintf(text, 32, "%.14g", lua_tonumber(L, index));
+}
+
 static void put_key(encoder *e, const level *l, int index, int type, char before) {
     size_t length;
     char number[32];
@@ -280,19 +284,54 @@ static void put_key(encoder *e, const level *l, int index, int type, char before
     if (type == LUA_TSTRING) {
         key = lua_tolstring(e->L, index, &length);
     } else {
-        length = (size_t)snprintf(number, sizeof(number), "%.14g", lua_tonumber(e->L, index));
+        length = print_number_key(e->L, index, number);
     }
     put_string(e, l, key, length, before, ':');
+}
+
+/* May another key have the same text as this number? A string may have any; of numbers only those that the text does
+ * not hold exactly. */
+static bool is_exact(double key) { return key == floor(key) && fabs(key) < 1e14; }
+
+/* Raises if two members have the same name: 1 and "1" do, and so do numbers that differ in their 15th digit. */
+static void check_unique(encoder *e, level *l, int index) {
+    lua_State *L = e->L;
+    char text[32];
+    const int names = index + 1, key = index + 2;
+    lua_newtable(L);
+    for (lua_pushnil(L); lua_next(L, index); lua_settop(L, key)) {
+        if (lua_type(L, key) != LUA_TNUMBER || !is_encodable(lua_type(L, key + 1))) continue;
+        lua_pushlstring(L, text, print_number_key(L, key, text));
+        const int name = lua_gettop(L);
+        lua_pushvalue(L, name);
+        lua_rawget(L, index);
+        const bool is_string_too = is_encodable(lua_type(L, -1));
+        lua_pushvalue(L, name);
+        lua_rawget(L, names);
+        l->key_index = key;
+        if (is_string_too || !lua_isnil(L, -1)) raise_at(e, l, "a second member of the same name");
+        lua_pushvalue(L, name);
+        lua_pushboolean(L, 1);
+        lua_rawset(L, names);
+    }
+    lua_settop(L, index);
 }
 
 /* The first key, of `key_type`, and its value lie on top. */
 static void put_object(encoder *e, level *l, int index, int key_type) {
     lua_State *L = e->L;
     char before = '{';
+    bool has_strings = false, has_numbers = false, has_inexact = false;
     for (;;) { /* stack: table, key, value */
         const int type = lua_type(L, index + 2);
         if ((key_type == LUA_TSTRING || key_type == LUA_TNUMBER) && is_encodable(type)) {
             l->key_index = index + 1;
+            if (key_type == LUA_TSTRING) {
+                has_strings = true;
+            } else {
+                has_numbers = true;
+                if (!is_exact(lua_tonumber(L, index + 1))) has_inexact = true;
+            }
             put_key(e, l, index + 1, key_type, before);
             before = ',';
             put_value(e, l, index + 2, type);
@@ -303,6 +342,7 @@ static void put_object(encoder *e, level *l, int index, int key_type) {
     }
     if (before == '{') put_char(e, '{');
     put_char(e, '}');
+    if (has_inexact || (has_strings && has_numbers)) check_unique(e, l, index);
 }
 
 /* A table whose first key is neither a string nor leads a sequence. */

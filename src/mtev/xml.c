@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "data/xml_namespace.h"
 #include "mtev/api.h"
 #include "runtime/errors.h"
 
@@ -266,6 +267,11 @@ static int xmlnode_attr(lua_State *L) {
     xmlNode *element = check_element(L, 1, &xml);
     const char *name = check_xml_name(L, 2);
     if (lua_gettop(L) < 3) {
+        const char *prefix;
+        if (lh_xml_is_declaration(name, &prefix)) {
+            lua_pushstring(L, lh_xml_declared(element, prefix));
+            return 1;
+        }
         xmlAttr *attribute = lh_xml_attribute(element, name);
         if (!attribute) {
             lua_pushnil(L);
@@ -274,12 +280,10 @@ static int xmlnode_attr(lua_State *L) {
         xmlChar *value = lh_xml_contents((xmlNode *)attribute);
         return push_text(L, value, value ? strlen((const char *)value) : 0);
     }
-    if (lua_isnil(L, 3)) {
-        lh_xml_remove_attribute(xml, element, name);
-        return 0;
-    }
-    const char *value = check_text(L, 3, &length);
-    if (!lh_xml_set_attribute(xml, element, name, value, length)) lh_raise(L, "not enough memory");
+    const char *value = lua_isnil(L, 3) ? NULL : check_text(L, 3, &length);
+    const char *reason =
+        value ? lh_xml_set_attribute(xml, element, name, value, length) : lh_xml_remove_attribute(xml, element, name);
+    if (reason) lh_raise(L, "attribute '%s': %s", name, reason);
     return 0;
 }
 
@@ -318,8 +322,9 @@ static int xmlnode_remove(lua_State *L) {
 static int xmlnode_addchild(lua_State *L) {
     lh_xml *xml;
     xmlNode *element = check_element(L, 1, &xml);
-    xmlNode *child = lh_xml_add_child(element, check_xml_name(L, 2));
-    if (!child) lh_raise(L, "not enough memory");
+    const char *name = check_xml_name(L, 2), *reason;
+    xmlNode *child = lh_xml_add_child(element, name, &reason);
+    if (!child) lh_raise(L, "element '%s': %s", name, reason);
     return push_node(L, xml, child);
 }
 

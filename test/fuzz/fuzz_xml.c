@@ -33,7 +33,8 @@ static void search(lh_xml *xml, const unsigned char *data, size_t size) {
         if (i % 3 == 0) lh_xml_set_contents(xml, node, "new", 3);
         xmlFree(lh_xml_contents(node));
         if (node->type != XML_ELEMENT_NODE) continue;
-        lh_xml_add_child(node, "child");
+        const char *reason;
+        lh_xml_add_child(node, "child", &reason);
         lh_xml_set_attribute(xml, node, "key", "value", 5);
         if (i % 2 == 0) lh_xml_remove_attribute(xml, node, "key");
     }

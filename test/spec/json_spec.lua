@@ -67,6 +67,24 @@ describe("mtev.parsejson", function()
     assert.equal(-math.huge, 1 / decode("-0.0"))
   end)
 
+  -- The parser's integers have no sign of zero: the text is asked, whose zeros come in the same order.
+  it("reads the negative zero", function()
+    local function signs(text)
+      local list = {}
+      for i, value in ipairs(mtev.parsejson(text):document()) do list[i] = type(value) == "number" and 1 / value or value end
+      return list
+    end
+    local minus, plus = -math.huge, math.huge
+    assert.same({ minus }, signs("[-0]"))
+    assert.same({ plus, minus, plus, minus, -10, minus }, signs('[0, -0,0 ,\n-0,-0.1e0,-0.0]'))
+    assert.same({ "-0", plus, '\\"-0', minus, "18446744073709551616", plus }, signs([=[["-0",0,"\\\"-0",-0,18446744073709551616,0]]=]))
+    assert.equal(minus, 1 / mtev.parsejson("-0"):document())
+    local document = mtev.parsejson('{"-0": 0, "a": {"b": -0}}')
+    assert.equal('{"-0":0,"a":{"b":-0}}', document:tostring())
+    assert.same({ plus, minus }, { 1 / document:document()["-0"], 1 / document:document { int64 = true }.a.b })
+    assert.equal(minus, 1 / mtev.parsejson(mtev.tojson(-0.0):tostring()):document())
+  end)
+
   it("keeps strings of any length and content", function()
     assert.equal("a\0b\"\\/\b\f\n\r\t", decode([["a\u0000b\"\\\/\b\f\n\r\t"]]))
     assert.equal("é€😀", decode([["\u00e9\u20ac\ud83d\ude00"]]))
@@ -185,6 +203,21 @@ describe("mtev.tojson", function()
     assert.same({ ["1"] = 1, ["2"] = {}, a = "b" }, decode(encode { 1, {}, a = "b" }))
     assert.same({ ["1"] = {}, ["2"] = {}, ["4"] = 4, a = 1 }, decode(encode { {}, {}, [4] = 4, a = 1 }))
     assert.same({ a = 1 }, decode(encode { a = 1, [true] = 2, [{}] = 3 }))
+  end)
+
+  -- Names that are equal as text have no place in an object (RFC 8259, section 4): readers keep one of them, any.
+  it("refuses two keys that are the same as text", function()
+    local function refuses(value, place)
+      local message = "cannot encode as JSON: a second member of the same name at " .. place
+      assert.error_matches(function() mtev.tojson(value) end, message, 1, true)
+    end
+    refuses({ [1] = 1, ["1"] = 2 }, "[1]")
+    refuses({ 1, 2, 3, ["2"] = 2 }, "[2]")
+    refuses({ a = { [-1.5] = 1, ["-1.5"] = { } } }, "a[-1.5]")
+    refuses({ [1e15 + 1] = 1, [1e15 + 2] = 2 }, "[1e+15]")
+    refuses({ [0.1] = 1, [0.1 + 2^-56] = 2 }, "[0.1]")
+    assert.equal('{"1":1}', mtev.tojson({ [1] = 1, ["1"] = print }):tostring())
+    assert.same({ ["1"] = 1, ["01"] = 2, ["1.0"] = 3 }, mtev.parsejson(mtev.tojson({ [1] = 1, ["01"] = 2, ["1.0"] = 3 }):tostring()):document())
   end)
 
   it("is linear in mixed tables, however they are nested", function()

@@ -85,6 +85,35 @@ describe("mtev.pcre", function()
     assert.is_false((mtev.pcre("^(?:a?b)*?c")(("b"):rep(1e6)))) -- deep, with the compiled expression's stack
   end)
 
+  -- The compiled expression has a stack of 4 MB; where it ends, the interpreter goes on, whose memory is the heap's.
+  it("matches what needs more than the stack of compiled code", function()
+    local subject = ("ab"):rep(1e5)
+    for _, expression in ipairs { "(a|b)*", "^(?:.|\\n)*$", "(.)*" } do
+      local found, whole = mtev.pcre(expression)(subject)
+      assert.is_true(found)
+      assert.is_true(whole == subject)
+    end
+    local match = mtev.pcre("((a|b)*)(c?)")
+    local found, whole, first, second, third = match(subject .. "c" .. subject)
+    assert.same({ true, true, true, "b", "c" }, { found, whole == subject .. "c", first == subject, second, third })
+    assert.same({ true, true }, { match(subject .. "c" .. subject), (select(2, match(subject .. "c" .. subject))) == "" })
+    assert.same({ false, "match limit exceeded" }, { mtev.pcre("(a|b)*")(subject, { limit = 1000 }) })
+    assert.same({ false, "heap limit exceeded" }, { mtev.pcre("(a|b)*")(("ab"):rep(2e6)) })
+  end)
+
+  -- Checking for UTF-8 costs the whole subject: once for a subject, not for each match.
+  it("finds many matches in a long subject of characters", function()
+    local subject, count = ("bä"):rep(100000), 0
+    local match, started = mtev.pcre("(*UTF)ä"), os.clock()
+    while match(subject) do count = count + 1 end
+    assert.equal(100000, count)
+    assert.is_true(os.clock() - started < 5) -- else ten times as long
+    assert.same({ false, true }, { match("ä\xff"), (match("ää")) })
+    local byte = mtev.pcre("(*UTF)\\C")
+    assert.is_true((byte("ää")))
+    assert.is_false((byte("ää"))) -- it would go on within a character
+  end)
+
   it("says why and where an expression cannot be compiled", function()
     assert.same({ nil, "missing closing parenthesis", 1 }, { mtev.pcre("(") })
     assert.same({ nil, "quantifier does not follow a repeatable item", 0 }, { mtev.pcre("*") })

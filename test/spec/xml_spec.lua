@@ -462,10 +462,145 @@ describe("memory of XML", function()
   it("suffices for children nested by addchild", function()
     local doc = parse("<a/>")
     local node = doc:root()
-    for _ = 1, 20000 do node = node:addchild("b") end
+    for _ = 1, 255 do node = node:addchild("b") end
     node:contents("deep")
     assert.equal("deep", doc:root():contents())
-    assert.same({ 20000 }, contents_of(doc:xpath("count(//b)")))
-    assert.equal(20000, select(2, doc:tostring():gsub("<b>", "")))
+    assert.same({ 255 }, contents_of(doc:xpath("count(//b)")))
+    assert.equal(255, select(2, doc:tostring():gsub("<b>", "")))
+    assert.error_matches(function() node:addchild("b") end, "element 'b': nested too deeply (256)", 1, true)
+  end)
+
+  -- An element that was taken out while it was held names a declaration of one that is freed afterwards.
+  it("lasts for namespaces of what was taken out", function()
+    local doc = parse("<a><b xmlns:p='urn:p'><c xmlns:q='urn:p' p:k='1'/></b></a>")
+    local b = doc:root():children()()
+    local c = b:children()()
+    b:contents("")
+    b = nil
+    collectgarbage()
+    collectgarbage()
+    doc:root():contents("")
+    assert.equal("1", c:attr("q:k"))
+  end)
+end)
+
+-- libxml2 keeps names and declarations apart: without these checks the text would be refused, or mean another document.
+describe("what is written", function()
+  -- Changes <a><b/><p:c p:k="1" xmlns:p="urn:p"/></a>; returns the text, which must be readable, and the error.
+  local function change(f)
+    local doc = parse("<a><b/><p:c p:k='1' xmlns:p='urn:p'/></a>")
+    local ok, err = pcall(f, doc:root(), doc)
+    local again, message = mtev.parsexml(doc:tostring())
+    assert.is_nil(not again and message or nil)
+    return doc:tostring():match("<a.*>"), not ok and err:gsub("^.-:%d+: ", "") or nil
+  end
+
+  local function refuses(message, f) assert.equal(message, (select(2, change(f)))) end
+
+  it("has no prefix that is not declared", function()
+    refuses("attribute 'q:k': the prefix is not declared", function(a) a:attr("q:k", "1") end)
+    refuses("element 'q:x': the prefix is not declared", function(a) a:addchild("q:x") end)
+    refuses("element 'xmlns:x': the prefix is not declared", function(a) a:addchild("xmlns:x") end)
+    local long = ("p"):rep(300)
+    assert.is_truthy(select(2, change(function(a) a:attr(long .. ":k", "1") end)))
+    assert.is_nil(select(2, change(function(a) a:attr("xml:lang", "de") a:attr("xml:id", "1 2") a:addchild("xml:x") end)))
+    assert.is_nil(parse("<a/>"):root():attr("q:k"))
+  end)
+
+  it("declares a prefix by the attribute xmlns:prefix", function()
+    local text, err = change(function(a, doc)
+      a:attr("xmlns:q", "urn:q")
+      a:attr("q:k", "1")
+      a:addchild("q:x"):addchild("y")
+      assert.equal("urn:q", a:attr("xmlns:q"))
+      assert.same({ 2 }, contents_of(doc:xpath("count(//n:x | //n:x/n:y)", nil, { n = "urn:q" })))
+    end)
+    assert.is_nil(err)
+    assert.equal([[<a xmlns:q="urn:q" q:k="1"><b/><p:c xmlns:p="urn:p" p:k="1"/><q:x><q:y/></q:x></a>]], text)
+  end)
+
+  it("declares the namespace of elements without a prefix by xmlns", function()
+    assert.is_nil(select(2, change(function(a, doc)
+      a:attr("xmlns", "urn:d")
+      assert.same({ 2 }, contents_of(doc:xpath("count(//n:a | //n:b)", nil, { n = "urn:d" })))
+      a:attr("xmlns", "urn:e")
+      assert.same({ 2 }, contents_of(doc:xpath("count(//n:a | //n:b)", nil, { n = "urn:e" })))
+      a:attr("xmlns", nil)
+      assert.is_nil(a:attr("xmlns"))
+      assert.same({ 2 }, contents_of(doc:xpath("count(//a | //b)")))
+    end)))
+  end)
+
+  it("does not change what a prefix in use means", function()
+    local in_use = "attribute 'xmlns:p': the prefix is in use"
+    local function child(a) for node in a:children() do if node:name() == "c" then return node end end end
+    refuses(in_use .. " for another namespace", function(a) child(a):attr("xmlns:p", "urn:other") end)
+    refuses(in_use, function(a) child(a):attr("xmlns:p", nil) end)
+    assert.is_nil(select(2, change(function(a) child(a):attr("xmlns:p", "urn:p") a:attr("xmlns:p", "urn:other") end)))
+  end)
+
+  it("declares nothing that no document may", function()
+    for name, uri in pairs { ["xmlns:xmlns"] = "urn:x", ["xmlns:xml"] = "urn:x", ["xmlns:e"] = "", ["xmlns:s"] = "a b",
+      ["xmlns:w"] = "http://www.w3.org/XML/1998/namespace", xmlns = "http://www.w3.org/2000/xmlns/" } do
+      assert.is_truthy(select(2, change(function(a) a:attr(name, uri) end)), name)
+    end
+  end)
+
+  it("keeps to the bounds of what is read", function()
+    refuses("attribute 'k1001': too many attributes (1000)", function(a) for i = 1, 1001 do a:attr("k" .. i, "") end end)
+    refuses("attribute 'xmlns:n256': too many namespaces (256)", function(a)
+      for i = 1, 256 do a:attr("xmlns:n" .. i, "urn:" .. i) end
+    end)
+    refuses("text of more than 10 MB", function(a) a:contents(("x"):rep(1e7 + 1)) end)
+    refuses("attribute 'k': text of more than 10 MB", function(a) a:attr("k", ("&"):rep(2e6)) end)
+    assert.is_truthy(select(2, change(function(a) a:addchild(("n"):rep(50001)) end)))
+  end)
+
+  it("has no names that its encoding cannot say", function()
+    local doc = parse('<?xml version="1.0" encoding="ISO-8859-1"?><a/>')
+    doc:root():addchild("é"):attr("ü", "中")
+    assert.error_matches(function() doc:root():addchild("中") end, "the document's encoding has no such character", 1, true)
+    assert.equal("中", parse(doc:tostring()):root():children()():attr("ü"))
+  end)
+end)
+
+-- libxml2 compares each attribute of a tag with all before it, and looks for a prefix among all namespaces that count.
+describe("a document that would cost more than its length", function()
+  local function refused(text, message)
+    local doc, got = mtev.parsexml(text)
+    assert.is_nil(doc)
+    assert.matches(message, got, 1, true)
+  end
+
+  local function attributes(n, form)
+    local list = {}
+    for i = 1, n do list[i] = form:format(i) end
+    return table.concat(list, " ")
+  end
+
+  it("has up to 1000 attributes in an element", function()
+    assert.equal("v", parse("<a " .. attributes(1000, "k%d='v'") .. "/>"):root():attr("k1000"))
+    refused("<a " .. attributes(1001, "k%d='v'") .. "/>", "more than 1000 attributes in one element")
+    local started = os.clock()
+    refused("<a " .. attributes(500000, "k%d='v'") .. "/>", "more than 1000 attributes in one element")
+    assert.is_true(os.clock() - started < 10) -- else minutes
+  end)
+
+  it("has up to 256 namespaces at one place", function()
+    assert.is_truthy(parse("<a " .. attributes(256, "xmlns:p%d='urn:p'") .. "/>"))
+    refused("<a " .. attributes(257, "xmlns:p%d='urn:p'") .. "/>", "more than 256 namespaces in one place")
+    refused("<a " .. attributes(200, "xmlns:p%d='urn:p'") .. "><b " .. attributes(200, "xmlns:q%d='urn:p'") .. "/></a>",
+      "more than 256 namespaces in one place")
+    local sibling = "<b " .. attributes(200, "xmlns:q%d='urn:p'") .. "/>"
+    assert.is_truthy(parse("<a>" .. sibling:rep(10) .. "</a>"))
+  end)
+
+  it("has few attributes that a declaration adds", function()
+    local function declared(n, uses)
+      return "<!DOCTYPE a [<!ATTLIST a " .. attributes(n, "k%d CDATA 'v'\n") .. ">]><a>" .. ("<a/>"):rep(uses) .. "</a>"
+    end
+    assert.is_truthy(parse(declared(10, 10)))
+    refused(declared(1000, 100000), "more than 1000 attributes in one element")
+    refused(declared(10001, 1), "more than 10000 attributes declared")
   end)
 end)
