@@ -714,10 +714,10 @@ local process = {}
 ---0, 1 and 2. Its cost does not depend on our size. Does not yield.
 ---
 ---When the program cannot be started only two values come: an object with pid -1, whose wait gives exit code 127 (there is
----no such program) or 126 (it cannot be executed), and errno.
+---no such program) or 126 (it cannot be executed), and errno; a third, a text that names the directory, if that cannot be used.
 ---
----Raises `spawn(path [,{args} [,{env}]])` when argv or env is no table, and for entries that are neither strings nor numbers
----(`arguments: string expected at 2, got table`).
+---Raises `spawn(path [,{args} [,{env}]])` when argv or env is no table, for entries that are neither strings nor numbers
+---(`arguments: string expected at 2, got table`), and for names of the environment that are empty or have a `=`.
 ---
 ---Differences: argv defaults to `{path}` and env to our own (libmtev: both empty). libmtev gives 127 for every failure.
 ---@param path string searched in our PATH if it has no `/`
@@ -726,7 +726,7 @@ local process = {}
 ---@param options? {dir?: string, stdin?: string, stdout?: string, stderr?: string} extension: working directory; each stream `"pipe"` (the default), `"null"` (/dev/null) or `"inherit"` (ours): there is no eventer then
 ---@return mtev.process proc
 ---@return mtev.eventer|integer in_e writes its stdin; errno on failure
----@return mtev.eventer out_e reads its stdout
+---@return mtev.eventer|string out_e reads its stdout; the text when the directory cannot be used
 ---@return mtev.eventer err_e reads its stderr
 function mtev.spawn(path, argv, env, options) end
 

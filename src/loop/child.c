@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -159,12 +160,13 @@ static int open_pipe(int index, int *ours, int *theirs) {
     if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
     const int our_end = index == 0 ? 1 : 0;
     fcntl(ends[our_end], F_SETFL, O_NONBLOCK);
-    *ours = lh_descriptor_claim(move_up(ends[our_end]));
+    *ours = move_up(ends[our_end]);
     if (*ours < 0) {
         const int error = errno;
         close(ends[1 - our_end]);
         return -error;
     }
+    lh_descriptor_claim(*ours);
     *theirs = move_up(ends[1 - our_end]);
     return *theirs < 0 ? -errno : 0;
 }
@@ -265,6 +267,15 @@ int lh_child_status_of_error(int error) {
         if (found[i] == error) return 126 << 8;
     }
     return 127 << 8;
+}
+
+/* posix_spawn tells one errno for changing to the directory and for the program: so it is asked afterwards. */
+int lh_child_check_dir(const lh_command *command) {
+    struct stat status;
+    if (!command->dir) return 0;
+    if (stat(command->dir, &status) < 0) return -errno;
+    if (!S_ISDIR(status.st_mode)) return -ENOTDIR;
+    return eaccess(command->dir, X_OK) < 0 ? -errno : 0;
 }
 
 /* -- Signalling ---------------------------------------------------------------------------------------------------- */

@@ -57,6 +57,9 @@ int lh_child_start(lh_loop *loop, const lh_command *command, lh_child **child, i
  * or nothing to start it with, 126 when it is there and cannot be executed; as waitpid gives it. */
 int lh_child_status_of_error(int error);
 
+/* Whether a failure to start was its directory's: 0 or negative errno. */
+int lh_child_check_dir(const lh_command *command);
+
 /* Looks whether it has ended; calls on_exit if that is new. */
 bool lh_child_poll(lh_child *child);
 

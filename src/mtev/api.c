@@ -68,7 +68,7 @@ static void set_environment(lua_State *L) {
     lua_newtable(L);
     for (char **entry = environ; *entry; entry++) {
         const char *equals = strchr(*entry, '=');
-        if (!equals) continue;
+        if (!equals || equals == *entry) continue; /* no name: no child could get it either */
         lua_pushlstring(L, *entry, (size_t)(equals - *entry));
         lua_pushstring(L, equals + 1);
         lua_rawset(L, -3);

@@ -112,6 +112,16 @@ static void push_pipes(lua_State *L, const int pipes[3]) {
     }
 }
 
+/* -> process, errno, and a text if it was the directory's fault; `process` is on top. */
+static int push_not_started(lua_State *L, process *p, const lh_command *command, int error) {
+    const int dir_error = lh_child_check_dir(command);
+    p->status = lh_child_status_of_error(error);
+    lua_pushinteger(L, error);
+    if (dir_error != -error) return 2;
+    lua_pushfstring(L, "%s: %s", command->dir, lh_error_text(error));
+    return 3;
+}
+
 static int mtev_spawn(lua_State *L) {
     lh_command command;
     lh_task_current(L, "mtev.spawn");
@@ -123,11 +133,7 @@ static int mtev_spawn(lua_State *L) {
     process *p = push_process(L);
     int pipes[3];
     const int rv = lh_child_start(&lh_state_here()->net.loop, &command, &p->child, pipes);
-    if (rv < 0) {
-        p->status = lh_child_status_of_error(-rv);
-        lua_pushinteger(L, -rv);
-        return 2;
-    }
+    if (rv < 0) return push_not_started(L, p, &command, -rv);
     p->child->owner = p;
     p->child->on_exit = on_exit;
     push_pipes(L, pipes);

@@ -8,6 +8,7 @@
 #include <ares.h>
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -48,6 +49,7 @@ struct lh_resolver {
     lh_list failed;             /* ... and could not be sent, which nobody knows yet */
     size_t fresh_count;
     size_t wanted_count; /* questions that somebody waits for */
+    int socket_error;    /* why it has no socket, errno; 0 = it has */
     lh_timer tick;
 };
 
@@ -95,6 +97,7 @@ static void on_done(void *argument, int status, int timeouts, unsigned char *byt
     lh_resolver *resolver = question->resolver;
     leave_fresh(question);
     const char *error = bytes && status == ARES_SUCCESS ? NULL : explain(status);
+    if (status == ARES_ECONNREFUSED && resolver->socket_error) error = strerrordesc_np(resolver->socket_error);
     if (question->is_sending) { /* nobody waits for it yet: the next tick tells */
         question->error = error ? error : "no answer";
         lh_list_remove(&question->node);
@@ -255,8 +258,10 @@ static void on_socket_state(void *argument, ares_socket_t fd, int reads, int wri
 }
 
 static ares_socket_t open_socket(int family, int type, int protocol, void *argument) {
-    (void)argument;
-    return lh_descriptor_claim(socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+    lh_resolver *resolver = argument;
+    const int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+    resolver->socket_error = fd < 0 ? errno : 0;
+    return lh_descriptor_claim(fd);
 }
 
 static int close_socket(ares_socket_t fd, void *argument) {
@@ -346,7 +351,7 @@ static bool open_channel(lh_resolver *resolver) {
                               ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS) {
         return false;
     }
-    ares_set_socket_functions(resolver->channel, &socket_functions, NULL);
+    ares_set_socket_functions(resolver->channel, &socket_functions, resolver);
     struct ares_addr_port_node server;
     return !resolver->nameserver || (parse_server(resolver->nameserver, &server) &&
                                      ares_set_servers_ports(resolver->channel, &server) == ARES_SUCCESS);
@@ -362,11 +367,21 @@ static void close_resolver(lh_resolver *resolver) {
     lh_free(resolver);
 }
 
+/* c-ares takes a file that it cannot open for none. Without descriptors that holds for this time only: no file is like
+ * this one. */
+static void note_configuration(struct stat *configuration) {
+    const int fd = open(CONFIGURATION, O_RDONLY | O_CLOEXEC);
+    *configuration = (struct stat){.st_size = fd < 0 && errno != ENOENT ? -1 : 0};
+    if (fd < 0) return;
+    fstat(fd, configuration);
+    close(fd);
+}
+
 static lh_resolver *new_resolver(lh_net *net, const char *nameserver) {
     lh_resolver *resolver = lh_alloc(sizeof(*resolver));
     resolver->net = net;
     if (nameserver) resolver->nameserver = lh_alloc_copy(nameserver, strlen(nameserver));
-    if (stat(CONFIGURATION, &resolver->configuration) < 0) resolver->configuration = (struct stat){0};
+    if (!nameserver) note_configuration(&resolver->configuration);
     lh_list_init(&resolver->sockets);
     lh_list_init(&resolver->queued);
     lh_list_init(&resolver->fresh);

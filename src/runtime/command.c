@@ -34,15 +34,18 @@ static void add(lua_State *L, strings *list, int index) {
 
 static char *const *items_of(const strings *list) { return (char *const *)(const void *)list->items; }
 
+/* Raises unless the value on top is a string. */
+static void check_item(lua_State *L, int index, const char *what, int i) {
+    if (lua_isstring(L, -1)) return;
+    lh_raise_argument(L, index, lua_pushfstring(L, "%s: string expected at %d, got %s", what, i, luaL_typename(L, -1)));
+}
+
 /* Adds the strings at 1, 2 ... of the table at `index`. */
 static void add_array(lua_State *L, strings *list, int index, const char *what) {
     for (int i = 1;; i++) {
         lua_rawgeti(L, index, i);
         if (lua_isnil(L, -1)) break;
-        if (!lua_isstring(L, -1)) {
-            lh_raise_argument(L, index,
-                              lua_pushfstring(L, "%s: string expected at %d, got %s", what, i, luaL_typename(L, -1)));
-        }
+        check_item(L, index, what, i);
         add(L, list, index);
     }
     lua_pop(L, 1);
@@ -66,10 +69,50 @@ static size_t count_pairs(lua_State *L, int index) {
     return count;
 }
 
-/* Adds "KEY=value" for each string key of the table at `index`. */
-static void add_pairs(lua_State *L, strings *list, int index) {
+/* Adds the entries at 1, 2 ... of the table at `index`, as they are. */
+static void add_entries(lua_State *L, strings *list, int index) {
+    for (int i = 1;; i++) {
+        lua_rawgeti(L, index, i);
+        if (lua_isnil(L, -1)) break;
+        check_item(L, index, "environment", i);
+        size_t length;
+        const char *entry = lua_tolstring(L, -1, &length), *equals = memchr(entry, '=', length);
+        if (!equals || equals == entry) {
+            lh_raise_argument(L, index, lua_pushfstring(L, "environment: NAME=value expected at %d", i));
+        }
+        add(L, list, index);
+    }
+    lua_pop(L, 1);
+}
+
+/* An environment's entry ends its name at the first "=" (POSIX), so a name has none and is not empty. */
+static void check_variable(lua_State *L, int index, int count) {
+    if (lua_type(L, -2) == LUA_TNUMBER) {
+        lh_raise_argument(L, index,
+                          lua_pushfstring(L, "environment: entries have the keys 1 to %d, not %f", count,
+                                          lua_tonumber(L, -2)));
+    }
+    if (lua_type(L, -2) != LUA_TSTRING) {
+        lh_raise_argument(L, index, lua_pushfstring(L, "environment: a name is a %s", luaL_typename(L, -2)));
+    }
+    size_t length;
+    const char *name = lua_tolstring(L, -2, &length);
+    if (length == 0) lh_raise_argument(L, index, "environment: empty name");
+    if (memchr(name, '=', length)) {
+        lh_raise_argument(L, index, lua_pushfstring(L, "environment: '=' in the name '%s'", name));
+    }
+}
+
+static bool is_entry(lua_State *L, int count) {
+    const double key = lua_type(L, -2) == LUA_TNUMBER ? lua_tonumber(L, -2) : 0;
+    return key >= 1 && key <= count && key == (double)(int)key;
+}
+
+/* Adds "KEY=value" for each string key of the table at `index`, whose keys 1 to `count` are entries. */
+static void add_pairs(lua_State *L, strings *list, int index, int count) {
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) { /* stack: key, value */
-        if (lua_type(L, -2) != LUA_TSTRING) continue;
+        if (is_entry(L, count)) continue;
+        check_variable(L, index, count);
         if (!lua_isstring(L, -1)) {
             lh_raise_argument(L, index,
                               lua_pushfstring(L, "environment: string expected for '%s', got %s", lua_tostring(L, -2),
@@ -85,8 +128,8 @@ static void add_pairs(lua_State *L, strings *list, int index) {
 
 static char *const *check_env(lua_State *L, int index) {
     strings list = new_strings(L, count_pairs(L, index));
-    add_array(L, &list, index, "environment");
-    add_pairs(L, &list, index);
+    add_entries(L, &list, index);
+    add_pairs(L, &list, index, list.count);
     return items_of(&list);
 }
 

@@ -156,6 +156,21 @@ describe("Proc:start", function()
     assert.equal(-1, p:pid())
   end)
 
+  -- Changing the directory and executing the program give one errno: it is the directory that must be named.
+  it("names the directory that it cannot work in", function()
+    local function fails(dir, why)
+      local message = ("Could not start process: %s: %s"):format(dir, why)
+      assert.error_matches(function() mtev.Proc:new({ path = "/bin/true", dir = dir }):start() end, message, 1, true)
+    end
+    fails("/does/not/exist", "No such file or directory")
+    fails("/dev/null", "Not a directory")
+    local message = "Could not start process: /no/such/server: No such file or directory"
+    local p = mtev.Proc:new { path = "/no/such/server", dir = "/tmp" }
+    assert.error_matches(function() p:start() end, message, 1, true)
+    assert.same({ 2, "/does/not/exist: No such file or directory" },
+      { select(2, mtev.spawn("true", nil, nil, { dir = "/does/not/exist" })) })
+  end)
+
   it("gives stdout to a log stream or a function, if told so", function()
     local lines = {}
     local p = program("echo one; echo two; printf three", { stdout = function(line) lines[#lines + 1] = line end }):start()

@@ -178,6 +178,24 @@ describe("mtev.spawn", function()
       expect_left(before, descriptors)
     end)
 
+    it("raises for an environment that no program can be given", function()
+      local function refused(env, message)
+        for _, f in ipairs { mtev.spawn, mtev.exec } do
+          assert.error_matches(function() f("true", nil, env) end, message, 1, true)
+        end
+      end
+      refused({ [""] = "x" }, "environment: empty name")
+      refused({ ["A=B"] = "c" }, "environment: '=' in the name 'A=B'")
+      refused({ ["A\0B"] = "c" }, "string contains NUL")
+      refused({ A = "b\0c" }, "string contains NUL")
+      refused({ "A=1", "B" }, "environment: NAME=value expected at 2")
+      refused({ "=1" }, "environment: NAME=value expected at 1")
+      refused({ "A=1", [3] = "B=1" }, "environment: entries have the keys 1 to 1, not 3")
+      refused({ [true] = "B=1" }, "environment: a name is a boolean")
+      assert.equal("A=b=c\n", (select(2, mtev.exec("env", nil, { A = "b=c" }))))
+      assert.equal("A=\n", (select(2, mtev.exec("env", nil, { "A=" }))))
+    end)
+
     it("gives EMFILE without descriptors, leaves no child, and recovers", function()
       local output = process.run([[
         local held = {}
