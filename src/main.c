@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/descriptors.h"
 #include "command_line.h"
 #include "mtev/api.h"
 #include "runtime/config.h"
@@ -121,6 +122,7 @@ static void __attribute__((noreturn)) show_config(void) {
 
 int main(int argc, char **argv) {
     (void)argc;
+    lh_descriptors_open_standard();
     const bool is_worker = lh_worker_attach();
     lh_alloc_reserve();
     lh_log_open();

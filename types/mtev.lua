@@ -568,13 +568,15 @@ function reverse_dialler:close() end
 --
 -- A disk may be slow, so every function here but close, getcwd and lockfile_release runs on a pool of threads and yields
 -- meanwhile; other coroutines go on. Where nothing can yield (a comparator of table.sort) they run at once instead. A
--- cancelled coroutine leaves its operation to end by itself; what it opened is closed.
+-- cancelled coroutine leaves its operation to end by itself; what it opened is closed. FIFOs, pipes, terminals and sockets hold
+-- no thread while they wait for their other end, for bytes or for room.
 --
 -- Paths with a NUL byte raise. Modes are integers (decimal: `tonumber("755", 8)`) or strings of octal digits (`"0755"`).
 -- Descriptors are plain integers. Those that belong to the runtime (sockets, pipes, log files) are refused with EBADF.
 
----Opens a file; the descriptor is close-on-exec and does not reach spawned processes. Nothing but `mtev.close` closes it.
----Yields.
+---Opens a file; the descriptor is close-on-exec and does not reach spawned processes. Nothing but `mtev.close` closes it. A FIFO is
+---waited for until its other end is open, unless `flags` has O_NONBLOCK; its descriptor is non-blocking, which `mtev.read` and
+---`mtev.write` do not show. Yields.
 ---@param path string
 ---@param flags integer sum of `O_*`
 ---@param mode? integer|string for O_CREAT, less the umask; default 0666
@@ -606,7 +608,7 @@ function mtev.write(fd, data, offset) end
 ---Closes a descriptor that `mtev.open` gave; 0, 1 and 2 are refused. Does not yield.
 ---@param fd integer
 ---@return integer rv 0; -1 on failure
----@return integer? errno EBADF: not open, or not the script's
+---@return integer? errno EBADF: not open, or not the script's, as 0, 1 and 2
 function mtev.close(fd) end
 
 ---Yields.
@@ -1537,7 +1539,7 @@ function dns:lookup(name, rtype, ctype) end
 function dns:is_valid_ip(text) end
 
 ---The address of a host as the system finds it (getaddrinfo(3): /etc/hosts, nsswitch.conf, DNS), on a pool of threads. Literals
----give themselves. Yields.
+---give themselves. Names of /etc/hosts do not wait for others, which a name server may keep waiting. Yields.
 ---
 ---Raises unless it is given exactly one name.
 ---@param host string

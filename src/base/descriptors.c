@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -29,6 +30,14 @@ static void mark(int fd, bool is_claimed) {
     page *p = atomic_load_explicit(&pages[index], memory_order_acquire);
     if (!p) p = make_page(index);
     atomic_store_explicit(&p->is_claimed[fd % PAGE_SIZE], is_claimed, memory_order_relaxed);
+}
+
+/* An open file takes the lowest number that is free. Where there is no /dev/null, a directory takes the place. */
+void lh_descriptors_open_standard(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0) continue;
+        if (open("/dev/null", O_RDWR) < 0 && open("/", O_RDONLY) < 0) return;
+    }
 }
 
 int lh_descriptor_claim(int fd) {

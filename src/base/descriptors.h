@@ -10,6 +10,10 @@
 #pragma once
 #include <stdbool.h>
 
+/* Opens /dev/null for each of 0, 1 and 2 that is closed: else the next files or sockets would get these numbers, and
+ * what is printed or logged would end up in them. To be called before anything is opened. */
+void lh_descriptors_open_standard(void);
+
 /* `fd` was just opened. Returns it; a negative one is passed through. */
 int lh_descriptor_claim(int fd);
 

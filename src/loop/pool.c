@@ -1,5 +1,9 @@
-/* One queue for all threads of the pool. A job that has run is posted to its loop under the mutex, so that
- * lh_pool_close draws a line: what ends after it finds no loop and gives its job back by itself. */
+/* One queue for each kind of job. A job that has run is posted to its loop under the mutex, so that lh_pool_close draws
+ * a line: what ends after it finds no loop and gives its job back by itself.
+ *
+ * At most THREADS_MAX jobs of a kind run at a time; one that takes longer than STUCK_TIME (a file server or a name
+ * server does not answer), or that nobody waits for any more, counts no longer while others are queued. When all
+ * threads are busy there is one more, which waits until a job is stuck. */
 #include "loop/pool.h"
 
 #include <errno.h>
@@ -8,17 +12,26 @@
 
 #include "loop/thread.h"
 
-enum { THREADS_MAX = 32, IDLE_SECONDS = 20, STACK_BYTES = 256 * 1024 };
+enum { THREADS_MAX = 32, STUCK_MAX = 256, STACK_BYTES = 256 * 1024 };
 
-static struct {
-    pthread_mutex_t mutex; /* guards the rest */
+static const lh_ns STUCK_TIME = 1 * LH_SECOND, IDLE_TIME = 20 * LH_SECOND;
+
+typedef struct lh_pool {
     pthread_cond_t queued;
-    lh_list jobs; /* lh_job.queue_node, oldest first; initialised with the first job */
-    int thread_count, idle_count, queued_count;
-    bool is_closed;
-} pool = {.mutex = PTHREAD_MUTEX_INITIALIZER,
-          .queued = PTHREAD_COND_INITIALIZER,
-          .jobs = {.next = &pool.jobs, .prev = &pool.jobs}};
+    lh_list jobs;           /* lh_job.node, oldest first */
+    lh_list running, stuck; /* likewise */
+    int thread_count, idle_count, queued_count, running_count, stuck_count;
+} lh_pool;
+
+#define POOL(kind)                                                                                                     \
+    [kind] = {.queued = PTHREAD_COND_INITIALIZER,                                                                      \
+              .jobs = {&pools[kind].jobs, &pools[kind].jobs},                                                          \
+              .running = {&pools[kind].running, &pools[kind].running},                                                 \
+              .stuck = {&pools[kind].stuck, &pools[kind].stuck}}
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards the rest */
+static lh_pool pools[LH_POOL_KINDS] = {POOL(LH_POOL_FILES), POOL(LH_POOL_HOSTS), POOL(LH_POOL_NAMES)};
+static bool is_closed;
 
 static void deliver(lh_mail *mail, lh_loop *loop, bool is_closing) {
     lh_job *job = LH_CONTAINER(mail, lh_job, mail);
@@ -26,88 +39,170 @@ static void deliver(lh_mail *mail, lh_loop *loop, bool is_closing) {
     job->done(job, is_closing);
 }
 
-static void finish(lh_job *job) {
-    pthread_mutex_lock(&pool.mutex);
-    const bool is_closed = pool.is_closed;
-    if (!is_closed) lh_mailbox_post(&job->loop->mailbox, &job->mail);
-    pthread_mutex_unlock(&pool.mutex);
-    if (is_closed) job->done(job, true);
+/* -- Jobs; the mutex is held --------------------------------------------------------------------------------------- */
+
+static void take_out(lh_pool *pool, lh_job *job) {
+    lh_list_remove(&job->node);
+    if (job->state == LH_JOB_QUEUED) pool->queued_count--;
+    if (job->state == LH_JOB_RUNNING) pool->running_count--;
+    if (job->state == LH_JOB_STUCK) pool->stuck_count--;
+    job->state = LH_JOB_OVER;
+}
+
+static void begin(lh_pool *pool, lh_job *job) {
+    take_out(pool, job);
+    job->state = LH_JOB_RUNNING;
+    job->started_ns = lh_clock_now();
+    lh_list_append(&pool->running, &job->node);
+    pool->running_count++;
+}
+
+static void set_stuck(lh_pool *pool, lh_job *job) {
+    if (pool->stuck_count == STUCK_MAX) return;
+    take_out(pool, job);
+    job->state = LH_JOB_STUCK;
+    lh_list_append(&pool->stuck, &job->node);
+    pool->stuck_count++;
+}
+
+static lh_job *first_of(const lh_list *list) {
+    return lh_list_is_empty(list) ? NULL : LH_CONTAINER(list->next, lh_job, node);
+}
+
+/* When the next job counts as stuck; LH_NEVER = none will. */
+static lh_ns find_stuck(lh_pool *pool, lh_ns now) {
+    for (lh_job *oldest; pool->stuck_count < STUCK_MAX && (oldest = first_of(&pool->running));) {
+        if (oldest->started_ns + STUCK_TIME > now) return oldest->started_ns + STUCK_TIME;
+        set_stuck(pool, oldest);
+    }
+    return LH_NEVER;
+}
+
+/* -- Threads ------------------------------------------------------------------------------------------------------- */
+
+static void wait_until(lh_pool *pool, lh_ns deadline) {
+    const struct timespec limit = {.tv_sec = (time_t)(deadline / LH_SECOND), .tv_nsec = (long)(deadline % LH_SECOND)};
+    pthread_cond_clockwait(&pool->queued, &mutex, CLOCK_MONOTONIC, &limit);
 }
 
 /* The next job, or NULL when there was none for a while; the mutex is held. */
-static lh_job *next_job(void) {
-    struct timespec limit;
-    clock_gettime(CLOCK_REALTIME, &limit);
-    limit.tv_sec += IDLE_SECONDS;
-    pool.idle_count++;
-    int rv = 0;
-    while (pool.queued_count == 0 && rv != ETIMEDOUT) rv = pthread_cond_timedwait(&pool.queued, &pool.mutex, &limit);
-    pool.idle_count--;
-    lh_list *node = lh_list_take_first(&pool.jobs);
-    if (!node) return NULL;
-    pool.queued_count--;
-    return LH_CONTAINER(node, lh_job, queue_node);
-}
-
-static void *work(void *unused) {
-    (void)unused;
-    pthread_mutex_lock(&pool.mutex);
-    for (lh_job *job; (job = next_job());) {
-        pthread_mutex_unlock(&pool.mutex);
-        job->run(job);
-        finish(job);
-        pthread_mutex_lock(&pool.mutex);
+static lh_job *next_job(lh_pool *pool) {
+    lh_ns now = lh_clock_now();
+    const lh_ns idle_until = now + IDLE_TIME;
+    lh_job *job = NULL;
+    for (pool->idle_count++; !job; now = lh_clock_now()) {
+        const lh_ns stuck_at = pool->queued_count > 0 ? find_stuck(pool, now) : LH_NEVER;
+        if (pool->queued_count > 0 && pool->running_count < THREADS_MAX) {
+            job = first_of(&pool->jobs);
+        } else if (stuck_at != LH_NEVER) {
+            wait_until(pool, stuck_at);
+        } else if (now < idle_until) {
+            wait_until(pool, idle_until);
+        } else {
+            break;
+        }
     }
-    pool.thread_count--;
-    pthread_mutex_unlock(&pool.mutex);
-    return NULL;
+    pool->idle_count--;
+    if (job) begin(pool, job);
+    return job;
 }
 
 /* Reserves a thread when every idle one has a job already; the mutex is held. */
-static bool wants_thread(void) {
-    if (pool.queued_count <= pool.idle_count || pool.thread_count >= THREADS_MAX) return false;
-    pool.thread_count++;
+static bool wants_thread(lh_pool *pool) {
+    if (pool->queued_count <= pool->idle_count || pool->thread_count - pool->stuck_count > THREADS_MAX) return false;
+    pool->thread_count++;
     return true;
 }
 
-/* No thread can be made. If there is none at all, nobody would ever run what is queued. */
-static void do_without_thread(void) {
-    pthread_mutex_lock(&pool.mutex);
-    pool.thread_count--;
-    lh_list *node = pool.thread_count == 0 ? lh_list_take_first(&pool.jobs) : NULL;
-    if (node) pool.queued_count--;
-    pthread_mutex_unlock(&pool.mutex);
-    if (!node) return;
-    lh_job *job = LH_CONTAINER(node, lh_job, queue_node);
-    job->run(job);
-    finish(job);
+static void finish(lh_pool *pool, lh_job *job) {
+    pthread_mutex_lock(&mutex);
+    take_out(pool, job);
+    const bool has_no_loop = is_closed;
+    if (!has_no_loop) lh_mailbox_post(&job->loop->mailbox, &job->mail);
+    pthread_mutex_unlock(&mutex);
+    if (has_no_loop) job->done(job, true);
 }
 
+static void start_thread(lh_pool *pool);
+
+static void *work(void *argument) {
+    lh_pool *pool = argument;
+    pthread_mutex_lock(&mutex);
+    for (lh_job *job; (job = next_job(pool));) {
+        const bool is_short = wants_thread(pool);
+        pthread_mutex_unlock(&mutex);
+        if (is_short) start_thread(pool);
+        job->run(job);
+        finish(pool, job);
+        pthread_mutex_lock(&mutex);
+    }
+    pool->thread_count--;
+    pthread_mutex_unlock(&mutex);
+    return NULL;
+}
+
+/* No thread can be made. If there is none at all, nobody would ever run what is queued. */
+static void do_without_thread(lh_pool *pool) {
+    pthread_mutex_lock(&mutex);
+    pool->thread_count--;
+    lh_job *job = pool->thread_count == 0 ? first_of(&pool->jobs) : NULL;
+    if (job) begin(pool, job);
+    pthread_mutex_unlock(&mutex);
+    if (!job) return;
+    job->run(job);
+    finish(pool, job);
+}
+
+static void start_thread(lh_pool *pool) {
+    if (lh_thread_start("pool", work, pool, STACK_BYTES) < 0) do_without_thread(pool);
+}
+
+/* -- For loops ----------------------------------------------------------------------------------------------------- */
+
 void lh_pool_submit(lh_loop *loop, lh_job *job) {
+    lh_pool *pool = &pools[job->kind];
     job->loop = loop;
     job->mail.deliver = deliver;
+    job->state = LH_JOB_QUEUED;
     atomic_init(&job->is_abandoned, false);
-    lh_list_init(&job->queue_node);
+    lh_list_init(&job->node);
     loop->job_count++;
-    pthread_mutex_lock(&pool.mutex);
-    lh_list_append(&pool.jobs, &job->queue_node);
-    pool.queued_count++;
-    const bool is_short = wants_thread();
-    pthread_cond_signal(&pool.queued);
-    pthread_mutex_unlock(&pool.mutex);
-    if (is_short && lh_thread_start("pool", work, NULL, STACK_BYTES) < 0) do_without_thread();
+    pthread_mutex_lock(&mutex);
+    lh_list_append(&pool->jobs, &job->node);
+    pool->queued_count++;
+    const bool is_short = wants_thread(pool);
+    pthread_cond_signal(&pool->queued);
+    pthread_mutex_unlock(&mutex);
+    if (is_short) start_thread(pool);
+}
+
+void lh_pool_abandon(lh_job *job) {
+    lh_pool *pool = &pools[job->kind];
+    atomic_store(&job->is_abandoned, true);
+    pthread_mutex_lock(&mutex);
+    if (job->state == LH_JOB_QUEUED) {
+        take_out(pool, job);
+        if (!is_closed) lh_mailbox_post(&job->loop->mailbox, &job->mail);
+    } else if (job->state == LH_JOB_RUNNING) {
+        set_stuck(pool, job);
+    }
+    const bool is_short = wants_thread(pool);
+    pthread_cond_signal(&pool->queued);
+    pthread_mutex_unlock(&mutex);
+    if (is_short) start_thread(pool);
 }
 
 void lh_pool_close(void) {
     lh_list left;
     lh_list_init(&left);
-    pthread_mutex_lock(&pool.mutex);
-    pool.is_closed = true;
-    pool.queued_count = 0;
-    lh_list_splice(&left, &pool.jobs);
-    pthread_mutex_unlock(&pool.mutex);
+    pthread_mutex_lock(&mutex);
+    is_closed = true;
+    for (int i = 0; i < LH_POOL_KINDS; i++) {
+        for (lh_job *job; (job = first_of(&pools[i].jobs)); lh_list_append(&left, &job->node)) take_out(&pools[i], job);
+    }
+    pthread_mutex_unlock(&mutex);
     for (lh_list *node; (node = lh_list_take_first(&left));) {
-        lh_job *job = LH_CONTAINER(node, lh_job, queue_node);
+        lh_job *job = LH_CONTAINER(node, lh_job, node);
         job->done(job, true);
     }
 }

@@ -58,7 +58,7 @@ typedef struct connecting {
 } connecting;
 
 static void abandon(connecting *c) {
-    if (c->names) c->names->owner = NULL;
+    if (c->names) lh_names_forget(c->names);
     c->names = NULL;
     lh_race_stop(c->race);
     c->race = NULL;
@@ -219,7 +219,10 @@ static void connect_alone(connecting *c, const lh_names *names) {
 
 static void connect_to_names(connecting *c, lh_names *names) {
     set_ports(names, c->port);
-    if (names->error) {
+    if (names->system_error) {
+        lh_socket_fail(c->socket, names->system_error);
+        finish(c, -names->system_error);
+    } else if (names->error) {
         finish_unknown(c);
     } else if (c->socket->type == SOCK_DGRAM || is_bound(c->socket)) {
         connect_alone(c, names);

@@ -387,7 +387,7 @@ static void on_names(lh_names *names, bool is_closing) {
     lh_names_free(names);
 }
 
-static void withdraw_names(lh_task *task) { ((lh_names *)task->object)->owner = NULL; }
+static void withdraw_names(lh_task *task) { lh_names_forget(task->object); }
 
 /* The pool's thread goes on asking, but nobody hears of it. */
 static int on_names_deadline(lh_task *task, lua_State *T) {

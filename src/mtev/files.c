@@ -5,7 +5,10 @@
  * where it cannot yield they run at once. lualib/mtev/files.lua raises for interrupted calls and filters readdir.
  *
  * An operation is a `file_op`: what runs on the pool, which touches the file_job only, and what pushes its results. A
- * cancelled coroutine leaves its job behind: the job ends, and what it opened is closed. */
+ * cancelled coroutine leaves its job behind: the job ends, and what it opened is closed.
+ *
+ * What is no file (FIFOs, terminals, sockets) may keep one waiting for ever: its job leaves the pool, the loop waits
+ * for it, and the job is submitted again. Only where a coroutine cannot yield does the call itself wait. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -26,7 +30,10 @@
 #include "runtime/task.h"
 
 enum { DIRECTORY_MODE = 0777, FILE_MODE = 0666, MODE_MAX = 07777 };
-enum { CHUNK_BYTES = 1024 * 1024, POLL_MS = 200 };
+enum { CHUNK_BYTES = 1024 * 1024 };
+
+/* How often we look whether somebody has opened the other end of a FIFO, of which nothing tells. */
+static const lh_ns FIRST_PAUSE = 1 * LH_MILLISECOND, LAST_PAUSE = 50 * LH_MILLISECOND;
 
 typedef struct file_job file_job;
 
@@ -51,9 +58,18 @@ struct file_job {
     size_t done_bytes; /* of the write */
     lh_buffer bytes;   /* to write, or read; names, each with a NUL behind it */
     struct stat stat;
+    bool may_wait;     /* in the loop: the call was parked */
+    unsigned awaited;  /* LH_POLL_*: what the loop is to wait for, 0 = nothing */
+    bool is_unmatched; /* a FIFO whose other end nobody has opened yet: the loop is to look again */
+    bool is_in_loop;   /* which waits for it; the pool has no part in it */
+    bool is_loaned;    /* `fd` is a copy of the script's, which it may close meanwhile */
+    lh_ns pause;       /* until the next look */
+    lh_watch watch;    /* of `fd`, while the loop waits */
+    lh_timer timer;    /* likewise */
 };
 
 static void free_job(file_job *job) {
+    if (job->is_loaned) lh_descriptor_close(job->fd);
     lh_free(job->path);
     lh_buffer_reset(&job->bytes);
     lh_free(job);
@@ -83,12 +99,75 @@ static int push_done(lh_task *task, lua_State *T, void *context) {
     return n;
 }
 
+static lh_loop *loop_here(void) { return &lh_state_here()->net.loop; }
+
+static void leave_loop(file_job *file) {
+    lh_poll_remove(&loop_here()->poll, &file->watch);
+    lh_timer_stop(&loop_here()->timers, &file->timer);
+    file->is_in_loop = false;
+}
+
+static void submit_again(file_job *file) {
+    leave_loop(file);
+    file->awaited = 0;
+    file->is_unmatched = false;
+    lh_pool_submit(loop_here(), &file->job);
+}
+
+static void on_ready(lh_watch *watch, unsigned events) {
+    file_job *file = LH_CONTAINER(watch, file_job, watch);
+    if (events & file->awaited) submit_again(file);
+}
+
+static bool is_matched(int fd);
+
+static void look_again_later(file_job *file) {
+    file->pause = file->pause == 0 ? FIRST_PAUSE : 2 * file->pause < LAST_PAUSE ? 2 * file->pause : LAST_PAUSE;
+    lh_timer_start(&loop_here()->timers, &file->timer, lh_loop_deadline(file->pause));
+}
+
+static void on_pause(lh_timer *timer) {
+    file_job *file = LH_CONTAINER(timer, file_job, timer);
+    if (file->is_unmatched && file->fd >= 0 && !is_matched(file->fd)) {
+        look_again_later(file);
+    } else {
+        submit_again(file);
+    }
+}
+
+/* Keeps a copy, because the script may close its own meanwhile and the number mean another file then. False: there is
+ * none left. */
+static bool borrow(file_job *file) {
+    if (file->is_loaned) return true;
+    const int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) return false;
+    file->fd = lh_descriptor_claim(fd);
+    return file->is_loaned = true;
+}
+
+static void wait_in_loop(file_job *file) {
+    file->is_in_loop = true;
+    lh_timer_init(&file->timer, on_pause);
+    lh_watch_init(&file->watch, -1, on_ready);
+    if (file->awaited && borrow(file)) {
+        file->watch.fd = file->fd;
+        if (lh_poll_add(&loop_here()->poll, &file->watch) == 0) return;
+    }
+    look_again_later(file);
+}
+
+static bool waits_in_loop(const file_job *file) { return file->awaited || file->is_unmatched; }
+
 static void finish_job(lh_job *job, bool is_closing) {
     file_job *file = job_of(job);
     lh_task *task = is_closing ? NULL : file->task;
     if (!task) {
         drop_result(file);
         free_job(file);
+        return;
+    }
+    if (waits_in_loop(file)) {
+        wait_in_loop(file);
         return;
     }
     file_job *left = file;
@@ -101,7 +180,13 @@ static void finish_job(lh_job *job, bool is_closing) {
 static void withdraw(lh_task *task) {
     file_job *file = task->object;
     file->task = NULL;
-    atomic_store(&file->job.is_abandoned, true);
+    if (!file->is_in_loop) {
+        lh_pool_abandon(&file->job);
+        return;
+    }
+    leave_loop(file);
+    drop_result(file);
+    free_job(file);
 }
 
 /* The coroutine that can wait here, or NULL: then the operation runs at once. Raises in a cancelled one. */
@@ -123,6 +208,8 @@ static int start(lua_State *L, file_job *file) {
     lh_task *task = file->task;
     if (task) {
         const lh_wait *wait = &file->op->wait;
+        file->may_wait = true;
+        file->job.kind = LH_POOL_FILES;
         file->job.run = run_job;
         file->job.done = finish_job;
         task->object = file;
@@ -189,11 +276,59 @@ static int push_bytes(lua_State *L, file_job *job) {
 
 /* -- open, close --------------------------------------------------------------------------------------------------- */
 
-static void run_open(file_job *job) {
+/* fd or negative errno. */
+static int open_file(const file_job *job, int more_flags) {
+    int fd;
     do {
-        job->fd = open(job->path, job->flags | O_CLOEXEC, job->mode);
-    } while (job->fd < 0 && errno == EINTR);
-    if (job->fd < 0) job->error = errno;
+        fd = open(job->path, job->flags | more_flags | O_CLOEXEC, job->mode);
+    } while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
+static bool is_fifo(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
+/* Has somebody opened this FIFO, which we read, for writing? tee(2) takes nothing, and tells an empty FIFO (EAGAIN)
+ * from one that nobody writes to (0 bytes). */
+static bool is_matched(int fd) {
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    int ends[2];
+    if (poll(&pollfd, 1, 0) != 0) return true; /* there are bytes, or there was a writer */
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return false;
+    const ssize_t n = tee(fd, ends[1], 1, SPLICE_F_NONBLOCK);
+    const bool is_there = n > 0 || (n < 0 && errno == EAGAIN);
+    close(ends[0]);
+    close(ends[1]);
+    return is_there;
+}
+
+/* Nothing but a file (or a disk, or a directory) stays non-blocking: reading and writing would wait for it here. */
+static void adjust(file_job *job) {
+    struct stat st;
+    if (fstat(job->fd, &st) < 0) return;
+    if (S_ISFIFO(st.st_mode) && (job->flags & O_ACCMODE) == O_RDONLY) {
+        job->is_unmatched = !is_matched(job->fd);
+    } else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode)) {
+        const int flags = fcntl(job->fd, F_GETFL);
+        if (flags >= 0) fcntl(job->fd, F_SETFL, flags & ~O_NONBLOCK);
+    }
+}
+
+/* open(2) of a FIFO waits until its other end is open, of a serial line until it has a carrier: it is told not to. */
+static void run_open(file_job *job) {
+    const bool waits = job->may_wait && !(job->flags & (O_NONBLOCK | O_PATH));
+    if (job->fd >= 0) return; /* it was unmatched, and is no more */
+    int fd = open_file(job, waits ? O_NONBLOCK : 0);
+    if (fd == -EWOULDBLOCK && waits && !is_fifo(job->path)) fd = open_file(job, 0); /* somebody's lease is broken */
+    if (fd == -ENXIO && waits && is_fifo(job->path)) {
+        job->is_unmatched = true;
+        return;
+    }
+    job->fd = fd < 0 ? -1 : fd;
+    job->error = fd < 0 ? -fd : 0;
+    if (fd >= 0 && waits) adjust(job);
 }
 
 static int push_open(lua_State *L, file_job *job) {
@@ -218,9 +353,11 @@ static int core_open(lua_State *L) {
 /* open_now(path, flags) -> as mtev.open, without yielding: for files that are opened where errors must be known at once
  */
 static int core_open_now(lua_State *L) {
-    file_job job = {.op = &open_op, .path = (char *)(uintptr_t)lh_check_name(L, 1), .mode = FILE_MODE};
+    file_job job = {.op = &open_op, .fd = -1, .path = (char *)(uintptr_t)lh_check_name(L, 1), .mode = FILE_MODE};
     job.flags = (int)lh_check_integer(L, 2, 0, INT_MAX);
-    run_open(&job);
+    job.fd = open_file(&job, O_NONBLOCK); /* a FIFO that nobody reads is an error */
+    if (job.fd < 0) job.error = -job.fd;
+    if (job.fd >= 0) adjust(&job);
     return push_open(L, &job);
 }
 
@@ -229,8 +366,7 @@ static bool is_refused(int fd) { return lh_descriptor_is_claimed(fd); }
 
 static int mtev_close(lua_State *L) {
     const int fd = check_fd(L, 1);
-    /* The next file or socket would get the number, and with it every child that inherits standard input. */
-    const bool is_standard = fd == STDIN_FILENO || fd == STDOUT_FILENO || fd == STDERR_FILENO;
+    const bool is_standard = fd >= 0 && fd <= STDERR_FILENO; /* the next file would be taken for it, by children too */
     const int error = is_refused(fd) || is_standard ? EBADF : close(fd) < 0 ? errno : 0;
     lua_pushinteger(L, error ? -1 : 0);
     if (!error) return 1;
@@ -240,13 +376,15 @@ static int mtev_close(lua_State *L) {
 
 /* -- read, write --------------------------------------------------------------------------------------------------- */
 
-/* Waits until a non-blocking descriptor is ready. False when the wait has lost its purpose. */
-static bool wait_for(file_job *job, short events) {
+/* Is the descriptor ready for `events` (POLLIN or POLLOUT)? If not, the loop waits for it, or this call. */
+static bool is_ready(file_job *job, short events) {
     struct pollfd pollfd = {.fd = job->fd, .events = events};
-    while (!atomic_load(&job->job.is_abandoned)) {
-        const int n = poll(&pollfd, 1, POLL_MS);
-        if (n != 0 && !(n < 0 && errno == EINTR)) return true;
-    }
+    int n;
+    do {
+        n = poll(&pollfd, 1, job->may_wait ? 0 : -1);
+    } while (n < 0 && errno == EINTR);
+    if (n != 0) return true;
+    job->awaited = events == POLLIN ? LH_POLL_IN : LH_POLL_OUT;
     return false;
 }
 
@@ -255,23 +393,37 @@ static bool is_regular(int fd) {
     return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-static ssize_t read_once(file_job *job, size_t room) {
+static bool is_blocking(int fd) {
+    const int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && !(flags & O_NONBLOCK);
+}
+
+/* Others may read from the same pipe: what is there when the poll says so may be gone. */
+static ssize_t read_some(int fd, char *to, size_t room) {
+    struct iovec piece = {.iov_base = to, .iov_len = room};
+    const ssize_t n = preadv2(fd, &piece, 1, -1, RWF_NOWAIT);
+    return n < 0 && errno == EOPNOTSUPP ? read(fd, to, room) : n;
+}
+
+static ssize_t read_once(file_job *job, size_t room, bool is_file) {
     char *to = lh_buffer_end(&job->bytes);
     if (job->has_offset) return pread(job->fd, to, room, job->offset + (int64_t)job->bytes.length);
-    return read(job->fd, to, room);
+    return is_file ? read(job->fd, to, room) : read_some(job->fd, to, room);
 }
 
 /* A file is read until `count` or its end. From anything else comes what the first read gives: more may never come. */
 static void run_read(file_job *job) {
     const bool is_file = is_regular(job->fd);
+    if (!is_file && is_blocking(job->fd) && !is_ready(job, POLLIN)) return;
     while (job->bytes.length < job->count) {
         const size_t left = job->count - job->bytes.length;
         const size_t room = left < CHUNK_BYTES ? left : CHUNK_BYTES;
         job->error = -lh_buffer_reserve(&job->bytes, room);
         if (job->error) return;
-        const ssize_t n = read_once(job, room);
+        const ssize_t n = read_once(job, room, is_file);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno == EAGAIN && wait_for(job, POLLIN)) continue;
+        if (n < 0 && errno == EAGAIN && is_ready(job, POLLIN)) continue;
+        if (n < 0 && job->awaited) return;
         if (n < 0) job->error = errno;
         if (n > 0) lh_buffer_commit(&job->bytes, (size_t)n);
         if (n <= 0 || !is_file) return;
@@ -296,20 +448,24 @@ static int core_file_read(lua_State *L) {
     return start(L, job);
 }
 
-static ssize_t write_once(const file_job *job) {
+/* `is_narrow`: what does not block takes PIPE_BUF bytes, and may block for more. */
+static ssize_t write_once(const file_job *job, bool is_narrow) {
     const char *from = lh_buffer_bytes(&job->bytes) + job->done_bytes;
-    const size_t left = job->bytes.length - job->done_bytes;
+    const size_t left =
+        is_narrow && job->bytes.length - job->done_bytes > PIPE_BUF ? PIPE_BUF : job->bytes.length - job->done_bytes;
     if (job->has_offset) return pwrite(job->fd, from, left, job->offset + (int64_t)job->done_bytes);
     return write(job->fd, from, left);
 }
 
 static void run_write(file_job *job) {
+    const bool is_narrow = job->may_wait && !is_regular(job->fd) && is_blocking(job->fd);
     while (job->done_bytes < job->bytes.length) {
-        const ssize_t n = write_once(job);
+        if (is_narrow && !is_ready(job, POLLOUT)) return;
+        const ssize_t n = write_once(job, is_narrow);
         if (n >= 0) {
             job->done_bytes += (size_t)n;
-        } else if (errno != EINTR && !(errno == EAGAIN && wait_for(job, POLLOUT))) {
-            job->error = errno;
+        } else if (errno != EINTR && !(errno == EAGAIN && is_ready(job, POLLOUT))) {
+            if (!job->awaited) job->error = errno;
             return;
         }
     }

@@ -60,6 +60,15 @@ describe("mtev.close", function()
     assert.same({ -1, EBADF }, { mtev.close(2 ^ 31 - 1) })
   end)
 
+  -- The next file would get the number, and every child would take it for its standard input, or its output.
+  it("refuses 0, 1 and 2", function()
+    for fd = 0, 2 do assert.same({ -1, EBADF }, { mtev.close(fd) }) end
+    assert.is_nil((io.stdin:close()))
+    local fd = mtev.open("/dev/null", O_RDONLY)
+    assert.is_true(fd > 2)
+    mtev.close(fd)
+  end)
+
   it("refuses every descriptor that the runtime lives on", function()
     files.write(path("script.lua"), [[
       local process = require("test.support.process")
@@ -346,6 +355,76 @@ describe("the thread pool", function()
     while counts().jobs > 0 do mtev.sleep(0.001) end
     assert.same(before, counts())
     assert.equal(descriptors, process.descriptors())
+  end)
+
+  -- open(2) of a FIFO waits for its other end, read(2) for bytes, write(2) for room: the loop waits for these, so that no
+  -- thread of the pool does. Files and names go on however many coroutines wait.
+  it("lends no thread to FIFOs that nobody uses", function()
+    assert(os.execute("mkfifo " .. path("in") .. " " .. path("out") .. " " .. path("full")) == 0)
+    local keep = mtev.open(path("in"), O_RDWR)
+    local reading, writing, opening, ended = {}, {}, {}, 0
+    local function start(list, f)
+      for i = 1, 40 do
+        list[i] = mtev.coroutine_spawn(function()
+          f()
+          ended = ended + 1
+        end)
+      end
+    end
+    local before = counts()
+    start(reading, function() mtev.read(mtev.open(path("in"), O_RDONLY), 100) end)
+    start(opening, function() mtev.close(mtev.open(path("out"), O_WRONLY)) end)
+    local full = mtev.open(path("full"), O_RDWR)
+    start(writing, function() mtev.write(full, ("x"):rep(1e6)) end)
+    for _ = 1, 20 do
+      assert.equal(0, mtev.close(mtev.open(path("f"), O_WRONLY + O_CREAT)))
+      assert.equal("table", type(mtev.stat("/")))
+      assert.is_truthy(mtev.getaddrinfo("localhost"))
+      assert.equal("127.0.0.1", (mtev.getaddrinfo("127.0.0.1")))
+    end
+    assert.equal(0, ended)
+    for i = 1, 40 do mtev.cancel_coro(writing[i]) end
+    for i = 1, 39 do mtev.cancel_coro(opening[i]) mtev.cancel_coro(reading[i]) end
+    mtev.write(keep, "hello")
+    local reader = mtev.open(path("out"), O_RDONLY)
+    while ended < 2 do mtev.sleep(0.001) end
+    assert.equal("", mtev.read(reader, 10))
+    while counts().jobs > 0 do mtev.sleep(0.001) end
+    assert.same(before, counts())
+    for _, fd in ipairs { reader, keep, full } do assert.equal(0, mtev.close(fd)) end
+  end)
+
+  it("waits for descriptors that it has not opened, and that block", function()
+    local output = process.run([[
+      local lines = {}
+      for i = 1, 40 do
+        mtev.coroutine_spawn(function()
+          local line = mtev.read(0, 100)
+          lines[#lines + 1] = line
+        end)
+      end
+      for _ = 1, 20 do mtev.stat("/") end
+      print(#lines)
+      while #lines < 40 do mtev.sleep(0.001) end
+      print(table.concat(lines))]], { before = "{ sleep 1; echo hello; } |" })
+    assert.equal("0\nhello\n\n", output)
+  end)
+
+  -- A descriptor that a script closes while it is read may mean another file at the next moment.
+  it("goes on with the file that it began with", function()
+    assert(os.execute("mkfifo " .. path("fifo")) == 0)
+    local fd = mtev.open(path("fifo"), O_RDWR)
+    local got
+    mtev.coroutine_spawn(function() got = mtev.read(fd, 100) end)
+    local writer = mtev.open(path("fifo"), O_WRONLY)
+    mtev.sleep(0.05)
+    mtev.close(fd)
+    local other = mtev.open(files.write(path("other"), "wrong"), O_RDONLY)
+    mtev.write(writer, "right")
+    while not got do mtev.sleep(0.001) end
+    assert.equal("right", got)
+    mtev.close(other)
+    mtev.close(writer)
   end)
 
   it("works at once where nothing can yield", function()

@@ -235,6 +235,27 @@ describe("errors", function()
 end)
 
 describe("the end", function()
+  -- A supervisor may start programs with 0, 1 and 2 closed: the script's first file must not become its standard error.
+  it("leaves the files of a program alone that was started without standard descriptors", function()
+    for _, closed in ipairs { "<&- >&- 2>&-", "2>&-", "<&-", ">&- 2>&-" } do
+      local name = os.tmpname()
+      run([[
+        local f = io.open(arg[1], "w")
+        f:write("precious\n")
+        f:flush()
+        mtev.log("error", "a line\n")
+        io.stderr:write("a line\n")
+        print("a line")
+        local fd = mtev.open("/dev/null", O_RDONLY)
+        f:write(tostring(fd > 2), "\n")
+        mtev.exec("true")]], { arguments = name, after = closed })
+      local file = io.open(name)
+      assert.equal("precious\ntrue\n", file:read("*a"))
+      file:close()
+      os.remove(name)
+    end
+  end)
+
   it("comes by itself when nothing can wake any more", function()
     expect("bye\n", 0, [[
       mtev.notify("queued", 1)

@@ -49,6 +49,7 @@ static int close_loop(void **state) {
 
 static void run_until(size_t count) {
     wanted_count = count;
+    atomic_store(&loop.is_stopping, false); /* it ran before */
     lh_loop_run(&loop);
 }
 
@@ -207,10 +208,40 @@ static void closing_gives_every_job_back(void) {
     pthread_mutex_unlock(&gate);
 }
 
+/* 40 jobs that do not come back: others of their kind wait until these count as stuck, those of another kind do not
+ * wait; a job that has not begun is given up at once. */
+static void stuck_jobs_hold_up_nobody(void) {
+    enum { COUNT = 40 };
+    static test_job stuck[COUNT], other, behind, queued;
+    ended_count = 0;
+    pthread_mutex_lock(&gate);
+    for (int i = 0; i < COUNT; i++) {
+        stuck[i].job = (lh_job){.kind = LH_POOL_NAMES, .run = run_behind_gate, .done = count_done};
+        lh_pool_submit(&loop, &stuck[i].job);
+    }
+    queued.job = (lh_job){.kind = LH_POOL_NAMES, .run = run_job, .done = count_done};
+    lh_pool_submit(&loop, &queued.job);
+    lh_pool_abandon(&queued.job);
+    other.job = (lh_job){.kind = LH_POOL_FILES, .run = run_job, .done = count_done};
+    lh_pool_submit(&loop, &other.job);
+    run_until(2);
+    assert_true(other.done_on && queued.done_on && !queued.ran_on);
+    behind.job = (lh_job){.kind = LH_POOL_NAMES, .run = run_job, .done = count_done};
+    lh_pool_submit(&loop, &behind.job);
+    for (int i = 0; i < COUNT; i++) lh_pool_abandon(&stuck[i].job);
+    run_until(3);
+    assert_true(behind.ran_on);
+    pthread_mutex_unlock(&gate);
+    run_until(COUNT + 3);
+    assert_int_equal(loop.job_count, 0);
+    ended_count = 0;
+}
+
 /* One test, because a loop may close only after the pool: a thread of it may still be in the loop's mailbox. */
 static void a_pool_lives_and_closes(void **state) {
     (void)state;
     jobs_run_elsewhere_and_end_here();
+    stuck_jobs_hold_up_nobody();
     closing_gives_every_job_back();
 }
 
