@@ -142,5 +142,5 @@ int main(int argc, char **argv) {
         status = lh_program_run(&options, lh_open_api);
     }
     lh_config_close();
-    return status;
+    return lh_program_status(status);
 }

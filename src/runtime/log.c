@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/strmap.h"
 #include "data/log_line.h"
+#include "runtime/options.h"
 
 enum { OUTLETS_MAX = 16, PASS_MAX = 16 };
 
@@ -20,7 +21,7 @@ struct lh_log {
     char *name;
     bool is_enabled;                    /* the stream's own flag; guarded by `directory_mutex` */
     _Atomic unsigned char is_effective; /* LH_LOG_*; written under `directory_mutex`, read by anyone */
-    bool is_debug;                      /* "debug" or below it: the first to be dropped */
+    lh_log_importance importance;       /* of its records: "debug" and those below it, "stdout", all others */
     int style;                          /* lh_log_style; it, the sink and the outlets are set before threads run, */
     lh_log_sink *sink;                  /* or before the stream is published; NULL = none */
     lh_log *outlets[OUTLETS_MAX];
@@ -40,14 +41,19 @@ static bool is_same_file(int a, int b) {
 
 /* -- stdio --------------------------------------------------------------------------------------------------------- */
 
-static ssize_t write_stdio(void *cookie, const char *bytes, size_t length) {
-    lh_log_sink_put(cookie, "", 0, bytes, length, false);
+static ssize_t write_stdout(void *cookie, const char *bytes, size_t length) {
+    lh_log_sink_put(cookie, "", 0, bytes, length, LH_LOG_PRINTED);
+    return (ssize_t)length;
+}
+
+static ssize_t write_stderr(void *cookie, const char *bytes, size_t length) {
+    lh_log_sink_put(cookie, "", 0, bytes, length, LH_LOG_LOGGED);
     return (ssize_t)length;
 }
 
 static void redirect_stdio(void) {
-    const cookie_io_functions_t functions = {.write = write_stdio};
-    FILE *out = fopencookie(stdout_sink, "w", functions), *err = fopencookie(stderr_sink, "w", functions);
+    FILE *out = fopencookie(stdout_sink, "w", (cookie_io_functions_t){.write = write_stdout});
+    FILE *err = fopencookie(stderr_sink, "w", (cookie_io_functions_t){.write = write_stderr});
     if (!out || !err) return; /* the plain ones do, out of order */
     setvbuf(out, NULL, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, 16 * 1024);
     setvbuf(err, NULL, _IONBF, 0);
@@ -55,8 +61,11 @@ static void redirect_stdio(void) {
     stderr = err;
 }
 
+/* Another thread that holds the lock writes, and may wait for room: what it wrote is its own to flush. */
 void lh_log_flush_stdio(void) {
-    if (__fpending(stdout) > 0) fflush(stdout);
+    if (__fpending(stdout) == 0 || ftrylockfile(stdout) != 0) return;
+    fflush_unlocked(stdout);
+    funlockfile(stdout);
 }
 
 void lh_log_flush(void) {
@@ -102,8 +111,9 @@ bool lh_log_add_outlet(lh_log *log, lh_log *outlet) {
     return true;
 }
 
-static bool is_debug_name(const char *name) {
-    return strncmp(name, "debug", 5) == 0 && (name[5] == '\0' || name[5] == '/');
+static lh_log_importance importance_of(const char *name) {
+    if (strncmp(name, "debug", 5) == 0 && (name[5] == '\0' || name[5] == '/')) return LH_LOG_DEBUGGING;
+    return strcmp(name, "stdout") == 0 ? LH_LOG_PRINTED : LH_LOG_LOGGED;
 }
 
 /* Finds or makes a stream; `directory_mutex` is held. */
@@ -115,7 +125,7 @@ static lh_log *get_locked(const char *name, size_t length) {
     log = lh_alloc(sizeof(*log));
     log->name = lh_alloc_copy(name, length);
     log->is_enabled = true;
-    log->is_debug = is_debug_name(log->name);
+    log->importance = importance_of(log->name);
     if (parent) log->outlets[log->outlet_count++] = parent;
     atomic_init(&log->is_effective, compute_effective(log, 0, 0));
     *lh_strmap_slot(&directory, name, length) = log;
@@ -147,31 +157,35 @@ void lh_log_enable(lh_log *log, bool is_enabled) {
     pthread_mutex_unlock(&directory_mutex);
 }
 
-static void put_record(lh_log_sink *sink, const lh_log_record *record, int style, bool is_debug) {
+static void put_record(lh_log_sink *sink, const lh_log_record *record, int style, lh_log_importance importance) {
     if (style & LH_LOG_JSON) {
         size_t length;
         char *line = lh_log_line_json(record, &length);
-        if (line) lh_log_sink_put(sink, "", 0, line, length, is_debug);
+        if (line) lh_log_sink_put(sink, "", 0, line, length, importance);
         lh_free(line);
         return;
     }
     char prefix[LH_LOG_PREFIX_BYTES];
     const size_t prefix_length = style ? lh_log_line_prefix(prefix, style, record) : 0;
-    lh_log_sink_put(sink, prefix, prefix_length, record->bytes, record->length, is_debug);
+    lh_log_sink_put(sink, prefix, prefix_length, record->bytes, record->length, importance);
 }
 
 /* Outlets are set before a stream is published and never change, so passing along needs no lock. */
-static void pass_on(const lh_log *log, const lh_log_record *record, int style, bool is_debug, int depth) {
+static void pass_on(const lh_log *log, const lh_log_record *record, int style, lh_log_importance importance,
+                    int depth) {
     if (!atomic_load_explicit(&log->is_effective, memory_order_relaxed) || depth > PASS_MAX) return;
     style |= log->style;
-    if (log->sink) put_record(log->sink, record, style, is_debug);
-    for (int i = 0; i < log->outlet_count; i++) pass_on(log->outlets[i], record, style, is_debug, depth + 1);
+    if (log->sink) put_record(log->sink, record, style, importance);
+    for (int i = 0; i < log->outlet_count; i++) pass_on(log->outlets[i], record, style, importance, depth + 1);
 }
 
 void lh_log_write_from(lh_log *log, const char *bytes, size_t length, const char *file, int line) {
-    lh_log_flush_stdio();
+    /* In order with what was printed, unless that would wait. */
+    if (__fpending(stdout) > 0 && (log->importance == LH_LOG_PRINTED || lh_log_sink_has_room(stdout_sink))) {
+        lh_log_flush_stdio();
+    }
     const lh_log_record record = {log->name, file, line, bytes, length};
-    pass_on(log, &record, 0, log->is_debug, 0);
+    pass_on(log, &record, 0, log->importance, 0);
 }
 
 void lh_log_write(lh_log *log, const char *bytes, size_t length) { lh_log_write_from(log, bytes, length, NULL, 0); }
@@ -215,9 +229,11 @@ static lh_log *make(const char *name, lh_log_sink *sink, lh_log *outlet, bool is
 }
 
 void lh_log_open(void) {
+    lh_program_note_sigpipe();
     stdout_sink = lh_log_sink_of_fd(STDOUT_FILENO, true);
     const bool is_one = is_same_file(STDOUT_FILENO, STDERR_FILENO);
     stderr_sink = is_one ? stdout_sink : lh_log_sink_of_fd(STDERR_FILENO, false);
+    lh_log_sink_complain_to(stderr_sink);
     make("stdout", stdout_sink, NULL, true);
     lh_log *to_stderr = make("stderr", stderr_sink, NULL, true);
     lh_log *error = make("error", NULL, to_stderr, true);

@@ -16,11 +16,14 @@
 #include "base/clock.h"
 #include "loop/thread.h"
 #include "runtime/errors.h"
+#include "runtime/options.h"
 
 enum { QUEUE_MAX_BYTES = 8 * 1024 * 1024, CHUNK_MIN_BYTES = 512, CHUNK_MAX_BYTES = 32 * 1024 };
 enum { BATCH = 64, BATCH_MAX_BYTES = 64 * 1024 }; /* chunks and bytes; the latter below the least rotate_bytes */
-enum { FLUSH_SECONDS = 10, RETRY_SECONDS = 1, SINKS_MAX = 256 };
+enum { FLUSH_SECONDS = 10, SINKS_MAX = 256 };
 enum { WRITER_STACK_BYTES = 128 * 1024 };
+
+static const lh_ns RETRY_TIME = 1 * LH_SECOND;
 
 typedef struct chunk {
     struct chunk *next;
@@ -39,9 +42,9 @@ typedef enum sink_kind { SINK_FD, SINK_FILE, SINK_SYNCHRONOUS, SINK_MEMORY } sin
 
 struct lh_log_sink {
     sink_kind kind;
-    int fd;               /* of SINK_FD */
-    lh_log_file file;     /* the writer's, or under `mutex` if synchronous */
-    bool waits_when_full; /* instead of dropping */
+    int fd;           /* of SINK_FD */
+    lh_log_file file; /* the writer's, or under `mutex` if synchronous */
+    bool is_output;   /* stdout: what is printed waits when it is full */
     bool is_json;
     pthread_mutex_t mutex;  /* guards everything below */
     pthread_cond_t queued;  /* the writer waits for records */
@@ -55,6 +58,7 @@ struct lh_log_sink {
     atomic_bool is_failing; /* a file that cannot be written now */
     bool is_torn;           /* of SINK_SYNCHRONOUS: the last record was written in part */
     bool must_reopen;
+    lh_ns reopen_ns;           /* when it is tried again, because it failed; 0 = it did not */
     ring_record *ring;         /* of SINK_MEMORY */
     size_t line_max, byte_max; /* its limits */
     size_t ring_count, ring_bytes;
@@ -62,6 +66,8 @@ struct lh_log_sink {
 
 static lh_log_sink *sinks[SINKS_MAX]; /* filled before other threads exist */
 static size_t sink_count;
+static lh_log_sink *complaints; /* set before any sink can fail */
+static atomic_bool is_output_lost;
 
 /* -- Writing ------------------------------------------------------------------------------------------------------- */
 
@@ -93,19 +99,27 @@ static int write_fd(int fd, struct iovec *pieces, int count) {
     return 0;
 }
 
-/* To where somebody may see it, now, whatever becomes of this sink. */
+/* To where somebody may see it, whatever becomes of this sink. Queued like any record: stderr may be a pipe that nobody
+ * empties, and whoever complains may hold a sink's lock. */
 static void complain(const char *path, const char *what) {
     char text[512];
-    const int length = snprintf(text, sizeof(text), "lhotse: log file %s: %s\n", path, what);
-    struct iovec piece = {.iov_base = text,
-                          .iov_len = (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1};
-    write_fd(STDERR_FILENO, &piece, 1);
+    const int length = snprintf(text, sizeof(text), "lhotse: %s: %s\n", path, what);
+    if (complaints) {
+        const size_t shown = (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1;
+        lh_log_sink_put(complaints, "", 0, text, shown, LH_LOG_LOGGED);
+    }
+}
+
+static void complain_of_file(const char *path, const char *what) {
+    char name[400];
+    snprintf(name, sizeof(name), "log file %s", path);
+    complain(name, what);
 }
 
 static void complain_of(const char *path, const char *what, int error) {
     char text[256];
     snprintf(text, sizeof(text), "%s: %s", what, lh_error_text(-error));
-    complain(path, text);
+    complain_of_file(path, text);
 }
 
 static int write_file(lh_log_sink *sink, struct iovec *pieces, int count, bool is_continued) {
@@ -126,8 +140,26 @@ static void unlock_and_reopen(lh_log_sink *sink) {
     sink->must_reopen = false;
     pthread_mutex_unlock(&sink->mutex);
     const int rv = lh_log_file_reopen(&sink->file);
-    if (rv < 0) complain_of(sink->file.path, "cannot be opened anew, what is open is used on", rv);
+    if (rv < 0 && sink->reopen_ns == 0) {
+        complain_of(sink->file.path, "cannot be opened anew, and is tried again; what is open is used on", rv);
+    }
     pthread_mutex_lock(&sink->mutex);
+    sink->reopen_ns = rv < 0 ? lh_clock_now() + RETRY_TIME : 0;
+}
+
+/* The directory may be there again. */
+static bool is_reopen_due(const lh_log_sink *sink) {
+    return sink->must_reopen || (sink->reopen_ns && lh_clock_now() >= sink->reopen_ns);
+}
+
+/* Waits for `queued` until `deadline`, LH_NEVER = no longer. The mutex is held. */
+static void wait_until(lh_log_sink *sink, lh_ns deadline) {
+    const struct timespec limit = {.tv_sec = (time_t)(deadline / LH_SECOND), .tv_nsec = (long)(deadline % LH_SECOND)};
+    if (deadline == LH_NEVER) {
+        pthread_cond_wait(&sink->queued, &sink->mutex);
+    } else {
+        pthread_cond_timedwait(&sink->queued, &sink->mutex, &limit); /* its clock is the monotonic one */
+    }
 }
 
 /* Notes that a file cannot be written, and waits until it is time to try again. */
@@ -137,23 +169,30 @@ static void wait_for_retry(lh_log_sink *sink, int error) {
         char what[192];
         snprintf(what, sizeof(what), "%s; up to %d MiB of records wait for it", lh_error_text(-error),
                  QUEUE_MAX_BYTES / 1024 / 1024);
-        complain(sink->file.path, what);
+        complain_of_file(sink->file.path, what);
     }
     sink->is_failing = true;
     pthread_cond_broadcast(&sink->written);
-    struct timespec limit;
-    clock_gettime(CLOCK_MONOTONIC, &limit);
-    limit.tv_sec += RETRY_SECONDS;
-    while (!sink->must_reopen && pthread_cond_timedwait(&sink->queued, &sink->mutex, &limit) != ETIMEDOUT) {
-    }
-    if (sink->must_reopen) unlock_and_reopen(sink);
+    const lh_ns deadline = lh_clock_now() + RETRY_TIME;
+    while (!sink->must_reopen && lh_clock_now() < deadline) wait_until(sink, deadline);
+    if (is_reopen_due(sink)) unlock_and_reopen(sink);
     pthread_mutex_unlock(&sink->mutex);
+}
+
+/* The program's result is lost: it is said once, and is the exit status. A reader that has gone, as head(1), ends a
+ * command as it ends any filter. */
+static void lose_output(lh_log_sink *sink, int error) {
+    if (atomic_exchange(&is_output_lost, true)) return;
+    sink->is_failing = true;
+    if (error == -EPIPE) lh_program_end_filter();
+    complain("standard output", lh_error_text(-error));
 }
 
 /* A file's pieces stay until they are written; a descriptor's are dropped when it refuses. */
 static void write_surely(lh_log_sink *sink, struct iovec *pieces, int count) {
     for (bool is_continued = false;; is_continued = true) {
         const int rv = write_pieces(sink, pieces, count, is_continued);
+        if (rv < 0 && sink->is_output) lose_output(sink, rv);
         if (rv == 0 || sink->kind == SINK_FD) return;
         while (count > 1 && pieces->iov_len == 0) { /* gone already */
             pieces++;
@@ -210,8 +249,10 @@ static void *write_records(void *argument) {
     lh_log_sink *sink = argument;
     pthread_mutex_lock(&sink->mutex);
     for (;;) {
-        while (!sink->first && !sink->must_reopen) pthread_cond_wait(&sink->queued, &sink->mutex);
-        if (sink->must_reopen) unlock_and_reopen(sink);
+        while (!sink->first && !is_reopen_due(sink)) {
+            wait_until(sink, sink->reopen_ns ? sink->reopen_ns : LH_NEVER);
+        }
+        if (is_reopen_due(sink)) unlock_and_reopen(sink);
         if (!sink->first) continue;
         if (sink->lost_count) report_loss(sink);
         if (!sink->first) continue; /* it was dropped meanwhile, and there was no memory for another */
@@ -253,15 +294,23 @@ static bool drop_oldest(lh_log_sink *sink, bool only_debug) {
     return true;
 }
 
-static void make_room(lh_log_sink *sink, size_t capacity) {
-    while (sink->queued_bytes > 0 && sink->queued_bytes + capacity > QUEUE_MAX_BYTES) {
+static bool is_full(const lh_log_sink *sink, size_t capacity) {
+    return sink->queued_bytes > 0 && sink->queued_bytes + capacity > QUEUE_MAX_BYTES;
+}
+
+/* False: there is none, and the record is to be dropped. */
+static bool make_room(lh_log_sink *sink, size_t capacity, lh_log_importance importance) {
+    while (is_full(sink, capacity)) {
         if (drop_oldest(sink, true)) continue;
-        if (sink->waits_when_full) {
+        if (!sink->is_output) {
+            drop_oldest(sink, false);
+        } else if (importance == LH_LOG_PRINTED) {
             pthread_cond_wait(&sink->written, &sink->mutex);
         } else {
-            drop_oldest(sink, false);
+            return false;
         }
     }
+    return true;
 }
 
 static bool fits(const chunk *c, size_t length, bool is_debug) {
@@ -276,10 +325,11 @@ static size_t capacity_for(const chunk *last, size_t length, bool is_debug) {
 }
 
 /* The chunk at the end of the queue with room for `length` bytes, or NULL. */
-static chunk *chunk_for(lh_log_sink *sink, size_t length, bool is_debug) {
+static chunk *chunk_for(lh_log_sink *sink, size_t length, lh_log_importance importance) {
+    const bool is_debug = importance == LH_LOG_DEBUGGING;
     if (fits(sink->last, length, is_debug)) return sink->last;
     const size_t capacity = capacity_for(sink->last, length, is_debug);
-    make_room(sink, capacity);
+    if (!make_room(sink, capacity, importance)) return NULL;
     if (fits(sink->last, length, is_debug)) return sink->last; /* it may have been waited */
     chunk *c = lh_try_alloc(sizeof(*c) + capacity);
     if (!c) return NULL;
@@ -302,9 +352,9 @@ static void append(chunk *c, const char *bytes, size_t length) {
 }
 
 static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
-                       bool is_debug) {
+                       lh_log_importance importance) {
     if (!sink->has_writer) start_writer(sink);
-    chunk *c = sink->has_writer ? chunk_for(sink, head_length + length, is_debug) : NULL;
+    chunk *c = sink->has_writer ? chunk_for(sink, head_length + length, importance) : NULL;
     if (!c) {
         sink->lost_count++;
         return;
@@ -319,8 +369,9 @@ static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, 
 static void put_now(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length) {
     struct iovec pieces[] = {
         {"\n", sink->is_torn}, {(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)bytes, length}};
+    if (is_reopen_due(sink)) unlock_and_reopen(sink);
     const int rv = write_file(sink, pieces, 3, false);
-    if (rv < 0 && !sink->is_failing) complain(sink->file.path, lh_error_text(-rv));
+    if (rv < 0 && !sink->is_failing) complain_of_file(sink->file.path, lh_error_text(-rv));
     sink->is_failing = rv < 0;
     sink->is_torn = pieces[0].iov_len + pieces[1].iov_len + pieces[2].iov_len != 0 &&
                     pieces[1].iov_len + pieces[2].iov_len != head_length + length;
@@ -370,16 +421,27 @@ uint64_t lh_log_sink_each(lh_log_sink *sink, uint64_t after,
 bool lh_log_sink_is_memory(const lh_log_sink *sink) { return sink->kind == SINK_MEMORY; }
 
 void lh_log_sink_put(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
-                     bool is_debug) {
+                     lh_log_importance importance) {
     pthread_mutex_lock(&sink->mutex);
     switch (sink->kind) {
     case SINK_FD:
-    case SINK_FILE: put_queued(sink, head, head_length, bytes, length, is_debug); break;
+    case SINK_FILE: put_queued(sink, head, head_length, bytes, length, importance); break;
     case SINK_SYNCHRONOUS: put_now(sink, head, head_length, bytes, length); break;
     case SINK_MEMORY: put_memory(sink, head, head_length, bytes, length); break;
     }
     pthread_mutex_unlock(&sink->mutex);
 }
+
+bool lh_log_sink_has_room(lh_log_sink *sink) {
+    pthread_mutex_lock(&sink->mutex);
+    const bool has_room = !is_full(sink, CHUNK_MAX_BYTES);
+    pthread_mutex_unlock(&sink->mutex);
+    return has_room;
+}
+
+void lh_log_sink_complain_to(lh_log_sink *sink) { complaints = sink; }
+
+bool lh_log_sink_is_output_lost(void) { return atomic_load(&is_output_lost); }
 
 /* -- All sinks ----------------------------------------------------------------------------------------------------- */
 
@@ -402,10 +464,10 @@ static lh_log_sink *make(sink_kind kind) {
     return sink;
 }
 
-lh_log_sink *lh_log_sink_of_fd(int fd, bool waits_when_full) {
+lh_log_sink *lh_log_sink_of_fd(int fd, bool is_output) {
     lh_log_sink *sink = make(SINK_FD);
     sink->fd = fd;
-    sink->waits_when_full = waits_when_full;
+    sink->is_output = is_output;
     return sink;
 }
 

@@ -3,10 +3,12 @@
  * What goes to a descriptor or a file is queued and written by a thread of the sink, so that a slow terminal or disk
  * never blocks a loop; the thread is started by the first record. At most 8 MiB wait; then the oldest debug records go
  * first, after them the oldest of all, and the loss is reported in the sink itself. stdout is the exception: what a
- * script prints is its result, so a full queue makes the printing thread wait.
+ * script prints is its result, so a full queue makes the printing thread wait. What is logged never waits for it: it is
+ * dropped then, if both go to one descriptor.
  *
  * A file that cannot be written (full disk, no directory) keeps what waits and is tried again each second, or when it
- * is to be opened anew; a descriptor that cannot be written drops. Both is said once, on stderr.
+ * is to be opened anew; so is one that could not be opened anew. A descriptor that cannot be written drops. All this is
+ * said once, in the sink that lh_log_sink_complain_to names.
  *
  * Owner: sinks live as long as the process.
  * Thread: any.
@@ -20,8 +22,21 @@
 
 typedef struct lh_log_sink lh_log_sink;
 
-/* On a descriptor, which stays the caller's. */
-lh_log_sink *lh_log_sink_of_fd(int fd, bool waits_when_full);
+/* How much it matters that a record is written. */
+typedef enum lh_log_importance {
+    LH_LOG_DEBUGGING, /* it is the first to be dropped */
+    LH_LOG_LOGGED,
+    LH_LOG_PRINTED, /* by a script on its stdout: never dropped */
+} lh_log_importance;
+
+/* On a descriptor, which stays the caller's. `is_output`: it is stdout, whose failure is the program's. */
+lh_log_sink *lh_log_sink_of_fd(int fd, bool is_output);
+
+/* Where sinks say what is wrong with them. */
+void lh_log_sink_complain_to(lh_log_sink *sink);
+
+/* Something that was printed could not be written, ever. */
+bool lh_log_sink_is_output_lost(void);
 
 /* On a file. `is_synchronous`: a record is written before lh_log_sink_put returns. NULL: *error is a negative errno. */
 lh_log_sink *lh_log_sink_of_file(const char *path, const lh_log_file_limits *limits, bool is_synchronous, int *error);
@@ -35,9 +50,12 @@ lh_log_file *lh_log_sink_file(lh_log_sink *sink);
 /* Reports of lost records are objects, as the records are. Before the first record. */
 void lh_log_sink_use_json(lh_log_sink *sink);
 
-/* One record, of two parts. `is_debug`: the first to be dropped. */
+/* One record, of two parts. */
 void lh_log_sink_put(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
-                     bool is_debug);
+                     lh_log_importance importance);
+
+/* A record would be queued at once. */
+bool lh_log_sink_has_room(lh_log_sink *sink);
 
 /* Calls `visit` with each record of a ring that has a number above `after`, the oldest first. Returns the number of the
  * last record that ever was, 0 = none. `visit` must not log. */

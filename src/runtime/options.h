@@ -35,3 +35,13 @@ int lh_program_failure_status(void);
 
 /* Flushes logs and stdio and ends the process at once; a script's children end with it. */
 void lh_program_exit(int status) __attribute__((noreturn));
+
+/* The exit status that 0 becomes when something that was printed could not be written: 1. */
+int lh_program_status(int status);
+
+/* Any thread. Nobody reads what it prints: ends a program of the command line by SIGPIPE, as any filter ends. Returns
+ * if it is none, or was started with SIGPIPE ignored. */
+void lh_program_end_filter(void);
+
+/* How SIGPIPE was when the process started. To be called before it is changed. */
+void lh_program_note_sigpipe(void);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buffer.h"
 #include "base/heartbeat.h"
 #include "loop/child.h"
 #include "loop/pool.h"
@@ -147,7 +148,7 @@ static int to_string(lua_State *L) {
 }
 
 /* Pushes on L the error value on top of T as text. */
-static const char *error_text(lua_State *L, lua_State *T) {
+static void push_error_text(lua_State *L, lua_State *T) {
     lua_pushvalue(T, -1);
     if (T != L) lua_xmove(T, L, 1);
     lua_pushcfunction(L, to_string);
@@ -156,12 +157,19 @@ static const char *error_text(lua_State *L, lua_State *T) {
         lua_pop(L, 1);
         lua_pushliteral(L, "(error object cannot be shown)");
     }
-    return lua_tostring(L, -1);
 }
 
-/* An uncaught error. */
-static void report(const char *text, const char *traceback) {
-    lh_log_print("error/lua", "%s: %s\n%s\n", lh_program_options()->program, text, traceback);
+/* An uncaught error: its text, the string at `index` of L, which may have NULs, and where it was. */
+static void report(lua_State *L, int index, const char *traceback) {
+    static const char stream[] = "error/lua", unknown[] = "unknown error";
+    size_t length = sizeof(unknown) - 1;
+    const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &length) : unknown;
+    lh_buffer record = {0};
+    if (lh_buffer_print(&record, "%s: ", lh_program_options()->program) == 0 &&
+        lh_buffer_append(&record, text, length) == 0 && lh_buffer_print(&record, "\n%s\n", traceback) == 0) {
+        lh_log_write(lh_log_get(stream, sizeof(stream) - 1), lh_buffer_bytes(&record), record.length);
+    }
+    lh_buffer_reset(&record);
     if (!lh_program_options()->is_keep_going) lh_program_exit(lh_program_failure_status());
 }
 
@@ -169,7 +177,7 @@ static void report(const char *text, const char *traceback) {
 static int describe_error(lua_State *L) {
     lh_task *task = lua_touserdata(L, 1);
     lua_settop(L, 0);
-    error_text(L, task->L);
+    push_error_text(L, task->L);
     lh_traceback_push(L, lh_state_here(), task);
     return 2;
 }
@@ -184,20 +192,18 @@ static void on_error(lh_state *state, lh_task *task) {
     const int rc = lua_pcall(L, 1, 2, 0);
     state->is_in_hook = was_in_hook;
     if (rc == 0) {
-        report(lua_tostring(L, -2), lua_tostring(L, -1));
+        report(L, -2, lua_tostring(L, -1));
     } else { /* no memory, most likely: what there is already */
-        const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "unknown error";
-        const char *text = lua_type(task->L, -1) == LUA_TSTRING ? lua_tostring(task->L, -1) : why;
-        report(text, "(no traceback)");
+        report(lua_type(task->L, -1) == LUA_TSTRING ? task->L : L, -1, "(no traceback)");
     }
     lua_settop(L, top);
 }
 
 void lh_program_report_error(lua_State *L) {
     const int top = lua_gettop(L);
-    const char *text = error_text(L, L);
+    push_error_text(L, L);
     lh_traceback_push_here(L);
-    report(text, lua_tostring(L, -1));
+    report(L, -2, lua_tostring(L, -1));
     lua_settop(L, top);
 }
 

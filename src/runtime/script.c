@@ -1,5 +1,6 @@
 #include "runtime/script.h"
 
+#include "base/buffer.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
 #include "runtime/lualib.h"
@@ -39,7 +40,13 @@ static void push_options(lua_State *L, const lh_options *options) {
 
 /* The script cannot be loaded: one line, and the process ends. */
 static int fail(lua_State *L) {
-    lh_log_print("error", "%s: %s\n", lh_program_options()->program, luaL_checkstring(L, 1));
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    lh_buffer record = {0};
+    if (lh_buffer_print(&record, "%s: ", lh_program_options()->program) == 0 &&
+        lh_buffer_append(&record, text, length) == 0 && lh_buffer_append(&record, "\n", 1) == 0) {
+        lh_log_write(lh_log_get("error", 5), lh_buffer_bytes(&record), record.length);
+    }
     lh_program_exit(lh_program_failure_status());
 }
 

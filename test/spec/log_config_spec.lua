@@ -335,6 +335,44 @@ describe("a log's file", function()
     end
   end)
 
+  it("is opened anew when its directory is there again, though SIGHUP came before", function()
+    os.execute("mkdir " .. dir .. "/logs")
+    local child = start('<log name="a" type="file" path="DIR/logs/a.log"/>',
+      "for i = 1, 1e9 do mtev.log('a', 'line %d\\n', i) mtev.sleep(0.001) end")
+    wait_for(function() return holds(dir .. "/logs/a.log", "line 5\n") end)
+    os.execute("mv " .. dir .. "/logs " .. dir .. "/old")
+    child:kill(1)
+    local size = #files.read(dir .. "/old/a.log")
+    wait_for(function() return #files.read(dir .. "/old/a.log") > size + 1000 end)
+    os.execute("mkdir " .. dir .. "/logs")
+    wait_for(function() return holds(dir .. "/logs/a.log", "line ") end)
+    child:kill(15)
+    child:wait(60)
+    local last = tonumber(files.read(dir .. "/old/a.log"):match("line (%d+)\n$"))
+    assert.equal(last + 1, tonumber(files.read(dir .. "/logs/a.log"):match("^line (%d+)\n")))
+  end)
+
+  -- What is wrong with a log is said on stderr, which may be a pipe that nobody empties.
+  it("on a full disk holds nothing up when stderr is full too", function()
+    for _, kind in ipairs { "file", "file_synch" } do
+      local name = process.write_file(('for i = 1, 20 do mtev.log("a", "x\\n") mtev.sleep(0.05) end io.open("%s/%s", "w"):close()')
+        :format(dir, kind))
+      local config = files.write(dir .. "/config.xml", ('<x><logs><log name="a" type="%s" path="/dev/full"/></logs></x>'):format(kind))
+      assert(os.execute("mkfifo " .. dir .. "/stderr") == 0)
+      local keep = mtev.open(dir .. "/stderr", O_RDWR + O_NONBLOCK)
+      local fill = mtev.coroutine_spawn(function() mtev.write(keep, ("x"):rep(1e6)) end) -- until it is full
+      mtev.sleep(0.1)
+      local child = mtev.spawn("sh", { "sh", "-c", 'exec "$0" -c "$1" "$2" 2>"$3"', process.lhotse, config, name, dir .. "/stderr" })
+      wait_for(function() return io.open(dir .. "/" .. kind) end)
+      child:kill(9)
+      child:wait(60)
+      mtev.cancel_coro(fill)
+      mtev.close(keep)
+      os.remove(dir .. "/stderr")
+      os.remove(name)
+    end
+  end)
+
   it("on a full disk waits, while the program goes on, and is written when there is room", function()
     os.execute("ln -s /dev/full " .. dir .. "/a.log")
     local child = start('<log name="a" type="file" path="DIR/a.log"/><log name="b" type="file" path="DIR/b.log"/>',

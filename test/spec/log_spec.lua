@@ -144,3 +144,38 @@ describe("mtev.print", function()
     assert.is_false(pcall(mtev.print, setmetatable({}, { __tostring = function() error("x") end })))
   end)
 end)
+
+describe("a program's output", function()
+  -- The shell tells how the first program of a pipe ended.
+  local function status_before(reader, script, options)
+    local name = process.write_file(script)
+    local command = ("{ %s %s %s; echo $? >&3; } 3>&2 | %s"):format(options or "", process.lhotse, name, reader)
+    local _, output, err = mtev.exec("sh", { "sh", "-c", command }, nil, math.huge)
+    os.remove(name)
+    return output .. err
+  end
+
+  it("that nobody reads any more ends the program by SIGPIPE, as any filter", function()
+    local endless = "for i = 1, 1e9 do print(i) mtev.sleep(0) end"
+    assert.equal("1\n141\n", status_before("head -n 1", endless))
+    assert.equal("1\n141\n", status_before("head -n 1", "for i = 1, 1e9 do io.write(i, '\\n') end"))
+  end)
+
+  it("makes the status 1, and is said once, if SIGPIPE was ignored from the start", function()
+    local output = status_before("true", "for i = 1, 1000 do print(i) mtev.sleep(0) end", "trap '' PIPE;")
+    assert.equal("lhotse: standard output: Broken pipe\n1\n", output)
+  end)
+
+  it("that does not fit on a disk is said once, and makes the status 1", function()
+    local script = "for i = 1, 1000 do print(i) mtev.sleep(0) end "
+    for _, last in ipairs { "", "os.exit(0)", "os.exit(true)" } do
+      local output, status = process.run(script .. last, { after = ">/dev/full" })
+      assert.equal("lhotse: standard output: No space left on device\n", output)
+      assert.equal(1, status)
+    end
+    local _, status = process.run(script .. "os.exit(7)", { after = ">/dev/full" })
+    assert.equal(7, status)
+    _, status = process.run(script, { after = "2>/dev/full" })
+    assert.equal(0, status)
+  end)
+end)
