@@ -8,7 +8,7 @@
 
 #include "runtime/log.h"
 
-enum { THREADS_MAX = 256, WANTED_LOGS_MAX = 64 };
+enum { WANTED_LOGS_MAX = 64 };
 
 static const char usage_text[] =
     "usage: lhotse [options] [FILE [ARGUMENT...]]  run a Lua program (none, or - = from standard input)\n"
@@ -49,13 +49,17 @@ static bool is_any(const char *word, const char *a, const char *b) {
     return strcmp(word, a) == 0 || strcmp(word, b) == 0;
 }
 
-int lh_command_line_threads(const char *word, const char *text) {
+int lh_command_line_threads(const char *text) {
     char *end;
     const long count = strtol(text, &end, 10);
-    if (*text == '\0' || *end || count < 0 || count > THREADS_MAX) {
-        lh_usage_error("%s: a number from 0 to %d expected, got '%s'", word, THREADS_MAX, text);
-    }
+    if (*text == '\0' || *end || count < 0 || count > LH_THREADS_MAX) return -1;
     return count == 0 ? (int)sysconf(_SC_NPROCESSORS_ONLN) : (int)count;
+}
+
+static int check_threads(const char *word, const char *text) {
+    const int count = lh_command_line_threads(text);
+    if (count < 0) lh_usage_error("%s: a number from 0 to %d expected, got '%s'", word, LH_THREADS_MAX, text);
+    return count;
 }
 
 static double parse_seconds(const char *word, const char *text) {
@@ -104,7 +108,7 @@ static void parse_option(lh_options *options, char **argv, int *i) {
     if (is_any(word, "-h", "--help")) print_and_exit(usage_text);
     if (is_any(word, "-v", "--version")) print_and_exit("lhotse " LHOTSE_VERSION "\n");
     if (is_any(word, "-n", "--threads")) {
-        options->thread_count = lh_command_line_threads(word, value_of(argv, i));
+        options->thread_count = check_threads(word, value_of(argv, i));
     } else if (strcmp(word, "-e") == 0) {
         options->entry = value_of(argv, i);
     } else if (strcmp(word, "-L") == 0) {

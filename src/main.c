@@ -16,17 +16,9 @@
 #include "runtime/privileges.h"
 #include "runtime/program.h"
 #include "runtime/service.h"
+#include "runtime/settings.h"
 #include "runtime/trace.h"
 #include "runtime/worker.h"
-
-/* How many threads the configuration wants, 1 if it does not say. */
-static int configured_threads(void) {
-    char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
-    if (lh_config_read("/*/eventer/config/concurrency", &value, message) != LH_CONFIG_DONE) return 1;
-    const int count = lh_command_line_threads("concurrency", value);
-    lh_free(value);
-    return count;
-}
 
 static void __attribute__((noreturn)) config_error(const lh_options *options, const char *message) {
     if (options->config) {
@@ -37,12 +29,27 @@ static void __attribute__((noreturn)) config_error(const lh_options *options, co
     lh_program_exit(LH_EXIT_USAGE);
 }
 
+/* How many threads the configuration wants, 1 if it does not say. */
+static int configured_threads(const lh_options *options) {
+    char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
+    if (lh_config_read("/*/eventer/config/concurrency", &value, message) != LH_CONFIG_DONE) return 1;
+    const int count = lh_command_line_threads(value);
+    if (count < 0) {
+        snprintf(message, sizeof(message), "<concurrency>: a number from 0 to %d expected, got '%.40s'", LH_THREADS_MAX,
+                 value);
+        config_error(options, message);
+    }
+    lh_free(value);
+    return count;
+}
+
 static void open_config(lh_options *options) {
     char message[LH_CONFIG_MESSAGE_BYTES];
     if (!lh_config_open(options->config, options->thread_count ? options->thread_count : 1, message)) {
         config_error(options, message);
     }
-    if (options->thread_count == 0) options->thread_count = configured_threads();
+    const int count = configured_threads(options);
+    if (options->thread_count == 0) options->thread_count = count;
 }
 
 /* A sanitizer has a report of its own of a crash. */
@@ -82,6 +89,14 @@ static void open_logs(const lh_options *options, bool is_monitor) {
     lh_command_line_enable_logs();
 }
 
+static void __attribute__((noreturn))
+privileges_error(const lh_options *options, bool is_configured, const char *message) {
+    if (!is_configured) lh_usage_error("%s", message);
+    char text[LH_PRIVILEGES_MESSAGE_BYTES + 32];
+    snprintf(text, sizeof(text), "<security>: %s", message);
+    config_error(options, text);
+}
+
 /* Becomes the user that the program is to run as; a program that cannot does not run. */
 static void drop_privileges(const lh_options *options) {
     char message[LH_PRIVILEGES_MESSAGE_BYTES];
@@ -90,7 +105,9 @@ static void drop_privileges(const lh_options *options) {
     const char *wanted_user = options->user ? options->user : user;
     const char *wanted_group = options->group ? options->group : group;
     if (wanted_user || wanted_group) {
-        if (!lh_privileges_find(wanted_user, wanted_group, &identity, message)) config_error(options, message);
+        if (!lh_privileges_find(wanted_user, wanted_group, &identity, message)) {
+            privileges_error(options, !options->user && !options->group, message);
+        }
         lh_log_give_files(identity.user, identity.group);
         if (!lh_privileges_drop(&identity, message)) config_error(options, message);
         lh_worker_follow_monitor();
@@ -99,17 +116,34 @@ static void drop_privileges(const lh_options *options) {
     lh_free(group);
 }
 
-static int run_monitor(const lh_options *options, char **argv) {
+static void free_monitor_settings(lh_monitor_settings *settings) {
+    lh_free(settings->tracedir);
+    lh_free(settings->glider);
+}
+
+/* The settings are read also where they do not count: a value that is wrong is wrong now, not when `-m` is there. */
+static lh_monitor_settings read_monitor_settings(const lh_options *options, char **argv) {
     char message[LH_CONFIG_MESSAGE_BYTES];
     lh_monitor_settings settings = {
         .program = options->program, .argv = argv, .is_foreground = options->managed_count > 1};
-    if (strcmp(options->script, "-") == 0) lh_usage_error("-m: a program from standard input cannot be started again");
     if (!lh_monitor_configure(&settings, message)) config_error(options, message);
+    return settings;
+}
+
+static int run_monitor(const lh_options *options, char **argv) {
+    if (strcmp(options->script, "-") == 0) lh_usage_error("-m: a program from standard input cannot be started again");
+    lh_monitor_settings settings = read_monitor_settings(options, argv);
     const int status = lh_monitor_run(&settings);
-    lh_free(settings.tracedir);
-    lh_free(settings.glider);
+    free_monitor_settings(&settings);
     lh_log_flush();
     return status;
+}
+
+/* Reports what is wrong with the settings that the program itself reads, before anything runs. */
+static void check_settings(const lh_options *options, char **argv) {
+    lh_monitor_settings settings = read_monitor_settings(options, argv);
+    free_monitor_settings(&settings);
+    lh_settings_check();
 }
 
 static void __attribute__((noreturn)) show_config(void) {
@@ -132,6 +166,7 @@ int main(int argc, char **argv) {
     choose_mode(&options);
     const bool is_monitor = options.managed_count > 0 && !is_worker;
     open_logs(&options, is_monitor);
+    if (!is_worker) check_settings(&options, argv);
     int status;
     if (is_monitor) {
         status = run_monitor(&options, argv);

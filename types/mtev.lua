@@ -1749,11 +1749,12 @@ function cluster_semaphore:held() end
 -- gives the deepest. A path that is none raises `bad XPath: ...`. None of these functions but conf_save yields.
 --
 -- As they are read, a whole value `ENV:default:{KEY}`, and each `{{ENV:default:{KEY}}}` within one, become the environment variable
--- KEY, or the default. `<include file="..." [snippet="true"]/>` has the children of that file's root below it (of a snippet: its
+-- KEY, or the default, which has no white space and no braces. `<include file="..." [snippet="true"]/>` has the children of that file's root below it (of a snippet: its
 -- content). Nothing is fetched, external entities are refused.
 --
 -- The program itself looks at `/*/eventer/config/concurrency`: the number of threads, unless `-n` says; at `<logs>`, `<watchdog>`,
--- `<modules>`, `<security>` and `<clusters>`, as the sections on these say.
+-- `<modules>`, `<security>` and `<clusters>`, as the sections on these say. What it does not know there is reported at the start,
+-- with the name that is nearest, and ignored; a value that it cannot use ends it with status 2.
 --
 -- Changes stay in memory until `conf_save`; every thread sees each of them at once. Difference: libmtev rewrites the file at every one.
 

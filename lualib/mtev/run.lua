@@ -171,6 +171,10 @@ end
 
 local get, get_list = mtev.conf_get_string, mtev.conf_get_string_list
 
+local function fail_setting(message)
+  options.fail((options.config and options.config .. ": " or "") .. message)
+end
+
 -- Which scripts this thread runs: each takes so many threads, one after the other around.
 local function is_here(thread, first, count)
   local total = mtev.eventer_loop_concurrency()
@@ -182,14 +186,14 @@ local function thread_count(text, name)
   if text == "all" then return total end
   local count = tonumber(text or 1)
   if not count or count < 1 or count > total or count % 1 ~= 0 then
-    options.fail(("%s: threads: a number from 1 to %d, or all, expected, got '%s'"):format(name, total, tostring(text)))
+    fail_setting(("%s: threads: a number from 1 to %d, or all, expected, got '%s'"):format(name, total, tostring(text)))
   end
   return count
 end
 
 -- A script of its own globals, which sees those of the thread.
 local function script_module(path)
-  local file = get(path .. "/@file") or options.fail("<script>: it needs a file")
+  local file = get(path .. "/@file") or fail_setting("<script>: it needs a file")
   local arguments = get_list(path .. "/argument", ".") or {}
   return {
     threads = thread_count(get(path .. "/@threads"), file),
@@ -211,9 +215,10 @@ local function lua_module(path)
   local function setting(name)
     return get(path .. "/config/" .. name)
   end
-  local name = setting("lua_module") or options.fail("<generic>: it needs a lua_module")
+  local name = setting("lua_module") or fail_setting("<generic>: it needs a lua_module")
   local directory, cpath = setting("directory"), setting("cpath")
-  local is_concurrent = mtev.conf_get_boolean(path .. "/config/concurrent")
+  local is_concurrent, err = mtev.conf_get_boolean(path .. "/config/concurrent")
+  if err then fail_setting("<generic>: concurrent: " .. err) end
   return {
     threads = is_concurrent and mtev.eventer_loop_concurrency() or 1,
     is_first = true,
@@ -238,7 +243,7 @@ local function run_modules()
   for i = 1, tonumber(get("count(/*/modules/*)")) do
     local path = ("/*/modules/*[%d]"):format(i)
     local kind = get(("name(%s)"):format(path))
-    local make = kinds[kind] or options.fail(("<%s> in <modules>: script or generic expected"):format(kind))
+    local make = kinds[kind] or fail_setting(("<%s> in <modules>: script or generic expected"):format(kind))
     local module = make(path)
     if is_here(thread, module.is_first and 0 or first, module.threads) then mtev.coroutine_spawn(module.run) end
     if not module.is_first then first = first + module.threads end

@@ -24,18 +24,20 @@ static xmlDoc *document_of(const lh_config *config) { return lh_xml_document(con
 
 /* -- Values -------------------------------------------------------------------------------------------------------- */
 
-static size_t word_length(const char *text) {
-    return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+/* The length of what stands before ":{", which has no braces and no white space. */
+static size_t default_length_at(const char *text) {
+    const size_t length = strcspn(text, "{} \t\r\n");
+    return text[length] == '{' && length > 0 && text[length - 1] == ':' ? length - 1 : length;
 }
 
-/* Reads `ENV:default:{KEY}` at `text`: its length, 0 = that is not there. */
+/* Reads `ENV:default:{KEY}` at `text`: its length, 0 = that is not there. The default may have colons. */
 static size_t parse_reference(const char *text, const char **default_text, size_t *default_length, const char **key,
                               size_t *key_length) {
     static const char begin[] = "ENV:";
     if (strncmp(text, begin, sizeof(begin) - 1) != 0) return 0;
     const char *at = text + sizeof(begin) - 1;
     *default_text = at;
-    *default_length = word_length(at);
+    *default_length = default_length_at(at);
     at += *default_length;
     if (at[0] != ':' || at[1] != '{') return 0;
     *key = at + 2;

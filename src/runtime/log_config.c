@@ -12,6 +12,7 @@
 #include "data/regex.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
+#include "runtime/settings.h"
 #include "data/log_line.h"
 
 enum { PATH_BYTES = 256, RING_LINES = 1000, RING_BYTES = 1024 * 1024, RING_LINES_MAX = 10000000 };
@@ -73,9 +74,10 @@ static char *read_attribute(const log_element *element, const char *name) {
 static bool read_boolean(const log_element *element, const char *name, bool *value) {
     char *text = read_attribute(element, name);
     const int truth = text ? lh_word_boolean(text) : 0;
-    lh_free(text);
     *value = truth == 1;
-    return truth >= 0 || fail(element, "%s: on or off expected", name);
+    if (truth < 0) fail(element, "%s: on or off expected, got '%.40s'", name, text);
+    lh_free(text);
+    return truth >= 0;
 }
 
 /* At least `least`; 0 when the attribute is absent. */
@@ -180,7 +182,7 @@ static bool open_ring(log_element *element, const char *path) {
     char rest;
     const int count = path ? sscanf(path, "%lu,%lu%c", &lines, &bytes, &rest) : 2;
     if (count != 2 || lines == 0 || bytes == 0 || lines > RING_LINES_MAX) {
-        return fail(element, "type memory: path=\"LINES,BYTES\" expected");
+        return fail(element, "type memory: path=\"LINES,BYTES\" expected, got '%.40s'", path ? path : "");
     }
     element->sink = lh_log_sink_of_memory(lines, bytes);
     return true;
@@ -212,8 +214,9 @@ static bool read_format(const log_element *element, int *style) {
     const bool is_json = format && strcmp(format, "json") == 0;
     const bool is_known = !format || is_json || strcmp(format, "plain") == 0;
     if (is_json) *style |= LH_LOG_JSON;
+    if (!is_known) fail(element, "format: plain or json expected, got '%.40s'", format);
     lh_free(format);
-    return is_known || fail(element, "format: plain or json expected");
+    return is_known;
 }
 
 static bool read_style(const log_element *element, int *style) {
@@ -243,8 +246,11 @@ static void warn_of_unknown(const log_element *element) {
     snprintf(path, sizeof(path), "name(" LOG_ELEMENT "/@*[not(contains('%s', concat(' ', name(), ' ')))])",
              element->number, known);
     if (lh_config_read(path, &name, why) == LH_CONFIG_DONE && name[0]) {
-        lh_log_print("notice", "lhotse: <log name=\"%s\">: the attribute %s is unknown, and ignored\n", element->name,
-                     name);
+        size_t length = 0;
+        const char *nearest = lh_settings_nearest(name, known, &length);
+        lh_log_print("notice", "lhotse: <log name=\"%s\">: the attribute %s is unknown, and ignored%s%.*s%s\n",
+                     element->name, name, nearest ? "; did you mean " : "", (int)length, nearest ? nearest : "",
+                     nearest ? "?" : "");
     }
     lh_free(name);
 }

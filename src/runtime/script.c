@@ -23,6 +23,7 @@ static void push_options(lua_State *L, const lh_options *options) {
     lua_newtable(L);
     set_string(L, "script", options->script);
     set_string(L, "entry", options->entry);
+    set_string(L, "config", options->config);
     set_string(L, "path", options->path);
     set_string(L, "cpath", options->cpath);
     set_boolean(L, "is_luamtev", options->is_luamtev);

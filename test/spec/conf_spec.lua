@@ -56,6 +56,14 @@ describe("mtev.conf_get_string", function()
     shows("3\ttrue\tFirst\n", [[print(mtev.conf_get_string("count(//item)"), mtev.conf_get_string("1=1"), mtev.conf_get_string("'First'"))]])
   end)
 
+  it("puts the environment in, or a default that may have colons", function()
+    shows("http://localhost:8500|set|a:b|x http://h:1/ y\n", [[
+      local t = {}
+      for i = 1, 4 do t[i] = mtev.conf_get_string("//v[" .. i .. "]") end
+      print(table.concat(t, "|"))]], [[<d><v>ENV:http://localhost:8500:{SPEC_UNSET}</v><v>ENV:a:b:{SPEC_SET}</v>
+        <v>ENV:a:b:{SPEC_UNSET}</v><v>x {{ENV:http://h:1/:{SPEC_UNSET}}} y</v></d>]])
+  end)
+
   it("puts the environment in", function()
     shows("set|fallback|||a b c set {{not}} {{ENV:b:{SPEC_SET}|ENV:a b:{SPEC_SET}|ENV:x:{SPEC_SET} y\n", [[
       local values = {}
@@ -234,6 +242,41 @@ describe("A configuration file", function()
     end
     local output, status = process.run("", { options = "-c " .. dir .. "/nowhere" })
     assert.same({ "lhotse: " .. dir .. "/nowhere: No such file or directory\n", 2 }, { output, status })
+  end)
+
+  it("has settings of the program, and what is none of them is named, with the nearest", function()
+    local path = dir .. "/spec.conf"
+    local function noted(text, ...)
+      local expected = {}
+      for i, line in ipairs { ... } do expected[i] = line:gsub("FILE", path) .. "\n" end
+      assert.equal(table.concat(expected) .. "ran\n", (run("print('ran')", "<app>" .. text .. "</app>", "2>&1")))
+    end
+    local unknown = "lhotse: FILE: <%s>: the %s %s is unknown, and ignored"
+    noted('<watchdog timout="2" nonsense="x"/>', unknown:format("watchdog", "attribute", "timout") .. "; did you mean timeout?",
+      unknown:format("watchdog", "attribute", "nonsense"))
+    noted("<eventer><config><concurency>4</concurency></config></eventer>",
+      unknown:format("config", "element", "concurency") .. "; did you mean concurrency?")
+    noted("<eventer><confg/></eventer>", unknown:format("eventer", "element", "confg") .. "; did you mean config?")
+    noted('<security usr="x"/>', unknown:format("security", "attribute", "usr") .. "; did you mean user?")
+    noted('<clusters><cluster name="a" endpoint="x"/></clusters>',
+      unknown:format("cluster", "attribute", "endpoint") .. "; did you mean endpoints?")
+    noted('<logs timestamp="on"><group><lgo name="x"/></group></logs>',
+      unknown:format("logs", "attribute", "timestamp") .. "; did you mean timestamps?",
+      unknown:format("group", "element", "lgo") .. "; did you mean log?")
+    noted('<wachdog timeout="2"/>', "lhotse: FILE: <wachdog> says nothing to this program; did you mean <watchdog>?")
+    noted('<mine timout="2"><concurency/></mine><watchdog timeout="2"/><logs><group><log name="x"/></group></logs>')
+  end)
+
+  it("refuses values of settings that it cannot use: file, element, value", function()
+    local function refused(text, message)
+      local output, status = run("print('ran')", "<app>" .. text .. "</app>")
+      assert.equal(("lhotse: %s/spec.conf: %s\n"):format(dir, message), output)
+      assert.equal(2, status)
+    end
+    refused("<eventer><config><concurrency>many</concurrency></config></eventer>",
+      "<concurrency>: a number from 0 to 256 expected, got 'many'")
+    refused('<watchdog timeout="soon"/>', "<watchdog>: timeout: a number above 0 expected, got 'soon'")
+    refused('<logs><log name="a" debug="maybe"/></logs>', "<log name=\"a\">: debug: on or off expected, got 'maybe'")
   end)
 
   it("says how many threads there are, unless the command line does", function()

@@ -215,7 +215,7 @@ describe("a log", function()
   end)
 
   it("with an attribute that nobody knows says so", function()
-    expect('lhotse: <log name="a">: the attribute timestamp is unknown, and ignored\n', '<log name="a" timestamp="on"/>', "")
+    expect('lhotse: <log name="a">: the attribute timestamp is unknown, and ignored; did you mean timestamps?\n', '<log name="a" timestamp="on"/>', "")
   end)
 end)
 

@@ -1,0 +1,145 @@
+#include "runtime/settings.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "runtime/config.h"
+#include "runtime/log.h"
+#include "runtime/options.h"
+
+enum { NAME_MAX_BYTES = 40, REPORTS_MAX = 20, PATH_BYTES = 1024 };
+
+/* A name with a colon is another vocabulary's; <include> may stand anywhere. */
+#define UNKNOWN "[not(contains('%s', concat(' ', name(), ' '))) and not(contains(name(), ':'))]"
+
+static const char log_attributes[] = " name type path timestamps facility debug format disabled rotate_seconds"
+                                     " retain_seconds rotate_bytes retain_bytes require_env ";
+
+/* The elements that `path` selects have these attributes and these elements, NULL = any. */
+static const struct {
+    const char *path, *attributes, *elements;
+} known[] = {
+    {"/*/eventer", " ", " config include "},
+    {"/*/eventer/config", " ", " concurrency include "},
+    {"/*/eventer/config/concurrency", " ", " "},
+    {"/*/logs/descendant-or-self::*[not(self::log) and not(self::outlet) and not(self::include)]", log_attributes,
+     NULL},
+    {"/*/logs/descendant-or-self::*[not(*[.//log])]", NULL, " log outlet include "},
+    {"/*/logs//outlet", " name require_env ", " "},
+    {"/*/watchdog", " timeout retries span tracedir glider interrupt_time ", " "},
+    {"/*/security", " user group ", " "},
+    {"/*/modules", " ", " script generic include "},
+    {"/*/modules/script", " file threads entry ", " argument include "},
+    {"/*/modules/generic", " image name ", " config include "},
+    {"/*/clusters", " ", " cluster include "},
+    {"/*/clusters/cluster", " name endpoints prefix ttl timeout node user password ca certificate key ",
+     " node include "},
+};
+
+static const char sections[] = " eventer logs watchdog security modules clusters include ";
+
+/* -- Nearness ------------------------------------------------------------------------------------------------------ */
+
+static int least(int a, int b) { return a < b ? a : b; }
+
+/* Letters to be changed, added, left out or swapped with their neighbour to make `b` of `a`. */
+static int distance(const char *a, size_t a_length, const char *b, size_t b_length) {
+    int rows[3][NAME_MAX_BYTES + 1];
+    int *before = rows[0], *above = rows[1], *row = rows[2];
+    for (size_t j = 0; j <= b_length; j++) above[j] = (int)j;
+    for (size_t i = 1; i <= a_length; i++) {
+        row[0] = (int)i;
+        for (size_t j = 1; j <= b_length; j++) {
+            row[j] = least(least(above[j], row[j - 1]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = least(row[j], before[j - 2] + 1);
+        }
+        int *const spare = before;
+        before = above;
+        above = row;
+        row = spare;
+    }
+    return above[b_length];
+}
+
+/* NULL: none is as near as `most`. */
+static const char *find_near(const char *name, const char *words, int most, size_t *length) {
+    const size_t name_length = strlen(name);
+    const char *nearest = NULL;
+    if (name_length > NAME_MAX_BYTES) return NULL;
+    for (const char *word = words + strspn(words, " "); *word; word += strspn(word, " ")) {
+        const size_t word_length = strcspn(word, " ");
+        const int away = distance(name, name_length, word, word_length);
+        if (away <= most && 2 * away < (int)name_length) {
+            nearest = word;
+            *length = word_length;
+            most = away - 1;
+        }
+        word += word_length;
+    }
+    return nearest;
+}
+
+const char *lh_settings_nearest(const char *name, const char *words, size_t *length) {
+    return find_near(name, words, 3, length);
+}
+
+/* -- Reports ------------------------------------------------------------------------------------------------------- */
+
+static char *read_name(const char *format, const char *nodes, int number) {
+    char path[PATH_BYTES], why[LH_CONFIG_MESSAGE_BYTES], *name = NULL;
+    snprintf(path, sizeof(path), format, nodes, number);
+    return lh_config_read(path, &name, why) == LH_CONFIG_DONE ? name : NULL;
+}
+
+static void report(const char *owner, const char *kind, const char *name, const char *words) {
+    size_t length = 0;
+    const char *nearest = lh_settings_nearest(name, words, &length);
+    lh_log_print("notice", "%s: %s: <%s>: the %s %s is unknown, and ignored%s%.*s%s\n", lh_program_options()->program,
+                 lh_config_file(), owner, kind, name, nearest ? "; did you mean " : "", (int)length,
+                 nearest ? nearest : "", nearest ? "?" : "");
+}
+
+/* `axis`: "@*" or "*". */
+static void report_unknown(const char *path, const char *axis, const char *kind, const char *words) {
+    char nodes[PATH_BYTES - 32];
+    snprintf(nodes, sizeof(nodes), "%s/%s" UNKNOWN, path, axis, words);
+    for (int i = 1; i <= REPORTS_MAX; i++) {
+        char *name = read_name("name((%s)[%d])", nodes, i);
+        char *owner = read_name("name((%s)[%d]/..)", nodes, i);
+        const bool is_there = name && name[0] && owner;
+        if (is_there) report(owner, kind, name, words);
+        lh_free(name);
+        lh_free(owner);
+        if (!is_there) return;
+    }
+}
+
+/* A script's own elements stand beside ours, under any name: only what is one letter away is doubtful. */
+static void report_misspelt_section(void) {
+    char nodes[PATH_BYTES - 32];
+    snprintf(nodes, sizeof(nodes), "/*/*" UNKNOWN, sections);
+    for (int i = 1;; i++) {
+        char *name = read_name("name((%s)[%d])", nodes, i);
+        const bool is_there = name && name[0];
+        size_t length = 0;
+        const char *nearest = is_there ? find_near(name, sections, 1, &length) : NULL;
+        if (nearest && strlen(name) > 4) {
+            lh_log_print("notice", "%s: %s: <%s> says nothing to this program; did you mean <%.*s>?\n",
+                         lh_program_options()->program, lh_config_file(), name, (int)length, nearest);
+        }
+        lh_free(name);
+        if (!is_there) return;
+    }
+}
+
+void lh_settings_check(void) {
+    if (!lh_config_file()) return;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (known[i].attributes) report_unknown(known[i].path, "@*", "attribute", known[i].attributes);
+        if (known[i].elements) report_unknown(known[i].path, "*", "element", known[i].elements);
+    }
+    report_misspelt_section();
+}
