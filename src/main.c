@@ -91,10 +91,11 @@ static void open_logs(const lh_options *options, bool is_monitor) {
 
 static void __attribute__((noreturn))
 privileges_error(const lh_options *options, bool is_configured, const char *message) {
-    if (!is_configured) lh_usage_error("%s", message);
     char text[LH_PRIVILEGES_MESSAGE_BYTES + 32];
     snprintf(text, sizeof(text), "<security>: %s", message);
-    config_error(options, text);
+    if (is_configured) config_error(options, text);
+    fprintf(stderr, "%s: %s\n", options->program, message);
+    lh_program_exit(LH_EXIT_USAGE);
 }
 
 /* Becomes the user that the program is to run as; a program that cannot does not run. */
@@ -143,7 +144,7 @@ static int run_monitor(const lh_options *options, char **argv) {
 static void check_settings(const lh_options *options, char **argv) {
     lh_monitor_settings settings = read_monitor_settings(options, argv);
     free_monitor_settings(&settings);
-    lh_settings_check();
+    lh_settings_check(options->program);
 }
 
 static void __attribute__((noreturn)) show_config(void) {

@@ -1566,7 +1566,8 @@ function mtev.inet_pton(text) end
 -- form is there too: `<generic image="lua_mtev"><config><directory>DIR/?.lua</directory><cpath/><lua_module>NAME</lua_module>
 -- <lua_function>FUNCTION</lua_function><concurrent>true</concurrent></config></generic>`, in the first thread unless concurrent.
 -- `print` goes to the log `error`. `<security user="www-data" group="www-data"/>` is as `-u` and `-g`: of root's rights the one to bind low
--- ports stays, because scripts bind after that. An uncaught error ends the process: `-m` starts it again.
+-- ports stays, because scripts bind after that; programs that they start have nothing of it and gain nothing (sudo and the like fail).
+-- A user that is a number without an account needs a group. An uncaught error ends the process: `-m` starts it again.
 
 -- == Watchdog ============================================================================================================
 --

@@ -14,6 +14,7 @@
 #include "runtime/errors.h"
 
 #define NO_ID ((uid_t)-1)
+#define NO_GROUP ((gid_t)-1)
 
 static bool fail(char *message, const char *what, const char *who) {
     snprintf(message, LH_PRIVILEGES_MESSAGE_BYTES, "%s %s: %s", what, who, lh_error_text(errno));
@@ -39,7 +40,7 @@ static bool find_user(const char *user, lh_identity *identity, char *message) {
     if (entry) {
         identity->user = entry->pw_uid;
         identity->group = entry->pw_gid;
-        identity->name = user;
+        snprintf(identity->name, sizeof(identity->name), "%s", entry->pw_name);
     }
     if (identity->user != NO_ID) return true;
     snprintf(message, LH_PRIVILEGES_MESSAGE_BYTES, "no such user: %s", user);
@@ -63,9 +64,12 @@ static bool find_group(const char *group, lh_identity *identity, char *message) 
 
 bool lh_privileges_find(const char *user, const char *group, lh_identity *identity,
                         char message[LH_PRIVILEGES_MESSAGE_BYTES]) {
-    *identity = (lh_identity){.user = NO_ID, .group = (gid_t)-1};
+    *identity = (lh_identity){.user = NO_ID, .group = NO_GROUP};
     if (user && !find_user(user, identity, message)) return false;
-    return !group || find_group(group, identity, message);
+    if (group && !find_group(group, identity, message)) return false;
+    if (!user || identity->group != NO_GROUP) return true;
+    snprintf(message, LH_PRIVILEGES_MESSAGE_BYTES, "user %s has no account, and so needs a group", user);
+    return false;
 }
 
 /* -- Dropping ------------------------------------------------------------------------------------------------------ */
@@ -79,18 +83,29 @@ static bool keep_only(unsigned capabilities) {
     return capabilities != 0 && errno == EPERM && keep_only(0);
 }
 
+/* Of the bounding set, which limits what programs with capabilities of their own get. A container may not let us. */
+static bool bound(unsigned capabilities) {
+    for (unsigned capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++) {
+        if (capability < 32 && capabilities & 1u << capability) continue;
+        if (prctl(PR_CAPBSET_DROP, capability) < 0) return errno == EPERM;
+    }
+    return true;
+}
+
 static bool set_groups(const lh_identity *identity) {
     if (identity->user == geteuid() && geteuid() != 0) return true; /* they are ours already */
-    if (!identity->name) return setgroups(identity->group != (gid_t)-1, &identity->group) == 0;
+    if (!identity->name[0]) return setgroups(1, &identity->group) == 0;
     return initgroups(identity->name, identity->group) == 0;
 }
 
 static bool set_user(uid_t user) {
+    const unsigned kept = 1u << CAP_NET_BIND_SERVICE;
     const bool was_root = geteuid() == 0;
     const bool keeps = was_root && user != 0;
-    if (keeps && prctl(PR_SET_KEEPCAPS, 1) < 0) return false;
+    if (keeps && (!bound(kept) || prctl(PR_SET_KEEPCAPS, 1) < 0)) return false;
     if (setresuid(user, user, user) < 0) return false;
-    if (keeps && (!keep_only(1u << CAP_NET_BIND_SERVICE) || prctl(PR_SET_KEEPCAPS, 0) < 0)) return false;
+    if (user != 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return false;
+    if (keeps && (!keep_only(kept) || prctl(PR_SET_KEEPCAPS, 0) < 0)) return false;
     if (!was_root || user == 0) return true;
     errno = EPERM;
     return setuid(0) < 0; /* there must be no way back */
@@ -99,7 +114,7 @@ static bool set_user(uid_t user) {
 bool lh_privileges_drop(const lh_identity *identity, char message[LH_PRIVILEGES_MESSAGE_BYTES]) {
     char who[32];
     if (identity->user != NO_ID && !set_groups(identity)) return fail(message, "cannot take the groups of", "the user");
-    if (identity->group != (gid_t)-1) {
+    if (identity->group != NO_GROUP) {
         snprintf(who, sizeof(who), "%u", (unsigned)identity->group);
         if (setresgid(identity->group, identity->group, identity->group) < 0) {
             return fail(message, "cannot become group", who);

@@ -7,7 +7,6 @@
 #include "base/alloc.h"
 #include "runtime/config.h"
 #include "runtime/log.h"
-#include "runtime/options.h"
 
 enum { NAME_MAX_BYTES = 40, REPORTS_MAX = 20, PATH_BYTES = 1024 };
 
@@ -26,7 +25,7 @@ static const struct {
     {"/*/eventer/config/concurrency", " ", " "},
     {"/*/logs/descendant-or-self::*[not(self::log) and not(self::outlet) and not(self::include)]", log_attributes,
      NULL},
-    {"/*/logs/descendant-or-self::*[not(*[.//log])]", NULL, " log outlet include "},
+    {"/*/logs/descendant-or-self::*", NULL, " log outlet include "},
     {"/*/logs//outlet", " name require_env ", " "},
     {"/*/watchdog", " timeout retries span tracedir glider interrupt_time ", " "},
     {"/*/security", " user group ", " "},
@@ -94,23 +93,24 @@ static char *read_name(const char *format, const char *nodes, int number) {
     return lh_config_read(path, &name, why) == LH_CONFIG_DONE ? name : NULL;
 }
 
-static void report(const char *owner, const char *kind, const char *name, const char *words) {
+static void report(const char *program, const char *owner, const char *kind, const char *name, const char *words) {
     size_t length = 0;
     const char *nearest = lh_settings_nearest(name, words, &length);
-    lh_log_print("notice", "%s: %s: <%s>: the %s %s is unknown, and ignored%s%.*s%s\n", lh_program_options()->program,
-                 lh_config_file(), owner, kind, name, nearest ? "; did you mean " : "", (int)length,
-                 nearest ? nearest : "", nearest ? "?" : "");
+    lh_log_print("notice", "%s: %s: <%s>: the %s %s is unknown, and ignored%s%.*s%s\n", program, lh_config_file(),
+                 owner, kind, name, nearest ? "; did you mean " : "", (int)length, nearest ? nearest : "",
+                 nearest ? "?" : "");
 }
 
-/* `axis`: "@*" or "*". */
-static void report_unknown(const char *path, const char *axis, const char *kind, const char *words) {
+/* `axis`: what of the nodes at `path`. */
+static void report_unknown(const char *program, const char *path, const char *axis, const char *kind,
+                           const char *words) {
     char nodes[PATH_BYTES - 32];
     snprintf(nodes, sizeof(nodes), "%s/%s" UNKNOWN, path, axis, words);
     for (int i = 1; i <= REPORTS_MAX; i++) {
         char *name = read_name("name((%s)[%d])", nodes, i);
         char *owner = read_name("name((%s)[%d]/..)", nodes, i);
         const bool is_there = name && name[0] && owner;
-        if (is_there) report(owner, kind, name, words);
+        if (is_there) report(program, owner, kind, name, words);
         lh_free(name);
         lh_free(owner);
         if (!is_there) return;
@@ -118,7 +118,7 @@ static void report_unknown(const char *path, const char *axis, const char *kind,
 }
 
 /* A script's own elements stand beside ours, under any name: only what is one letter away is doubtful. */
-static void report_misspelt_section(void) {
+static void report_misspelt_section(const char *program) {
     char nodes[PATH_BYTES - 32];
     snprintf(nodes, sizeof(nodes), "/*/*" UNKNOWN, sections);
     for (int i = 1;; i++) {
@@ -127,19 +127,21 @@ static void report_misspelt_section(void) {
         size_t length = 0;
         const char *nearest = is_there ? find_near(name, sections, 1, &length) : NULL;
         if (nearest && strlen(name) > 4) {
-            lh_log_print("notice", "%s: %s: <%s> says nothing to this program; did you mean <%.*s>?\n",
-                         lh_program_options()->program, lh_config_file(), name, (int)length, nearest);
+            lh_log_print("notice", "%s: %s: <%s> says nothing to this program; did you mean <%.*s>?\n", program,
+                         lh_config_file(), name, (int)length, nearest);
         }
         lh_free(name);
         if (!is_there) return;
     }
 }
 
-void lh_settings_check(void) {
+void lh_settings_check(const char *program) {
     if (!lh_config_file()) return;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (known[i].attributes) report_unknown(known[i].path, "@*", "attribute", known[i].attributes);
-        if (known[i].elements) report_unknown(known[i].path, "*", "element", known[i].elements);
+        if (known[i].attributes) report_unknown(program, known[i].path, "@*", "attribute", known[i].attributes);
+        /* Elements of any name group logs. */
+        const char *axis = known[i].attributes ? "*" : "*[not(*)]";
+        if (known[i].elements) report_unknown(program, known[i].path, axis, "element", known[i].elements);
     }
-    report_misspelt_section();
+    report_misspelt_section(program);
 }

@@ -56,6 +56,30 @@ describe("The option -u", function()
     assert.matches("nil\t/etc/shadow: Permission denied", output)
   end)
 
+  -- A program with the set-user-ID bit, or with capabilities of its file, gains nothing from them.
+  as_root("lets no program that it starts gain anything", function()
+    local output = run([[
+      print(field("NoNewPrivs"), field("CapBnd"))
+      print(io.popen("su -c 'echo gained' 2>&1; id -u"):read("*a"))]], "-u nobody")
+    assert.matches("^1\t0000000000000400\n", output)
+    assert.not_matches("gained", output)
+    output = run([[print(field("NoNewPrivs"))]], "-g daemon")
+    assert.equal("0\n", output)
+  end)
+
+  -- A number without an account has no group: it would be left in root's.
+  as_root("takes a number that no account has with a group only", function()
+    local output, status = run("print('ran')", "-u 12345")
+    assert.matches("^lhotse: user 12345 has no account, and so needs a group\n", output)
+    assert.equal(2, status)
+    output = run("print(field('Uid')) print(field('Gid')) print(field('Groups'))", "-u 12345 -g 12346")
+    assert.equal("12345\t12345\t12345\t12345\n12346\t12346\t12346\t12346\n12346 \n", output)
+    files.write(dir .. "/config.xml", '<any><security user="12345"/></any>')
+    output, status = run("print('ran')", "-c " .. dir .. "/config.xml")
+    assert.equal(("lhotse: %s/config.xml: <security>: user 12345 has no account, and so needs a group\n"):format(dir), output)
+    assert.equal(2, status)
+  end)
+
   as_root("takes a number, and -g another group", function()
     local output = run("print(field('Uid')) print(field('Gid'))", "-u 65534 -g 65533")
     assert.equal("65534\t65534\t65534\t65534\n65533\t65533\t65533\t65533\n", output)
