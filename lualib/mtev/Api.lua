@@ -485,21 +485,22 @@ local function perform(api, method, path, payload, headers, options, level)
   end
   if headers ~= nil and type(headers) ~= "table" then bad_argument(4, "table", headers, level + 1) end
   local is_streaming = body == true or options ~= nil and options.consume ~= nil
-  local settings, total = api.settings, nil
+  local settings, total, err = api.settings, nil, nil
   if options then
     options = check.options(options, OPTIONS, "request")
     total = total_timeout(api, options, is_streaming)
-    settings = make_settings(api, options, total)
+    settings, err = make_settings(api, options, total)
   else
     options = NO_OPTIONS
     total = total_timeout(api, options, is_streaming)
     if body == true then
-      settings = make_settings(api, options, total)
+      settings, err = make_settings(api, options, total)
     elseif not settings then
-      settings = make_settings(api, options, total)
+      settings, err = make_settings(api, options, total)
       api.settings = settings
     end
   end
+  if not settings then return respond(url, err) end
   local lines = lines_of(api, kind, headers, level + 1)
   if (options.timeout or api.total_timeout) == 0 then return respond(url, TIMEOUT_TEXT) end
   local redirects = options.redirects or api.redirect_count or 0

@@ -94,7 +94,11 @@ static int substitute(const char *text, lh_buffer *out) {
 /* The substituted value, freed with lh_free; NULL = no memory. */
 static char *value_of(const char *text) {
     lh_buffer out = {0};
-    char *value = substitute(text, &out) == 0 ? lh_alloc_copy(bytes_of(&out), out.length) : NULL;
+    char *value = substitute(text, &out) == 0 ? lh_try_alloc(out.length + 1) : NULL;
+    if (value) {
+        memcpy(value, bytes_of(&out), out.length);
+        value[out.length] = '\0';
+    }
     lh_buffer_reset(&out);
     return value;
 }

@@ -509,8 +509,8 @@ static bool take_result(lh_xml *xml, const xmlXPathObject *object, lh_xml_result
         return true;
     case XPATH_STRING:
         result->kind = LH_XML_STRING;
-        result->string = lh_alloc_copy((const char *)object->stringval, strlen((const char *)object->stringval));
-        return true;
+        result->string = strdup((const char *)object->stringval);
+        return result->string;
     default: xmlXPathNodeSetSort(object->nodesetval); return take_nodes(xml, object->nodesetval, result);
     }
 }

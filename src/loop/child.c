@@ -22,9 +22,12 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/descriptors.h"
 
 enum { FIRST_FREE = 3 }; /* descriptors below are the standard ones */
+
+static const lh_ns REAP_TIME = 200 * LH_MILLISECOND;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards `running` and collecting */
 static lh_list running = {.next = &running, .prev = &running};
@@ -321,6 +324,21 @@ void lh_child_kill_all(void) {
     pthread_mutex_unlock(&mutex);
 }
 
+/* Waits for the children to be collected that were killed just now: the process that inherits them (in a container any
+ * program may be number 1) may never do it. Not for long: one that the kernel cannot end is left. */
+static void reap(pid_t pid, lh_ns deadline) {
+    while (waitpid(pid, NULL, WNOHANG) == 0 && lh_clock_now() < deadline) lh_clock_sleep(LH_MILLISECOND / 4);
+}
+
+void lh_child_reap_all(void) {
+    if (atomic_load(&is_sparing)) return;
+    pthread_mutex_lock(&mutex); /* for good: nobody else collects any more */
+    const lh_ns deadline = lh_clock_now() + REAP_TIME;
+    for (lh_list *node = running.next; node != &running; node = node->next) {
+        reap(LH_CONTAINER(node, lh_child, child_node)->pid, deadline);
+    }
+}
+
 static lh_child *find_child_of(const lh_loop *loop) {
     lh_child *found = NULL;
     pthread_mutex_lock(&mutex);
@@ -333,11 +351,16 @@ static lh_child *find_child_of(const lh_loop *loop) {
     return found;
 }
 
-/* Not waited for: the process is about to end, and its parent will collect what is left. */
 void lh_child_close_all(lh_loop *loop) {
-    for (lh_child *child; (child = find_child_of(loop));) {
+    lh_list children;
+    lh_list_init(&children);
+    for (lh_child *child; (child = find_child_of(loop)); lh_list_append(&children, &child->child_node)) {
         if (!atomic_load(&is_sparing)) kill(-child->pid, SIGKILL);
-        waitpid(child->pid, NULL, WNOHANG);
+    }
+    const lh_ns deadline = atomic_load(&is_sparing) ? 0 : lh_clock_now() + REAP_TIME;
+    for (lh_list *node; (node = lh_list_take_first(&children));) {
+        lh_child *child = LH_CONTAINER(node, lh_child, child_node);
+        reap(child->pid, deadline);
         forget(child);
         lh_free(child);
     }

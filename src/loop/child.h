@@ -75,6 +75,9 @@ void lh_child_abandon(lh_child *child);
 /* Any thread: kills every child that still runs, with its group. For the end of the process. */
 void lh_child_kill_all(void);
 
+/* Any thread, after that: collects them, for a moment. No child can be started or collected any more. */
+void lh_child_reap_all(void);
+
 /* Any thread: from now on the functions around this one kill nobody. For a process that was told to end: what becomes
  * of its children is up to who told it. */
 void lh_child_spare_all(void);

@@ -2,6 +2,7 @@
  * mtev.inet_pton. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netdb.h>
 #include <string.h>
 #include <strings.h>
 
@@ -406,6 +407,11 @@ static int core_getaddrinfo(lua_State *L) {
     const lh_ns timeout = lua_isnoneornil(L, 2) ? LH_NEVER : lh_check_timeout(L, 2);
     lh_address address;
     if (lh_address_parse_ip(&address, host, 0) == 0) return push_addresses(L, &address, 1);
+    if (strlen(host) > NI_MAXHOST) {
+        lua_pushboolean(L, 0);
+        lua_pushfstring(L, "getaddrinfo(%s) failed: %s", host, gai_strerror(EAI_NONAME));
+        return 2;
+    }
     lh_task *task = lh_task_may_park(L, &names_wait);
     task->object = lh_names_ask(&lh_state_here()->net.loop, host, AF_UNSPEC, on_names, task);
     return lh_task_park(task, L, &names_wait, lh_loop_deadline(timeout));

@@ -199,14 +199,20 @@ static file_job *new_job(lua_State *L, const file_op *op, const char *path) {
     lh_task *task = waiting_task(L, op);
     file_job *file = lh_alloc(sizeof(*file));
     *file = (file_job){.op = op, .task = task, .fd = -1};
-    if (path) file->path = lh_alloc_copy(path, strlen(path));
+    if (!path) return file;
+    const size_t length = strlen(path);
+    if (length < PATH_MAX) {
+        file->path = lh_alloc_copy(path, length);
+    } else {
+        file->error = ENAMETOOLONG; /* the kernel would say so; a copy may cost memory that there is not */
+    }
     return file;
 }
 
 /* On the pool, or at once; to be returned. Takes `file`. */
 static int start(lua_State *L, file_job *file) {
     lh_task *task = file->task;
-    if (task) {
+    if (task && !file->error) {
         const lh_wait *wait = &file->op->wait;
         file->may_wait = true;
         file->job.kind = LH_POOL_FILES;
@@ -216,7 +222,7 @@ static int start(lua_State *L, file_job *file) {
         lh_pool_submit(&lh_state_here()->net.loop, &file->job);
         return lh_task_park(task, L, wait, LH_NEVER);
     }
-    file->op->run(file);
+    if (!file->error) file->op->run(file);
     const int n = file->op->push(L, file);
     free_job(file);
     return n;

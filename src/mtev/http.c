@@ -84,9 +84,9 @@ static int core_http_settings(lua_State *L) {
     lua_pushvalue(L, 1);
     lua_setfenv(L, -2); /* keeps the strings */
     const lh_http_options options = get_options(L, 1);
-    *object = lh_http_settings_new(&lh_state_here()->net, &options);
-    if (!*object) return luaL_error(L, "not enough memory");
-    return 1;
+    char message[LH_HTTP_MESSAGE_BYTES];
+    *object = lh_http_settings_new(&lh_state_here()->net, &options, message);
+    return *object ? 1 : lh_push_nil_error(L, message);
 }
 
 static int settings_gc(lua_State *L) {

@@ -11,15 +11,23 @@
 /* Where mtev.print writes, for the whole process. */
 static _Atomic(lh_log *) print_stream;
 
+enum { NAME_MAX_BYTES = 1000 }; /* a stream lives for ever, with one for each "/" in its name */
+
+static const char *check_name(lua_State *L, int index, size_t *length) {
+    const char *name = lh_check_string(L, index, length);
+    if (*length > NAME_MAX_BYTES) lh_raise_argument(L, index, "name of more than 1000 bytes");
+    return name;
+}
+
 static lh_log *check_stream(lua_State *L, int index) {
     size_t length;
-    const char *name = lh_check_string(L, index, &length);
+    const char *name = check_name(L, index, &length);
     return lh_log_get(name, length);
 }
 
 static int mtev_log_enabled(lua_State *L) {
     size_t length;
-    const char *name = lh_check_string(L, 1, &length);
+    const char *name = check_name(L, 1, &length);
     const lh_log *log = memchr(name, '/', length) ? lh_log_get(name, length) : lh_log_find(name, length);
     lua_pushboolean(L, log && *lh_log_flag(log));
     return 1;

@@ -5,12 +5,15 @@
  *
  * curl_easy_setopt and its like take one more argument, a long, a curl_off_t or a pointer: all are passed as a pointer
  * is, on every system whose longs are as wide as its pointers. */
+#include "net/curl.h"
+
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 _Static_assert(sizeof(long) == sizeof(void *) && sizeof(curl_off_t) == sizeof(void *), "one more argument");
 
@@ -22,30 +25,69 @@ _Static_assert(sizeof(long) == sizeof(void *) && sizeof(curl_off_t) == sizeof(vo
 /* Nobody else is to find these names in the program. */
 #define OURS __attribute__((visibility("hidden")))
 
-static void *library;
+/* clang-format off */
+#define EACH_FUNCTION(X) \
+    X(curl_global_init) \
+    X(curl_easy_init) \
+    X(curl_easy_setopt) \
+    X(curl_easy_getinfo) \
+    X(curl_easy_pause) \
+    X(curl_easy_cleanup) \
+    X(curl_easy_strerror) \
+    X(curl_multi_init) \
+    X(curl_multi_setopt) \
+    X(curl_multi_add_handle) \
+    X(curl_multi_remove_handle) \
+    X(curl_multi_socket_action) \
+    X(curl_multi_info_read) \
+    X(curl_multi_cleanup) \
+    X(curl_share_init) \
+    X(curl_share_setopt) \
+    X(curl_share_cleanup) \
+    X(curl_slist_append) \
+    X(curl_slist_free_all)
+/* clang-format on */
 
-static void load(void) {
-    library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    if (library) return;
-    fprintf(stderr, "lhotse: %s\n", dlerror());
-    exit(1);
+#define FIELD(name) __typeof__(&name) name;
+#define NAME(name) #name,
+
+static struct { EACH_FUNCTION(FIELD) } functions;
+
+static const char *const names[] = {EACH_FUNCTION(NAME)};
+_Static_assert(sizeof(names) == sizeof(functions), "a name for each function");
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards loading */
+static bool is_loaded;
+
+/* All of them, so that none is found missing later. */
+static const char *find_all(void *library) {
+    void *found[sizeof(names) / sizeof(names[0])];
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        found[i] = dlsym(library, names[i]);
+        if (!found[i]) return dlerror();
+    }
+    memcpy(&functions, found, sizeof(functions));
+    return NULL;
 }
 
-/* The address of the real function; asked once for each. */
-static void *find(const char *name) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, load);
-    void *function = dlsym(library, name);
-    if (function) return function;
-    fprintf(stderr, "lhotse: %s\n", dlerror());
-    exit(1);
+static const char *load(void) {
+    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+    const char *reason = library ? find_all(library) : dlerror();
+    is_loaded = !reason;
+    if (is_loaded) functions.curl_global_init(CURL_GLOBAL_DEFAULT);
+    return reason;
 }
 
-/* Two threads may both find it: they find the same. */
-#define REAL(name)                                                                                                     \
-    static _Atomic(void *) address;                                                                                    \
-    if (!address) address = find(#name);                                                                               \
-    __typeof__(&name) real = (__typeof__(&name))address
+/* Tried again by each request until it works: it may be descriptors that lack. */
+bool lh_curl_load(char *message, size_t size) {
+    pthread_mutex_lock(&mutex);
+    const char *reason = is_loaded ? NULL : load();
+    if (reason) snprintf(message, size, "libcurl cannot be loaded: %s", reason);
+    pthread_mutex_unlock(&mutex);
+    return !reason;
+}
+
+#define REAL(name) __typeof__(&name) real = functions.name
 
 #define ONE_MORE(after)                                                                                                \
     va_list arguments;                                                                                                 \

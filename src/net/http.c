@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "net/curl.h"
 #include "base/descriptors.h"
 #include "base/ptrmap.h"
 #include "base/strmap.h"
@@ -592,13 +593,12 @@ bool lh_http_lines_add(lh_http_lines **lines, const char *line) {
     return true;
 }
 
-void lh_http_lines_free(lh_http_lines *lines) { curl_slist_free_all(lines); }
-
-static pthread_once_t library_once = PTHREAD_ONCE_INIT;
-static void open_library(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
+/* Without libcurl there are none to free. */
+void lh_http_lines_free(lh_http_lines *lines) {
+    if (lines) curl_slist_free_all(lines);
+}
 
 static struct lh_http *open_pool(lh_net *net) {
-    pthread_once(&library_once, open_library);
     struct lh_http *http = lh_alloc(sizeof(*http));
     http->net = net;
     http->multi = curl_multi_init();
@@ -622,7 +622,10 @@ static struct lh_http *pool_of(lh_net *net) {
     return net->http;
 }
 
-lh_http_settings *lh_http_settings_new(lh_net *net, const lh_http_options *options) {
+lh_http_settings *lh_http_settings_new(lh_net *net, const lh_http_options *options,
+                                       char message[LH_HTTP_MESSAGE_BYTES]) {
+    if (!lh_curl_load(message, LH_HTTP_MESSAGE_BYTES)) return NULL;
+    snprintf(message, LH_HTTP_MESSAGE_BYTES, "not enough memory");
     struct lh_http *http = pool_of(net);
     if (!http) return NULL;
     lh_http_settings *settings = lh_alloc(sizeof(*settings));

@@ -48,7 +48,11 @@ typedef struct lh_http_options {
 
 /* Counted. The strings of `options` must live as long. */
 typedef struct lh_http_settings lh_http_settings;
-lh_http_settings *lh_http_settings_new(lh_net *net, const lh_http_options *options);
+
+enum { LH_HTTP_MESSAGE_BYTES = 256 };
+
+lh_http_settings *lh_http_settings_new(lh_net *net, const lh_http_options *options,
+                                       char message[LH_HTTP_MESSAGE_BYTES]);
 void lh_http_settings_release(lh_http_settings *settings);
 bool lh_http_settings_stream_down(const lh_http_settings *settings);
 

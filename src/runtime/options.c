@@ -21,6 +21,7 @@ void lh_program_exit(int status) {
     lh_log_flush();
     fflush(NULL);
     lh_log_flush();
+    lh_child_reap_all();
     _exit(lh_program_status(status) & 0xff);
 }
 
@@ -39,6 +40,7 @@ void lh_program_end_filter(void) {
     if (!is_command || is_sigpipe_ignored) return;
     lh_child_kill_all();
     lh_log_sink_flush_all();
+    lh_child_reap_all();
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGPIPE);

@@ -460,6 +460,25 @@ describe("mtev.Api with TLS", function()
       print(r:rc(), r:json().headers.host, r:json().url)]]), { before = ("http_proxy=http://127.0.0.1:%d"):format(port) })
     assert.equal("200\texample.invalid\thttp://example.invalid/through\n", output:gsub(":80", ""))
   end)
+
+  -- libcurl is loaded by the first request; where it cannot be, that request fails, and the program goes on.
+  it("fails where libcurl cannot be loaded, and is tried again", function()
+    local output = require("test.support.process").run([[
+      local held = {}
+      while true do
+        local fd = mtev.open("/dev/null", O_RDONLY)
+        if fd < 0 then break end
+        held[#held + 1] = fd
+      end
+      local api = mtev.Api:http("127.0.0.1", 1)
+      local r = api:get("/")
+      print(r:rc(), r:text())
+      for _, fd in ipairs(held) do mtev.close(fd) end
+      print((api:get("/"):text():gsub("^.*(refused).*$", "%1")))]], { before = "ulimit -n 64;" })
+    local failed, refused = output:match("^(.-)\n(.*)\n$")
+    assert.matches("^%-1\tlibcurl cannot be loaded: ", failed)
+    assert.matches("refused", refused:lower())
+  end)
 end)
 
 describe("mtev.Api, byte by byte,", function()
