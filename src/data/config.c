@@ -185,6 +185,13 @@ lh_config_result lh_config_list(const lh_config *config, const char *base, const
     return result;
 }
 
+void lh_config_each_section(const lh_config *config, void (*visit)(const char *name, void *context), void *context) {
+    const xmlNode *root = xmlDocGetRootElement(document_of(config));
+    for (const xmlNode *child = root ? root->children : NULL; child; child = child->next) {
+        if (child->type == XML_ELEMENT_NODE) visit((const char *)child->name, context);
+    }
+}
+
 /* -- Changing ------------------------------------------------------------------------------------------------------ */
 
 /* Where the last step of a path begins, or NULL: there is only one. */

@@ -35,6 +35,9 @@ void lh_config_free(lh_config *config);
 lh_config_result lh_config_get(const lh_config *config, const char *path, char **value,
                                char message[LH_CONFIG_MESSAGE_BYTES]);
 
+/* Calls `visit` with the name of each element below the root, in document order. */
+void lh_config_each_section(const lh_config *config, void (*visit)(const char *name, void *context), void *context);
+
 /* The text of `child`, relative to each node that `base` selects. Each of the *count is freed with lh_free, as is the
  * array, whatever the result. */
 lh_config_result lh_config_list(const lh_config *config, const char *base, const char *child, char ***values,

@@ -61,6 +61,12 @@ lh_config_result lh_config_read_list(const char *base, const char *child, char *
     return result;
 }
 
+void lh_config_visit_sections(void (*visit)(const char *name, void *context), void *context) {
+    pthread_rwlock_rdlock(&lock);
+    lh_config_each_section(config, visit, context);
+    pthread_rwlock_unlock(&lock);
+}
+
 lh_config_result lh_config_write(const char *path, const char *value, size_t length, bool is_replacing,
                                  char message[LH_CONFIG_MESSAGE_BYTES]) {
     pthread_rwlock_wrlock(&lock);

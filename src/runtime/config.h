@@ -21,6 +21,8 @@ const char *lh_config_file(void);
 lh_config_result lh_config_read(const char *path, char **value, char message[LH_CONFIG_MESSAGE_BYTES]);
 lh_config_result lh_config_read_list(const char *base, const char *child, char ***values, size_t *count,
                                      char message[LH_CONFIG_MESSAGE_BYTES]);
+/* `visit` must not change the configuration. */
+void lh_config_visit_sections(void (*visit)(const char *name, void *context), void *context);
 lh_config_result lh_config_write(const char *path, const char *value, size_t length, bool is_replacing,
                                  char message[LH_CONFIG_MESSAGE_BYTES]);
 

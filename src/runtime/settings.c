@@ -1,6 +1,7 @@
 #include "runtime/settings.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -118,21 +119,12 @@ static void report_unknown(const char *program, const char *path, const char *ax
 }
 
 /* A script's own elements stand beside ours, under any name: only what is one letter away is doubtful. */
-static void report_misspelt_section(const char *program) {
-    char nodes[PATH_BYTES - 32];
-    snprintf(nodes, sizeof(nodes), "/*/*" UNKNOWN, sections);
-    for (int i = 1;; i++) {
-        char *name = read_name("name((%s)[%d])", nodes, i);
-        const bool is_there = name && name[0];
-        size_t length = 0;
-        const char *nearest = is_there ? find_near(name, sections, 1, &length) : NULL;
-        if (nearest && strlen(name) > 4) {
-            lh_log_print("notice", "%s: %s: <%s> says nothing to this program; did you mean <%.*s>?\n", program,
-                         lh_config_file(), name, (int)length, nearest);
-        }
-        lh_free(name);
-        if (!is_there) return;
-    }
+static void report_misspelt_section(const char *name, void *program) {
+    size_t length = 0;
+    const char *nearest = strlen(name) > 4 ? find_near(name, sections, 1, &length) : NULL;
+    if (!nearest || (strlen(name) == length && memcmp(name, nearest, length) == 0)) return; /* it is right */
+    lh_log_print("notice", "%s: %s: <%s> says nothing to this program; did you mean <%.*s>?\n", (const char *)program,
+                 lh_config_file(), name, (int)length, nearest);
 }
 
 void lh_settings_check(const char *program) {
@@ -143,5 +135,5 @@ void lh_settings_check(const char *program) {
         const char *axis = known[i].attributes ? "*" : "*[not(*)]";
         if (known[i].elements) report_unknown(program, known[i].path, axis, "element", known[i].elements);
     }
-    report_misspelt_section(program);
+    lh_config_visit_sections(report_misspelt_section, (void *)(uintptr_t)program);
 }
