@@ -116,10 +116,11 @@ static void on_trace_signal(int signal) {
 }
 
 void lh_trace_write(int fd, const char *what) {
+    const bool can_fault = trace_fd >= 0; /* lh_trace_open has installed what catches a fault in reading */
     trace_fd = fd;
     write_title(what);
     write_lua_raw();
-    write_c_frames();
+    if (can_fault) write_c_frames();
 }
 
 /* -- A crash ------------------------------------------------------------------------------------------------------- */
