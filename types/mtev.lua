@@ -20,19 +20,26 @@
 --   * Ports are 0..65535, as a number or a numeric string; others raise (websocket_client_connect returns false).
 --   * err is the system's text (strerror), errno the system's number.
 --   * A call that waits while its coroutine is cancelled raises the string "coroutine cancelled".
+--   * A finalizer (`__gc` of a newproxy, ffi.gc, ffi.metatype, debug.setmetatable) is a coroutine and may wait. It runs at the next turn of
+--     the loop after the collector has found its object, when a script calls collectgarbage, and at the end of the program: never
+--     inside a call.
+--   * A debug hook cannot wait, nor what it resumes. Run-away recursion raises "stack overflow" or "C stack overflow". A call for which there is
+--     no memory raises "not enough memory".
 
 -- == Running a script ====================================================================================================
 --
 -- `lhotse FILE`: the file runs as a coroutine, then its entry does: `main` of what it returned (a table), of its module, or the
 -- global. Exit status: when nothing is left to wait for what the entry returned, if that is an integer from 0 to 255, else 0; 1 after an uncaught error, when all
 -- coroutines wait for one another, and when the file cannot be loaded; 2 for wrong usage, and for a configuration or logs that cannot
--- be; what os.exit says; 128 + N after signal N. Under the name `luamtev` an error ends with 255, main's end does not end the program,
+-- be; what os.exit says; 128 + N after signal N. A loop that does not turn for a second after SIGTERM, SIGINT or SIGQUIT is stopped, compiled
+-- code too, and the traceback of what ran there is written; one that is stuck in a C function ends after 3.5 seconds. Under the name `luamtev` an error ends with 255, main's end does not end the program,
 -- TLS verifies nothing unless `verify` says so, and the script must declare a module (`module(..., package.seeall)`): a global `main`
 -- is not looked for.
 --
 -- Beside Lua's own there are the globals below, and `ffi`. Replaced are `print` (mtev.print), `module`, `require`, `os.exit` (it writes
--- the logs), `coroutine.resume` and `wrap` (for calls that wait inside), `newproxy`, `ffi.gc` and `ffi.metatype` (for finalizers that
--- raise). `require "mtev.HttpClient"` and `require "mtev.debug"` give what is not part of the table `mtev`.
+-- the logs), `coroutine.resume` and `wrap` (for calls that wait inside), `dofile` (its file may wait), `newproxy`, `ffi.gc`, `ffi.metatype`,
+-- `debug.setmetatable`, `debug.getmetatable` and `collectgarbage` (for finalizers), `debug.sethook` and `gethook`, `string.gsub` and
+-- `load` (for recursion), `jit.profile` (it samples its own thread, one thread at a time). `require "mtev.HttpClient"` and `require "mtev.debug"` give what is not part of the table `mtev`.
 
 ---The API.
 ---@class mtevlib
