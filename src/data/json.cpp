@@ -33,7 +33,9 @@ static simdjson::error_code parse(lh_json_parser *parser, const char *text, size
         if (!parser->dom) return simdjson::MEMALLOC;
     }
     if (parser->capacity < length) parser->capacity = length;
-    return parser->dom->parse(reinterpret_cast<const uint8_t *>(text), length, true).error();
+    const auto code = parser->dom->parse(reinterpret_cast<const uint8_t *>(text), length, true).error();
+    if (code == simdjson::MEMALLOC) parser->dom.reset(); /* it takes its buffers for larger than they are */
+    return code;
 }
 
 /* With integers of any size as strings of their digits. */

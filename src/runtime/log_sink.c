@@ -351,10 +351,23 @@ static void append(chunk *c, const char *bytes, size_t length) {
     c->length += length;
 }
 
+/* There is no memory for a writer's thread: waiting here is better than losing what may be the reason. */
+static void put_without_writer(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes,
+                               size_t length) {
+    struct iovec pieces[] = {{(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)bytes, length}};
+    pthread_mutex_unlock(&sink->mutex);
+    write_surely(sink, pieces, 2);
+    pthread_mutex_lock(&sink->mutex);
+}
+
 static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
                        lh_log_importance importance) {
     if (!sink->has_writer) start_writer(sink);
-    chunk *c = sink->has_writer ? chunk_for(sink, head_length + length, importance) : NULL;
+    if (!sink->has_writer) {
+        put_without_writer(sink, head, head_length, bytes, length);
+        return;
+    }
+    chunk *c = chunk_for(sink, head_length + length, importance);
     if (!c) {
         sink->lost_count++;
         return;
@@ -520,6 +533,7 @@ static void flush(lh_log_sink *sink) {
             limit.tv_sec += FLUSH_SECONDS;
         }
     }
+    if (sink->lost_count && sink->done >= goal) report_loss(sink); /* the writer says so only before it writes more */
     pthread_mutex_unlock(&sink->mutex);
 }
 
