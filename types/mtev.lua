@@ -373,8 +373,8 @@ function eventer:own() end
 function eventer:split() end
 
 ---Closes. A coroutine that waits in a call on it gets that call's failure with `closed`. What the kernel has taken is still
----delivered, also when there is input that nobody has read: for that the connection is kept in the background, for 30 s at most
----(unless SO_LINGER says how it ends), and the program with it. Does not yield.
+---delivered, also when there is input that nobody has read: for that the connection stays in the background for up to 30 s or 4 MiB,
+---discarding what the peer sends, and the program stays with it. With SO_LINGER 0 the connection is reset at once. Does not yield.
 ---@return integer rv 0, also when it was closed already
 function eventer:close() end
 

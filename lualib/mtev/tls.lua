@@ -31,12 +31,25 @@ local function text(value)
   return tostring(value)
 end
 
+-- Words of other programs. Like misspelt ones they must not be ignored.
+local MEANT = {
+  sni = "snihost", sni_name = "snihost", sniname = "snihost", servername = "snihost", server_name = "snihost",
+  hostname = "snihost", host = "snihost", peer_name = "snihost", ca = "ca_chain", cafile = "ca_chain", cacert = "ca_chain",
+  capath = "ca_chain", crl_file = "crl", verify_client = "require_client_cert", verify_peer = "verify",
+  client_auth = "require_client_cert", protocols = "layer", protocol = "layer", min_version = "layer", max_version = "layer",
+  cipher = "ciphers", cipher_list = "ciphers",
+}
+
 -- A key that is not known: a warning, since scripts for libmtev carry strangers. Why that is not enough, or nil.
 local function examine_unknown(config)
   for key, value in pairs(config) do
     if not KNOWN[key] then
       check.warn_of_unknown(key, KNOWN)
       local message, nearest = check.unknown_option(key, KNOWN)
+      if MEANT[key] then
+        nearest = MEANT[key]
+        message = ("unknown option '%s' (did you mean '%s'?)"):format(key, nearest)
+      end
       if TIGHTENING[nearest] and text(value) then return message end
     end
   end
@@ -62,6 +75,9 @@ end
 local function examine_texts(config)
   for _, key in ipairs(TEXTS) do
     local value = text(config[key])
+    if value and type(config[key]) ~= "string" and type(config[key]) ~= "number" then
+      return ("%s: string expected, got %s"):format(key, type(config[key]))
+    end
     if value and value:find("%z") then return key .. ": there is a NUL in it" end
   end
 end

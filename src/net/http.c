@@ -494,6 +494,28 @@ static void look_at_files(lh_http_settings *settings) {
     settings->verification = now;
 }
 
+/* curl's pool gives a connection to whoever has the same settings as far as it looks: not at the key, the versions' upper
+ * end, what a file holds. It does look at the path of certificates: so that gets an entry which is nowhere, and has all
+ * of them in its name. */
+static void separate_connections(CURL *easy, const lh_http_settings *settings) {
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    lh_buffer path = {0};
+    char *authorities = NULL;
+    SHA256((const unsigned char *)lh_buffer_bytes(&settings->verification), settings->verification.length, digest);
+    curl_easy_getinfo(easy, CURLINFO_CAPATH, &authorities);
+    int rv = authorities ? lh_buffer_print(&path, "%s:", authorities) : 0;
+    rv |= lh_buffer_print(&path, "/dev/null/");
+    for (size_t i = 0; i < sizeof(digest); i++) rv |= lh_buffer_print(&path, "%02x", digest[i]);
+    rv |= lh_buffer_append(&path, "", 1);
+    if (rv < 0 || settings->verification.length == 0) { /* no memory: a connection for this request alone */
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_CAPATH, lh_buffer_bytes(&path));
+    }
+    lh_buffer_reset(&path);
+}
+
 static void set_tls(CURL *easy, lh_http_settings *settings) {
     const lh_http_tls *tls = &settings->options.tls;
     set_sessions(easy, settings);
@@ -512,12 +534,8 @@ static void set_tls(CURL *easy, lh_http_settings *settings) {
     if (tls->ignores_dates || tls->accepts_unknown_issuer) {
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, settings);
-        /* curl's pool knows nothing of these two, and would give such a connection to who verifies more. These two
-         * options of Windows' TLS do nothing here, but connections with different ones are different. */
-        curl_easy_setopt(easy, CURLOPT_SSL_OPTIONS,
-                         (tls->ignores_dates ? CURLSSLOPT_NO_REVOKE : 0) |
-                             (tls->accepts_unknown_issuer ? CURLSSLOPT_REVOKE_BEST_EFFORT : 0));
     }
+    separate_connections(easy, settings);
 }
 
 /* -- Settings ------------------------------------------------------------------------------------------------------ */

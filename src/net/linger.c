@@ -9,7 +9,7 @@
 #include "base/descriptors.h"
 #include "net/socket.h"
 
-enum { LINGERING_MAX = 1000, PIECE_BYTES = 16 * 1024, PIECES_MAX = 64 };
+enum { LINGERING_MAX = 1000, PIECE_BYTES = 16 * 1024, PIECES_MAX = 64, DRAINED_MAX = 4 * 1024 * 1024 };
 static const lh_ns TICK = 50 * LH_MILLISECOND, LONGEST = 30 * LH_SECOND;
 
 typedef struct lingering {
@@ -17,7 +17,8 @@ typedef struct lingering {
     lh_list node; /* in lh_net.lingering, the oldest first */
     lh_net *net;
     lh_ns end_ns;
-    bool is_quiet; /* nothing has come since the last tick */
+    size_t drained_bytes; /* a peer that goes on sending is not listened to for ever */
+    bool is_quiet;        /* nothing has come since the last tick */
 } lingering;
 
 /* -- Asking the kernel --------------------------------------------------------------------------------------------- */
@@ -37,12 +38,12 @@ static bool has_linger_option(int fd) {
 }
 
 /* Reads away what is there. False: the peer has ended, or is gone: nothing more can come. */
-static bool drain(int fd, bool *has_come) {
+static bool drain(int fd, size_t *come_bytes) {
     char piece[PIECE_BYTES];
     for (int i = 0; i < PIECES_MAX; i++) {
         const ssize_t n = recv(fd, piece, sizeof(piece), MSG_DONTWAIT);
         if (n > 0) {
-            *has_come = true;
+            *come_bytes += (size_t)n;
         } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
             return false;
         } else if (errno == EAGAIN) {
@@ -66,12 +67,13 @@ static void end(lingering *l) {
 static void on_ready(lh_watch *watch, unsigned events) {
     (void)events;
     lingering *l = LH_CONTAINER(watch, lingering, watch);
-    bool has_come = false;
-    if (!drain(watch->fd, &has_come)) {
+    size_t come_bytes = 0;
+    if (!drain(watch->fd, &come_bytes) || l->drained_bytes + come_bytes > DRAINED_MAX) {
         end(l);
         return;
     }
-    if (!has_come) return;
+    if (come_bytes == 0) return;
+    l->drained_bytes += come_bytes;
     l->is_quiet = false;
     lh_loop_again(&l->net->loop, watch); /* the poll tells of edges only, and there may be more */
 }
@@ -117,9 +119,9 @@ bool lh_linger_take(lh_socket *socket) {
     const bool has_unsent = unsent(fd) > 0;
     if (!has_unsent && ask(fd, SIOCINQ) == 0) return false;
     if (has_linger_option(fd)) return false; /* the script has said how it shall end */
-    bool has_come = false;
+    size_t come_bytes = 0;
     shutdown(fd, SHUT_WR);
-    return drain(fd, &has_come) && has_unsent && start(socket->net, fd);
+    return drain(fd, &come_bytes) && has_unsent && start(socket->net, fd);
 }
 
 bool lh_linger_give_up(lh_net *net) {

@@ -272,7 +272,8 @@ lh_eventer *lh_check_eventer(lua_State *L, int index) {
     switch (eventer->life) {
     case LH_EVENTER_OPEN: return eventer;
     case LH_EVENTER_ENDED: lh_raise(L, "mtev.eventer is closed (its coroutine ended)");
-    case LH_EVENTER_DISOWNED: lh_raise(L, "mtev.eventer is owned by another coroutine");
+    case LH_EVENTER_DISOWNED:
+        lh_raise(L, "mtev.eventer is owned by another coroutine, or by the handle that own or split gave");
     default: lh_raise(L, "mtev.eventer is closed");
     }
 }

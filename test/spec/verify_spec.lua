@@ -200,6 +200,8 @@ describe("A setting that cannot be understood", function()
     assert.equal(prefix .. "verify: not a boolean: 'ture'", reason { verify = "ture" })
     assert.equal(prefix .. "unknown option 'layr' (did you mean 'layer'?)", reason { layr = "tlsv1.3" })
     assert.equal(prefix .. "unknown option 'sni_host' (did you mean 'snihost'?)", reason { sni_host = "x" })
+    assert.equal(prefix .. "unknown option 'servername' (did you mean 'snihost'?)", reason { servername = "x" }) -- another program's word
+    assert.equal(prefix .. "alpn: string expected, got table", reason { alpn = { "h2" } })
     assert.matches(prefix .. "layer: unknown part '>=tlsv1.4'", reason { layer = ">=tlsv1.4" }, 1, true)
     assert.equal(prefix .. "layer: unknown part 'tslv1.3' (did you mean 'tlsv1.3'?)", reason { layer = "tslv1.3" })
     assert.equal(prefix .. "timeout: not a number: '5s'", reason { timeout = "5s" })
@@ -262,6 +264,21 @@ describe("A session", function()
     assert.equal(200, lax:get("/"):rc())
     assert.equal(-1, mtev.Api:https("localhost", port, nil, trusting()):get("/"):rc())
     assert.equal(-1, mtev.Api:https("localhost", port, nil, trusting { optional_no_ca = true }):get("/"):rc())
+  end)
+
+  -- libcurl's pool does not compare everything: keys, for one, and the highest version.
+  it("is not shared by a kept connection with a request that has another key, or other versions", function()
+    local port = serve(leaves.good, { require_client_cert = true, ca_accept = authority.certificate, layer = "tlsv1.3" })
+    local function get(more)
+      local config = trusting { certificate = leaves.client.certificate, key = leaves.client.key }
+      for key, value in pairs(more or {}) do config[key] = value end
+      return mtev.Api:https("localhost", port, nil, config):get("/"):rc()
+    end
+    assert.equal(200, get())
+    assert.equal(-1, get { key = leaves.other.key })
+    assert.equal(-1, get { key = dir .. "/absent.key" })
+    assert.equal(-1, get { layer = "=tlsv1.2" })
+    assert.equal(200, get())
   end)
 
   it("is not resumed by the server when it trusts others meanwhile, under the same file name", function()
