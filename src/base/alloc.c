@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RESERVE_BYTES = 1024 * 1024 };
+enum { RESERVE_BYTES = 4 * 1024 * 1024 }; /* of address space: untouched, it takes no memory */
 
 static _Atomic(void *) reserve;
 static atomic_bool is_low;
@@ -21,9 +21,13 @@ void lh_alloc_reserve(void) {
 
 bool lh_alloc_is_low(void) { return atomic_load_explicit(&is_low, memory_order_relaxed); }
 
-static void *take_from_reserve(size_t size) {
+void lh_alloc_release_reserve(void) {
     free(atomic_exchange(&reserve, NULL));
     atomic_store(&is_low, true);
+}
+
+static void *take_from_reserve(size_t size) {
+    lh_alloc_release_reserve();
     void *block = calloc(1, size);
     if (block) return block;
     fprintf(stderr, "lhotse: out of memory (%zu bytes)\n", size);

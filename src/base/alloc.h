@@ -28,6 +28,9 @@ void lh_free(void *block);
 /* Sets memory aside for lh_alloc; to be called at the start, and again while lh_alloc_is_low. */
 void lh_alloc_reserve(void);
 
+/* Memory ran out elsewhere: gives the reserve up, so that what reports it has some. */
+void lh_alloc_release_reserve(void);
+
 /* The reserve had to be used: whoever can do with less should. */
 bool lh_alloc_is_low(void);
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "data/civil.h"
@@ -179,10 +180,14 @@ lh_timezone *lh_timezone_open(const char *name) {
     if (length < 0 || (size_t)length >= sizeof(path)) return NULL;
     FILE *file = fopen(path, "rbe");
     if (!file) return NULL;
-    unsigned char *bytes = lh_alloc(MAX_FILE_BYTES);
-    const size_t size = fread(bytes, 1, MAX_FILE_BYTES, file);
-    lh_timezone *zone = lh_timezone_parse(bytes, size);
-    lh_free(bytes);
+    struct stat status;
+    lh_timezone *zone = NULL;
+    if (fstat(fileno(file), &status) == 0 && status.st_size > 0 && status.st_size <= MAX_FILE_BYTES) {
+        const size_t length_max = (size_t)status.st_size;
+        unsigned char *bytes = lh_alloc(length_max);
+        zone = lh_timezone_parse(bytes, fread(bytes, 1, length_max, file));
+        lh_free(bytes);
+    }
     fclose(file);
     return zone;
 }

@@ -109,35 +109,22 @@ static int open_lua(lua_State *L) {
     return 0;
 }
 
-#ifdef LHOTSE_INJECT
-typedef struct real_allocator {
-    lua_Alloc allocate;
-    void *data;
-} real_allocator;
-
+/* LuaJIT's allocator. Where it has no more, the call that asked raises; what then reports that, and the next calls, have
+ * the reserve, and the next turn of the loop collects. */
 static void *allocate(void *data, void *block, size_t old_size, size_t size) {
-    const real_allocator *real = data;
+    const lh_state *state = data;
+#ifdef LHOTSE_INJECT
     if (size > old_size && lh_alloc_is_to_fail()) return NULL;
-    return real->allocate(real->data, block, old_size, size);
-}
-
-/* Lua's allocations count among those that can fail. */
-static void set_allocator(lua_State *L) {
-    real_allocator *real = lh_alloc(sizeof(*real)); /* for as long as the state, which frees its memory last */
-    real->allocate = lua_getallocf(L, &real->data);
-    lua_setallocf(L, allocate, real);
-}
-
-static void release_allocator(lua_State *L) {
-    void *real;
-    lua_getallocf(L, &real);
-    lua_setallocf(L, ((real_allocator *)real)->allocate, ((real_allocator *)real)->data);
-    lh_free(real);
-}
-#else
-static void set_allocator(lua_State *L) { (void)L; }
-static void release_allocator(lua_State *L) { (void)L; }
 #endif
+    void *new = state->allocate(state->allocator, block, old_size, size);
+    if (!new && size > 0) lh_alloc_release_reserve();
+    return new;
+}
+
+static void set_allocator(lh_state *state) {
+    state->allocate = lua_getallocf(state->L, &state->allocator);
+    lua_setallocf(state->L, allocate, state);
+}
 
 void lh_state_name_methods(lua_State *L, const char *prefix) { name_functions(L, prefix); }
 
@@ -155,7 +142,7 @@ bool lh_state_open(lh_state *state, struct lh_program *program, int index, void 
         lh_log_print("error", "lhotse: cannot create a Lua state: out of memory\n");
         return false;
     }
-    set_allocator(state->L);
+    set_allocator(state);
     lua_gc(state->L, LUA_GCSETSTEPMUL, COLLECTOR_STEP);
     lua_pushcfunction(state->L, open_lua);
     lua_pushlightuserdata(state->L, state);
@@ -171,7 +158,7 @@ void lh_state_close(lh_state *state) {
     lh__state_here = state; /* the thread that closes need not be the one that ran */
     state->is_closing = true;
     lh_finalizers_end(state);
-    release_allocator(state->L);
+    lua_setallocf(state->L, state->allocate, state->allocator);
     lua_close(state->L);
     lh_tls_contexts_close(&state->net);
     lh_resolvers_close(&state->net);

@@ -28,6 +28,8 @@ typedef struct lh_state_figures {
 
 struct lh_state {
     lua_State *L; /* the Lua state's main thread; scripts never run on it */
+    lua_Alloc allocate; /* LuaJIT's own ... */
+    void *allocator;    /* ... and what it works on */
     lh_net net;
     struct lh_program *program;
     int index;           /* of the loop, 0..n-1 */
