@@ -39,12 +39,18 @@ static const lh_wait yield_wait = {.name = "mtev.sleep", .is_plain = true, .on_r
 
 /* Returns the time slept in microseconds, or what an interrupted call returns. */
 static int core_sleep(lua_State *L) {
-    const double seconds = lua_isnoneornil(L, 1) ? 0 : lh_check_seconds(L, 1);
+    const int type = lua_type(L, 1);
+    double seconds = 0;
+    if (type == LUA_TNUMBER) {
+        seconds = lua_tonumber(L, 1);
+        if (isnan(seconds)) lh_check_number(L, 1); /* raises */
+    } else if (type != LUA_TNIL && type != LUA_TNONE) {
+        seconds = lh_check_seconds(L, 1);
+    }
     if (isinf(seconds)) lh_raise_argument(L, 1, "number is infinite");
-    const lh_loop *loop = &lh_state_here()->net.loop;
     if (seconds <= 0) {
         lh_task *task = lh_task_may_park(L, &yield_wait);
-        task->started_ns = loop->now;
+        task->started_ns = lh_state_here()->net.loop.now;
         return lh_task_yield(task, L, &yield_wait);
     }
     lh_task *task = lh_task_may_park(L, &sleep_wait);

@@ -141,6 +141,8 @@ double lh_timeval_seconds(lua_State *L, int index) {
 }
 
 double lh_check_seconds(lua_State *L, int index) {
+    const double number = lua_tonumber(L, index);
+    if (number > 0 || number < 0) return number; /* the usual case, at no further cost */
     const double seconds = lh_timeval_seconds(L, index);
     return isnan(seconds) ? lh_check_number(L, index) : seconds;
 }
