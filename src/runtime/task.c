@@ -299,16 +299,21 @@ static int push_raised(lua_State *S) {
  * call: `withdraw` is then what takes the task out of its wait, or NULL. */
 static int make_results(lh_state *state, lh_task *task, lh_push_fn push, void *context, void (*withdraw)(lh_task *)) {
     struct answer answer = {.push = push, .task = task, .context = context};
+    const bool is_at_base = !state->running;
     int n;
-    if ((state->running ? protect(state, &answer) : protect_at_base(state, &answer)) == 0) {
+    if ((is_at_base ? protect_at_base(state, &answer) : protect(state, &answer)) == 0) {
         n = answer.count;
-        if (n == LH_TASK_STAY) return n;
+        if (n == LH_TASK_STAY) {
+            if (is_at_base) lua_settop(state->L, 0);
+            return n;
+        }
     } else {
         if (withdraw) withdraw(task);
         n = push_raised(state->L);
     }
     assert(n <= LH_TASK_RESULTS_MAX);
     lua_xmove(state->L, task->L, n);
+    if (is_at_base && lua_gettop(state->L) > 0) lua_settop(state->L, 0); /* as after a C function's return */
     return n;
 }
 
