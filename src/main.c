@@ -144,7 +144,7 @@ static int run_monitor(const lh_options *options, char **argv) {
 static void check_settings(const lh_options *options, char **argv) {
     lh_monitor_settings settings = read_monitor_settings(options, argv);
     free_monitor_settings(&settings);
-    lh_settings_check(options->program);
+    if (!lh_settings_check(options->program)) lh_program_exit(LH_EXIT_USAGE);
 }
 
 static void __attribute__((noreturn)) show_config(void) {

@@ -14,6 +14,7 @@ local CHUNK_LINE_MAX = 16 * 1024 -- bytes; a header and trailers may have 64 KiB
 local PIECE = 64 * 1024         -- bytes that are read, and given to `consume`, at a time ...
 local CHUNKS_PER_TURN = 1000    -- a server may send chunks of one byte: then others go on between
 local PACKED_PIECE = 4 * 1024   -- ... of a packed body: each may become a thousand times as long
+local TURN_BYTES = 1024 * 1024  -- that are unpacked before others have their turn
 local INTERIM_MAX = 16          -- answers 1xx before the answer
 
 -- The header is read when somebody asks for it.
@@ -269,6 +270,13 @@ local function deliver(self, piece, limit)
   end
   self.content_bytes = total
   if consume and length > 0 then consume(piece) end
+  if self.unpack then -- much may come of little
+    self.unpacked = (self.unpacked or 0) + length
+    if self.unpacked > TURN_BYTES then
+      self.unpacked = 0
+      mtev.sleep(0)
+    end
+  end
   return true
 end
 

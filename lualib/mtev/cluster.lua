@@ -32,6 +32,12 @@ local function seconds(path, name, attribute, least, most)
   return value
 end
 
+-- Without the attribute the cluster is this process alone; but not for want of a value in it.
+local function endpoints_of(name, text)
+  if text and not text:find("[^%s,]") then error(("cluster '%s': endpoints: it is empty"):format(name), 0) end
+  return text
+end
+
 local function read_settings(name, number)
   local path = ("/*/clusters/cluster[%d]"):format(number)
   local function attribute(key)
@@ -41,7 +47,7 @@ local function read_settings(name, number)
     error(("cluster '%s': lists of <node> are libmtev's; here a cluster has endpoints of etcd, or none"):format(name), 0)
   end
   return {
-    endpoints = attribute("endpoints"),
+    endpoints = endpoints_of(name, attribute("endpoints")),
     prefix = attribute("prefix") or "/lhotse/" .. name .. "/",
     ttl = math.ceil(seconds(path, name, "ttl", TTL_LEAST, TTL_MOST)),
     timeout = seconds(path, name, "timeout", 0.1, 3600),

@@ -29,7 +29,9 @@ core.set_stop(function()
   for _, hook in pairs(all) do
     left = left + 1
     spawn(function()
-      hook.run()
+      xpcall(hook.run, function(err)
+        if err ~= "coroutine cancelled" then core.report_error(err) end
+      end)
       done()
     end)
   end

@@ -41,11 +41,20 @@ local MEANT = {
 }
 
 -- A key that is not known: a warning, since scripts for libmtev carry strangers. Why that is not enough, or nil.
+-- What else a word may be that asks for more than is done without it.
+local function sounds_strict(key)
+  if type(key) ~= "string" then return false end
+  key = key:lower()
+  return key:find("verif") or key:find("requir") or key:find("client") or key:find("mutual") or key:find("mtls")
+    or key:find("trust") or key:find("^ca") or key:find("crl") or key:find("cipher") or key:find("version")
+end
+
 local function examine_unknown(config)
   for key, value in pairs(config) do
     if not KNOWN[key] then
       check.warn_of_unknown(key, KNOWN)
       local message, nearest = check.unknown_option(key, KNOWN)
+      if not nearest and sounds_strict(key) and value then return message end
       if MEANT[key] then
         nearest = MEANT[key]
         message = ("unknown option '%s' (did you mean '%s'?)"):format(key, nearest)

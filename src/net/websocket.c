@@ -181,7 +181,9 @@ static void keep_compressed(lh_websocket *w, int opcode) {
                (opcode == WSLAY_TEXT_FRAME &&
                 !lh_json_is_utf8(lh_buffer_bytes(&plain) + sizeof(lh_websocket_message), message_length(&plain)))) {
         refuse(w, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA);
-    } else {
+    } else { /* much may have come of little: that counts, too */
+        const size_t length = message_length(&plain);
+        w->budget = length < w->budget ? w->budget - length : 0;
         keep_message(w, opcode, &plain);
     }
     lh_buffer_reset(&plain);

@@ -360,6 +360,11 @@ static void put_without_writer(lh_log_sink *sink, const char *head, size_t head_
     pthread_mutex_lock(&sink->mutex);
 }
 
+static void wait_until_written(lh_log_sink *sink) {
+    const uint64_t goal = sink->put;
+    while (sink->done < goal && !sink->is_failing) pthread_cond_wait(&sink->written, &sink->mutex);
+}
+
 static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
                        lh_log_importance importance) {
     if (!sink->has_writer) start_writer(sink);
@@ -368,6 +373,11 @@ static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, 
         return;
     }
     chunk *c = chunk_for(sink, head_length + length, importance);
+    if (!c && sink->is_output) { /* no memory: what a script prints is not dropped, but written in its turn */
+        wait_until_written(sink);
+        put_without_writer(sink, head, head_length, bytes, length);
+        return;
+    }
     if (!c) {
         sink->lost_count++;
         return;

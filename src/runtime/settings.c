@@ -20,23 +20,26 @@ static const char log_attributes[] = " name type path timestamps facility debug 
 /* The elements that `path` selects have these attributes and these elements, NULL = any. */
 static const struct {
     const char *path, *attributes, *elements;
+    bool is_strict; /* what is not understood there must not be ignored */
 } known[] = {
-    {"/*/eventer", " ", " config include "},
-    {"/*/eventer/config", " ", " concurrency include "},
-    {"/*/eventer/config/concurrency", " ", " "},
+    {"/*/eventer", " ", " config include ", false},
+    {"/*/eventer/config", " ", " concurrency include ", false},
+    {"/*/eventer/config/concurrency", " ", " ", false},
     {"/*/logs/descendant-or-self::*[not(self::log) and not(self::outlet) and not(self::include)]", log_attributes,
-     NULL},
-    {"/*/logs/descendant-or-self::*", NULL, " log outlet include "},
-    {"/*/logs//outlet", " name require_env ", " "},
-    {"/*/watchdog", " timeout retries span tracedir glider interrupt_time ", " "},
-    {"/*/security", " user group ", " "},
-    {"/*/modules", " ", " script generic include "},
-    {"/*/modules/script", " file threads entry ", " argument include "},
-    {"/*/modules/generic", " image name ", " config include "},
-    {"/*/clusters", " ", " cluster include "},
+     NULL, false},
+    {"/*/logs/descendant-or-self::*", NULL, " log outlet include ", false},
+    {"/*/logs//outlet", " name require_env ", " ", false},
+    {"/*/watchdog", " timeout retries span tracedir glider interrupt_time ", " ", false},
+    {"/*/security", " user group ", " ", true},
+    {"/*/modules", " ", " script generic include ", false},
+    {"/*/modules/script", " file threads entry ", " argument include ", false},
+    {"/*/modules/generic", " image name ", " config include ", false},
+    {"/*/clusters", " ", " cluster include ", true},
     {"/*/clusters/cluster", " name endpoints prefix ttl timeout node user password ca certificate key ",
-     " node include "},
+     " node include ", true},
 };
+
+static bool is_refused; /* set by the reports of one check */
 
 static const char sections[] = " eventer logs watchdog security modules clusters include ";
 
@@ -94,24 +97,26 @@ static char *read_name(const char *format, const char *nodes, int number) {
     return lh_config_read(path, &name, why) == LH_CONFIG_DONE ? name : NULL;
 }
 
-static void report(const char *program, const char *owner, const char *kind, const char *name, const char *words) {
+static void report(const char *program, const char *owner, const char *kind, const char *name, const char *words,
+                   bool is_strict) {
     size_t length = 0;
     const char *nearest = lh_settings_nearest(name, words, &length);
-    lh_log_print("notice", "%s: %s: <%s>: the %s %s is unknown, and ignored%s%.*s%s\n", program, lh_config_file(),
-                 owner, kind, name, nearest ? "; did you mean " : "", (int)length, nearest ? nearest : "",
-                 nearest ? "?" : "");
+    lh_log_print(is_strict ? "error" : "notice", "%s: %s: <%s>: the %s %s is unknown%s%s%.*s%s\n", program,
+                 lh_config_file(), owner, kind, name, is_strict ? "" : ", and ignored",
+                 nearest ? "; did you mean " : "", (int)length, nearest ? nearest : "", nearest ? "?" : "");
+    is_refused = is_refused || is_strict;
 }
 
 /* `axis`: what of the nodes at `path`. */
 static void report_unknown(const char *program, const char *path, const char *axis, const char *kind,
-                           const char *words) {
+                           const char *words, bool is_strict) {
     char nodes[PATH_BYTES - 32];
     snprintf(nodes, sizeof(nodes), "%s/%s" UNKNOWN, path, axis, words);
     for (int i = 1; i <= REPORTS_MAX; i++) {
         char *name = read_name("name((%s)[%d])", nodes, i);
         char *owner = read_name("name((%s)[%d]/..)", nodes, i);
         const bool is_there = name && name[0] && owner;
-        if (is_there) report(program, owner, kind, name, words);
+        if (is_there) report(program, owner, kind, name, words, is_strict);
         lh_free(name);
         lh_free(owner);
         if (!is_there) return;
@@ -123,17 +128,34 @@ static void report_misspelt_section(const char *name, void *program) {
     size_t length = 0;
     const char *nearest = strlen(name) > 4 ? find_near(name, sections, 1, &length) : NULL;
     if (!nearest || (strlen(name) == length && memcmp(name, nearest, length) == 0)) return; /* it is right */
-    lh_log_print("notice", "%s: %s: <%s> says nothing to this program; did you mean <%.*s>?\n", (const char *)program,
-                 lh_config_file(), name, (int)length, nearest);
+    const bool is_strict = strncmp(nearest, "security ", 9) == 0 || strncmp(nearest, "clusters ", 9) == 0;
+    lh_log_print(is_strict ? "error" : "notice", "%s: %s: <%s> is not used by this program; did you mean <%.*s>?\n",
+                 (const char *)program, lh_config_file(), name, (int)length, nearest);
+    is_refused = is_refused || is_strict;
 }
 
-void lh_settings_check(const char *program) {
-    if (!lh_config_file()) return;
+/* Of two, which one counts would be a guess. */
+static void report_second_security(const char *program) {
+    char *second = read_name("name((%s)[%d])", "/*/security", 2);
+    if (second && second[0]) {
+        lh_log_print("error", "%s: %s: <security> stands there more than once\n", program, lh_config_file());
+        is_refused = true;
+    }
+    lh_free(second);
+}
+
+bool lh_settings_check(const char *program) {
+    if (!lh_config_file()) return true;
+    is_refused = false;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (known[i].attributes) report_unknown(program, known[i].path, "@*", "attribute", known[i].attributes);
+        if (known[i].attributes) report_unknown(program, known[i].path, "@*", "attribute", known[i].attributes,
+                                                known[i].is_strict);
         /* Elements of any name group logs. */
         const char *axis = known[i].attributes ? "*" : "*[not(*)]";
-        if (known[i].elements) report_unknown(program, known[i].path, axis, "element", known[i].elements);
+        if (known[i].elements) report_unknown(program, known[i].path, axis, "element", known[i].elements,
+                                              known[i].is_strict);
     }
     lh_config_visit_sections(report_misspelt_section, (void *)(uintptr_t)program);
+    report_second_security(program);
+    return !is_refused;
 }

@@ -66,7 +66,7 @@ describe("mtev.cluster", function()
       ["ttl='1'"] = "ttl: seconds from 2 to 86400 expected, got '1'",
       ["ttl='soon'"] = "ttl: seconds from 2 to 86400 expected, got 'soon'",
       ["endpoints='localhost:2379'"] = "endpoint 'localhost:2379': http://HOST:PORT or https://HOST:PORT expected",
-      ["endpoints=' '"] = "cluster: no endpoint",
+      ["endpoints=' '"] = "endpoints: it is empty",
     } do
       local output, status = in_process("", attributes)
       assert.equal(1, status)

@@ -257,13 +257,22 @@ describe("A configuration file", function()
     noted("<eventer><config><concurency>4</concurency></config></eventer>",
       unknown:format("config", "element", "concurency") .. "; did you mean concurrency?")
     noted("<eventer><confg/></eventer>", unknown:format("eventer", "element", "confg") .. "; did you mean config?")
-    noted('<security usr="x"/>', unknown:format("security", "attribute", "usr") .. "; did you mean user?")
-    noted('<clusters><cluster name="a" endpoint="x"/></clusters>',
-      unknown:format("cluster", "attribute", "endpoint") .. "; did you mean endpoints?")
+    -- What may have been meant to restrict the program, or to join it to others, is not ignored.
+    for text, problem in pairs {
+      ['<security usr="x"/>'] = "<security>: the attribute usr is unknown; did you mean user?",
+      ["<security><user>x</user></security>"] = "<security>: the element user is unknown",
+      ['<securty user="x"/>'] = "<securty> is not used by this program; did you mean <security>?",
+      ['<security user="root"/><security user="nobody"/>'] = "<security> stands there more than once",
+      ['<clusters><cluster name="a" endpoint="x"/></clusters>'] =
+        "<cluster>: the attribute endpoint is unknown; did you mean endpoints?",
+    } do
+      local output, status = run("print('ran')", "<app>" .. text .. "</app>", "2>&1")
+      assert.same({ "lhotse: " .. path .. ": " .. problem .. "\n", 2 }, { output, status })
+    end
     noted('<logs timestamp="on"><group><lgo name="x"/></group></logs>',
       unknown:format("logs", "attribute", "timestamp") .. "; did you mean timestamps?",
       unknown:format("group", "element", "lgo") .. "; did you mean log?")
-    noted('<wachdog timeout="2"/>', "lhotse: FILE: <wachdog> says nothing to this program; did you mean <watchdog>?")
+    noted('<wachdog timeout="2"/>', "lhotse: FILE: <wachdog> is not used by this program; did you mean <watchdog>?")
     noted('<mine timout="2"><concurency/></mine><watchdog timeout="2"/><logs><group><log name="x"/></group></logs>')
   end)
 
