@@ -3,7 +3,16 @@
 #include <ares.h>
 #include <string.h>
 
-enum { HEADER_BYTES = 12, QUESTION_BYTES = 4, RECORD_BYTES = 10, CODE_MASK = 15 };
+enum {
+    QUESTION_BYTES = 4,
+    RECORD_BYTES = 10,
+    LABEL_MAX = 63,
+    NAME_MAX_BYTES = 255,
+    CODE_MASK = 15,
+    ANSWER_MASK = 0x80,
+    OPERATION_MASK = 0x78
+};
+enum { CLASS_IN = 1, CLASS_CHAOS = 3, CLASS_HESIOD = 4, CLASS_ANY = 255 };
 
 static unsigned number_at(const lh_dns_message *message, size_t at, int count) {
     unsigned number = 0;
@@ -26,10 +35,73 @@ static bool expand(const lh_dns_message *message, size_t *at, char text[LH_DNS_N
     return size <= LH_DNS_NAME_MAX && *at <= message->length;
 }
 
+/* The byte that *text begins with, which moves behind it; -1: none. */
+static int take_byte(const char **text) {
+    const char *at = *text;
+    if (*at != '\\') {
+        *text = at + 1;
+        return (unsigned char)*at;
+    }
+    at++;
+    if (*at < '0' || *at > '9') {
+        *text = at + 1;
+        return *at ? (unsigned char)*at : -1;
+    }
+    int value = 0;
+    for (int i = 0; i < 3; i++, at++) {
+        if (*at < '0' || *at > '9') return -1;
+        value = value * 10 + (*at - '0');
+    }
+    *text = at;
+    return value > 0 && value <= UINT8_MAX ? value : -1; /* a NUL would end the name in C */
+}
+
+bool lh_dns_check_name(const char *text, char plain[LH_DNS_NAME_MAX]) {
+    size_t label = 0, total = 1; /* bytes; every label costs one more, and so does the root */
+    if (strcmp(text, ".") == 0) text++;
+    while (*text) {
+        if (*text == '.') {
+            if (label == 0) return false;
+            label = 0;
+            *plain++ = *text++;
+            continue;
+        }
+        const int byte = take_byte(&text);
+        if (label == 0) total++;
+        if (byte < 0 || ++label > LABEL_MAX || ++total > NAME_MAX_BYTES) return false;
+        if (byte == '.' || byte == '\\') *plain++ = '\\';
+        *plain++ = (char)byte;
+    }
+    *plain = 0;
+    return true;
+}
+
+size_t lh_dns_question_end(const void *bytes, size_t length) {
+    const lh_dns_message message = {.bytes = bytes, .length = length};
+    if (length < LH_DNS_HEADER_BYTES || number_at(&message, 4, 2) != 1) return 0;
+    if ((message.bytes[2] & (ANSWER_MASK | OPERATION_MASK)) != ANSWER_MASK) return 0;
+    size_t at = LH_DNS_HEADER_BYTES;
+    while (at < length && message.bytes[at] > 0) {
+        if (message.bytes[at] > LABEL_MAX) return 0; /* nothing that a first name could point to is before it */
+        at += 1U + message.bytes[at];
+    }
+    const size_t end = at + 1 + QUESTION_BYTES;
+    if (end > length || end > LH_DNS_QUESTION_END_MAX) return 0;
+    switch (number_at(&message, end - 2, 2)) {
+    case CLASS_IN:
+    case CLASS_CHAOS:
+    case CLASS_HESIOD:
+    case CLASS_ANY: return end;
+    default: return 0;
+    }
+}
+
+unsigned lh_dns_code(const void *bytes) { return ((const unsigned char *)bytes)[3] & CODE_MASK; }
+
 bool lh_dns_open(lh_dns_message *message, const void *bytes, size_t length) {
-    if (length < HEADER_BYTES || length > UINT16_MAX) return false;
-    *message = (lh_dns_message){.bytes = bytes, .length = length, .at = HEADER_BYTES};
-    message->code = number_at(message, 3, 1) & CODE_MASK;
+    if (length < LH_DNS_HEADER_BYTES || length > UINT16_MAX) return false;
+    *message = (lh_dns_message){.bytes = bytes, .length = length, .at = LH_DNS_HEADER_BYTES};
+    message->code = lh_dns_code(bytes);
     message->records_left = number_at(message, 6, 2);
     for (unsigned questions = number_at(message, 4, 2); questions > 0; questions--) {
         char name[LH_DNS_NAME_MAX];

@@ -11,7 +11,17 @@
 enum { LH_DNS_NAME_MAX = 1024 }; /* bytes that hold any name's text: 255, each of which may be written as \DDD */
 
 /* RFC 1035, 4.1.1 */
-enum { LH_DNS_NO_ERROR = 0, LH_DNS_SERVER_FAILURE = 2, LH_DNS_NO_SUCH_NAME = 3, LH_DNS_REFUSED = 5 };
+enum {
+    LH_DNS_NO_ERROR = 0,
+    LH_DNS_FORMAT_ERROR = 1,
+    LH_DNS_SERVER_FAILURE = 2,
+    LH_DNS_NO_SUCH_NAME = 3,
+    LH_DNS_NOT_IMPLEMENTED = 4,
+    LH_DNS_REFUSED = 5
+};
+
+/* The header; a name of 255 bytes, a type and a class behind it. */
+enum { LH_DNS_HEADER_BYTES = 12, LH_DNS_QUESTION_END_MAX = LH_DNS_HEADER_BYTES + 255 + 4 };
 
 enum { LH_DNS_CNAME = 5, LH_DNS_ANY = 255 };
 
@@ -29,6 +39,17 @@ typedef struct lh_dns_record {
     uint32_t ttl;
     size_t at, end; /* its data within the message */
 } lh_dns_record;
+
+/* Checks a name's text as RFC 1035, 5.1 has it: labels of at most 63 bytes, together 255 with their lengths; \DDD and
+ * \X stand for a byte. `plain` is the same name without \DDD, which not every c-ares reads. False: no name. */
+bool lh_dns_check_name(const char *text, char plain[LH_DNS_NAME_MAX]);
+
+/* Where the question ends in an answer to one question, of a class that can be asked for (IN, CH, HS, ANY); at most
+ * LH_DNS_QUESTION_END_MAX. 0 = it is no such message. */
+size_t lh_dns_question_end(const void *bytes, size_t length);
+
+/* LH_DNS_NO_ERROR ..., of a message that has a header. */
+unsigned lh_dns_code(const void *bytes);
 
 /* Reads the header and skips the questions. */
 bool lh_dns_open(lh_dns_message *message, const void *bytes, size_t length);

@@ -29,10 +29,31 @@ static bool take(const lh_dns_message *message, lh_dns_record *record, unsigned 
     }
 }
 
+/* Where the question of an answer ends, it ends for who reads the records as well. */
+static void check_header(const unsigned char *data, size_t size) {
+    lh_dns_message message;
+    const size_t end = lh_dns_question_end(data, size);
+    assert(end <= size && end <= LH_DNS_QUESTION_END_MAX);
+    if (end > 0 && lh_dns_open(&message, data, size)) assert(message.at == end);
+}
+
+/* A name made plain stays what it is. */
+static void check_name(const unsigned char *data, size_t size) {
+    char text[LH_DNS_NAME_MAX], plain[LH_DNS_NAME_MAX], again[LH_DNS_NAME_MAX];
+    if (size >= sizeof(text)) return;
+    memcpy(text, data, size);
+    text[size] = 0;
+    if (!lh_dns_check_name(text, plain)) return;
+    assert(strlen(plain) <= strlen(text));
+    assert(lh_dns_check_name(plain, again) && strcmp(plain, again) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
     lh_dns_message message;
     lh_dns_record record;
     if (size == 0) return 0;
+    check_header(data + 1, size - 1);
+    check_name(data + 1, size - 1);
     unsigned choices = data[0];
     if (!lh_dns_open(&message, data + 1, size - 1)) return 0;
     while (message.records_left > 0 && lh_dns_next(&message, &record)) {

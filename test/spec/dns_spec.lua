@@ -185,6 +185,105 @@ describe("mtev.dns", function()
     end)
   end)
 
+  -- c-ares 1.34 closes its socket over a datagram that it cannot parse, which counts as a failed attempt of all questions there.
+  it("is not disturbed in other questions by answers that are none", function()
+    local asked = {}
+    with(function(q, reply)
+      asked[q.name] = (asked[q.name] or 0) + 1
+      for _, flags in ipairs { "\129\128", "\255\255", "\1\0" } do
+        reply(q.id .. flags .. "\0\1\0\1\0\0\0\0")                               -- no question
+        reply(q.id .. flags .. "\0\1\0\0\0\0\0\0\192\12\0\1\0\1")                 -- its name points to itself
+        reply(q.id .. flags .. "\0\1\0\0\0\0\0\0" .. name("x.test") .. "\0\1\0\77") -- no class
+        reply(q.id .. flags .. "\0\1\255\255\0\0\0\0" .. name("x.test") .. "\0\1\0\1\192")
+      end
+      reply(answer(q, { record(q.name, A, LOCALHOST) }))
+    end, function(d)
+      local left, wrong = 8, 0
+      for i = 1, left do
+        mtev.coroutine_spawn(function()
+          if not lookup(d, i .. ".test") then wrong = wrong + 1 end
+          left = left - 1
+          if left == 0 then mtev.notify("all are back") end
+        end)
+      end
+      assert(mtev.waitfor("all are back", 60))
+      assert.equal(0, wrong)
+      for i = 1, 8 do assert.equal(1, asked[i .. ".test"]) end
+    end)
+  end)
+
+  -- 1.34 keeps answers for as long as they say they are good, unless it is told otherwise.
+  it("asks each time", function()
+    local questions = 0
+    with(function(q, reply)
+      questions = questions + 1
+      reply(answer(q, { record(q.name, A, string.char(10, 0, 0, questions), 3600) }))
+    end, function(d)
+      for i = 1, 3 do assert.same({ "10.0.0." .. i }, fields(lookup(d, "same.test"), "a")) end
+    end)
+  end)
+
+  -- 1.34 parses a message and writes it anew, shorter; names in records that it does not know then point to another place.
+  it("reads names that are compressed, in records of any kind", function()
+    with(function(q, reply)
+      local first = record(q.name, TXT, "\3abc")
+      local second = record("other.test", TXT, "\3abc")
+      local target = "\4mail\192" .. string.char(12 + #q.question + #first) -- the second record's name
+      reply(answer(q, { first, second, record(q.name, q.type, target) }))
+    end, function(d)
+      for _, type in ipairs { "NS", "MD", "MF", "MB", "MG", "MR", "PTR" } do
+        assert.same({ "mail.other.test" }, fields(lookup(d, "long.test", type), type:lower()))
+      end
+    end)
+  end)
+
+  it("reads answers over TCP that come in pieces, and several at once", function()
+    with(function(q, reply, is_tcp)
+      if not is_tcp then return reply(answer(q, {}, { is_truncated = true })) end
+      local records = {}
+      for i = 1, 40 do records[i] = record(q.name, A, string.char(10, 0, 0, i)) end
+      reply("", 1)
+      reply(q.id, 1)
+      reply(answer(q, records), 7)
+    end, function(d)
+      local left, wrong = 10, 0
+      for i = 1, left do
+        mtev.coroutine_spawn(function()
+          if #(lookup(d, i .. ".test") or {}) ~= 40 then wrong = wrong + 1 end
+          left = left - 1
+          if left == 0 then mtev.notify("all are back") end
+        end)
+      end
+      assert(mtev.waitfor("all are back", 60))
+      assert.equal(0, wrong)
+    end)
+  end)
+
+  it("takes names with escapes, and none that is too long or has empty parts", function()
+    local last
+    with(function(q, reply)
+      last = q.name
+      reply(answer(q, { record("x", A, LOCALHOST) }))
+    end, function(d)
+      local function sent(text)
+        last = nil
+        local records, why = lookup(d, text)
+        return records and last or why
+      end
+      assert.equal("aA.test", sent("a\\065.test"))
+      assert.equal("a-b.test", sent("a\\-b.test"))
+      assert.equal("_sip._udp.test", sent("_sip._udp.test."))
+      for _, root in ipairs { "", "." } do assert.equal("", sent(root)) end
+      for _, bad in ipairs { "a..b", ".a", "..", "a..", "a\\", "a\\06.test", "a\\256.test", "a\\000.test", ("x"):rep(64),
+        ("x."):rep(128), (("x"):rep(63) .. "."):rep(4), (("x"):rep(63) .. "."):rep(3) .. ("x"):rep(62) } do
+        assert.equal("bad name", sent(bad))
+      end
+      for _, longest in ipairs { ("x"):rep(63), ("x."):rep(126) .. "x", (("x"):rep(63) .. "."):rep(3) .. ("x"):rep(61) } do
+        assert.equal(longest, sent(longest))
+      end
+    end)
+  end)
+
   it("ignores what comes from another address", function()
     local port, stop = dns_server.start(function(q, reply)
       local other = mtev.socket("inet", "udp") -- same host, another port
@@ -233,6 +332,26 @@ describe("mtev.dns", function()
       os.exit(0)]]
     local output = process.run(script, { before = "RES_OPTIONS='timeout:1 attempts:2'" })
     assert.equal("nil\ttimeout\n2\ttrue\n", output)
+  end)
+
+  -- 1.34 would rather wait five times as long as answers took on average so far.
+  it("waits as long as resolv.conf says, also for a server that was fast before", function()
+    local script = [[
+      package.path = "./?.lua;" .. package.path
+      local dns_server = require("test.support.dns_server")
+      local questions = 0
+      local port = dns_server.start(function(q, reply)
+        if q.name == "slow.test" then
+          questions = questions + 1
+          mtev.sleep(1.5)
+        end
+        reply(dns_server.answer(q, { dns_server.record(q.name, 1, "\127\0\0\1") }))
+      end)
+      local d = mtev.dns("127.0.0.1:" .. port)
+      for i = 1, 10 do assert(d:lookup("fast.test")) end
+      print(d:lookup("slow.test").a, questions)
+      os.exit(0)]]
+    assert.equal("127.0.0.1\t1\n", process.run(script, { before = "RES_OPTIONS='timeout:30 attempts:2'" }))
   end)
 
   it("says so when nobody listens", function()

@@ -48,7 +48,8 @@ function dns_server.answer(question, records, options)
     (options.question or question.question) .. table.concat(records)
 end
 
--- Starts one; respond(question, reply, is_tcp) calls reply(bytes) as often as it likes. Returns its port and a function that ends it.
+-- Starts one; respond(question, reply, is_tcp) calls reply(bytes, piece) as often as it likes; over
+-- TCP the bytes go out `piece` at a time if that is given. Returns its port and a function that ends it.
 function dns_server.start(respond)
   local udp, listener, port
   local function bind() -- the same port for both
@@ -77,7 +78,13 @@ function dns_server.start(respond)
           local length = e:read(2)
           if not length or #length < 2 then return end
           local message = e:read(length:byte(1) * 256 + length:byte(2))
-          respond(dns_server.parse(message), function(bytes) e:write(u16(#bytes) .. bytes) end, true)
+          respond(dns_server.parse(message), function(bytes, piece)
+            bytes = u16(#bytes) .. bytes
+            for at = 1, #bytes, piece or #bytes do
+              e:write(bytes:sub(at, at + (piece or #bytes) - 1))
+              if piece then mtev.sleep(0) end
+            end
+          end, true)
         end
       end)
     end
