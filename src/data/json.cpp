@@ -38,6 +38,9 @@ static simdjson::error_code parse(lh_json_parser *parser, const char *text, size
     return code;
 }
 
+/* A byte order mark (RFC 8259, 8.1, allows either): simdjson takes it since 3.3, json_check refuses it. */
+static bool has_mark(const char *text, size_t length) { return length >= 3 && std::memcmp(text, "\xEF\xBB\xBF", 3) == 0; }
+
 /* With integers of any size as strings of their digits. */
 static simdjson::error_code parse_quoted(lh_json_parser *parser, const char *text, size_t length) {
     std::unique_ptr<char[]> copy(new (std::nothrow) char[2 * length + 1]);
@@ -52,6 +55,7 @@ extern "C" bool lh_json_parse(lh_json_parser *parser, const char *text, size_t l
         *error = {"text of 4 GiB or more", 0};
         return false;
     }
+    if (has_mark(text, length) && !lh_json_check(text, length, error)) return false;
     simdjson::error_code code = parse(parser, text, length);
     if (code == simdjson::SUCCESS) return true;
     if (code != simdjson::MEMALLOC && !lh_json_check(text, length, error)) return false;
