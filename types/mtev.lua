@@ -1259,7 +1259,9 @@ function mtev.Api:https(host, port, headers, sslconfig) end
 ---Makes a request. Yields.
 ---
 ---A table as payload is sent as JSON, with its content type. `Accept` is application/json, `User-Agent` lhotse/VERSION, unless headers
----say otherwise. Whatever goes wrong gives a response too: its `rc()` is -1 and its `text()` says why.
+---say otherwise. Whatever goes wrong gives a response too: its `rc()` is -1 and its `text()` says why, mostly in libcurl's words,
+---which change with its version; not so `"answer ended with 91 of 100 bytes missing"`, `"answer ended before the end of its
+---body"`, `"what came is no HTTP"`.
 ---
 ---Content-Length is ours to say: one of the caller's is left out; Transfer-Encoding but `chunked` raises.
 ---

@@ -56,8 +56,9 @@ struct lh_http_settings {
     lh_http_options options;
     lh_http_lines *connect_to;
     unsigned holds;
-    lh_buffer verification; /* how the server is verified, spelled out, with the files as they were at the last request */
-    bool has_files;         /* ... which is to be looked at again by the next one */
+    lh_buffer
+        verification; /* how the server is verified, spelled out, with the files as they were at the last request */
+    bool has_files;   /* ... which is to be looked at again by the next one */
     CURL *kept[KEPT_HANDLES]; /* that have these settings already */
     http_kind kinds[KEPT_HANDLES];
     int kept_count;
@@ -245,6 +246,25 @@ static void give_back_handle(lh_http_request *request) {
     }
 }
 
+/* Why there is no answer, or not all of it. curl's texts change from version to version: where a script may want to
+ * know what happened, the words are ours. */
+static void explain(lh_http_request *request, CURLcode result) {
+    const double got = request->progress[0], expected = request->progress[1];
+    char *error = request->error;
+    if (request->refusal) {
+        snprintf(error, sizeof(request->error), "%s", request->refusal);
+    } else if (result == CURLE_PARTIAL_FILE && expected > got) {
+        snprintf(error, sizeof(request->error), "answer ended with %.0f of %.0f bytes missing", expected - got,
+                 expected);
+    } else if (result == CURLE_PARTIAL_FILE) {
+        snprintf(error, sizeof(request->error), "answer ended before the end of its body");
+    } else if (request->status == 0 && (result == CURLE_WEIRD_SERVER_REPLY || result == CURLE_UNSUPPORTED_PROTOCOL)) {
+        snprintf(error, sizeof(request->error), "what came is no HTTP");
+    } else if (!error[0]) {
+        snprintf(error, sizeof(request->error), "%s", curl_easy_strerror(result));
+    }
+}
+
 static void end_request(lh_http_request *request, CURLcode result) {
     curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &request->status);
     get_progress(request->easy, request->progress);
@@ -255,9 +275,8 @@ static void end_request(lh_http_request *request, CURLcode result) {
     request->is_over = true;
     if (result == CURLE_OK) {
         request->error[0] = 0;
-    } else if (request->refusal || !request->error[0]) {
-        snprintf(request->error, sizeof(request->error), "%s",
-                 request->refusal ? request->refusal : curl_easy_strerror(result));
+    } else {
+        explain(request, result);
     }
     give_back_handle(request);
     has_news(request);
@@ -447,9 +466,8 @@ static int spell_text(lh_buffer *to, const char *text) { return lh_buffer_print(
 static int spell_verification(lh_buffer *to, const lh_http_tls *tls, bool *has_files) {
     return lh_buffer_print(to, "%d %d %d %u", tls->is_verifying, tls->accepts_unknown_issuer, tls->ignores_dates,
                            tls->versions) |
-           spell_text(to, tls->ciphers) | spell_text(to, tls->ciphers_13) |
-           spell_pem(to, tls->certificate, has_files) | spell_pem(to, tls->key, has_files) |
-           spell_pem(to, tls->ca, has_files) | spell_pem(to, tls->crl, has_files);
+           spell_text(to, tls->ciphers) | spell_text(to, tls->ciphers_13) | spell_pem(to, tls->certificate, has_files) |
+           spell_pem(to, tls->key, has_files) | spell_pem(to, tls->ca, has_files) | spell_pem(to, tls->crl, has_files);
 }
 
 /* A session that is resumed verifies nothing, so it counts only for who would have verified the server in the same way
