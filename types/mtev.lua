@@ -1235,7 +1235,7 @@ function mtev.log_lines(facility, after) end
 -- its method may be repeated (GET, HEAD, PUT, DELETE, OPTIONS, TRACE).
 --
 -- Defaults: 10 s to connect, 60 s in all (none when a function consumes or delivers a body), 30 s without a byte; 128 MiB of body (any number
--- when a function consumes it). Of a header 64 KiB are read, of the trailers as much.
+-- when a function consumes it). Of a header 64 KiB and 1000 fields are read, of the trailers as much.
 
 ---@class mtev.Api
 mtev.Api = {}

@@ -74,6 +74,7 @@ struct lh_http_request {
     lh_buffer head, body, up;
     bool is_leading;    /* the answer leads elsewhere */
     lh_buffer redirect; /* to where, with a NUL */
+    int head_lines;     /* of `head`, or of the trailers */
     size_t head_length; /* of `head`, with its empty line; what follows are trailers; 0 = it is not whole yet */
     long status;
     bool is_over;
@@ -334,7 +335,12 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     if (length >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* the answers before it are past */
         lh_buffer_reset(&request->head);
         request->head_length = 0;
+        request->head_lines = 0;
         request->is_leading = false;
+    }
+    /* The first line and the empty one are no fields, nor is what begins with white space (obs-fold). */
+    if (bytes[0] != ' ' && bytes[0] != '\t' && ++request->head_lines > LH_HTTP_FIELDS_MAX + 2) {
+        return refuse(request, "the answer has more than 1000 header fields");
     }
     if (length >= 9 && strncasecmp(bytes, "location:", 9) == 0) request->is_leading = is_redirect(&request->head);
     if (request->head.length - request->head_length + length > LH_HTTP_HEAD_MAX) {
@@ -343,7 +349,10 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     }
     if (lh_buffer_append(&request->head, bytes, length) < 0) return refuse(request, "not enough memory");
     const bool is_end = length <= 2 && bytes[length - 1] == '\n' && (length == 1 || bytes[0] == '\r');
-    if (is_end && !request->head_length) request->head_length = request->head.length;
+    if (is_end && !request->head_length) {
+        request->head_length = request->head.length;
+        request->head_lines = 0; /* of the trailers */
+    }
     return length;
 }
 
@@ -374,7 +383,7 @@ static size_t on_read(char *to, size_t size, size_t count, void *context) {
     const size_t length = room < request->up.length ? room : request->up.length;
     /* What is not as long as was said ends the connection: more would begin the next request, less never ends. */
     const int64_t said = request->call.up_length;
-    if (said >= 0 && request->up_bytes + (int64_t)length > said) {
+    if (said >= 0 && request->up_bytes + (int64_t)request->up.length > said) { /* curl 8 never asks for the rest */
         refuse(request, "the body is longer than body_length");
         return CURL_READFUNC_ABORT;
     }

@@ -552,7 +552,8 @@ describe("mtev.Api, byte by byte,", function()
   it("reads folded fields, cookies and trailers, in time that grows with their length", function()
     local many = ("X-Many: 0123456789012345678901234567890123456789\r\n"):rep(900)
     local api = serve(function(head)
-      if head:find(" /long ", 1, true) then return "HTTP/1.1 200 OK\r\n" .. ("x-pad: y\r\n"):rep(7000) .. "Content-Length: 0\r\n\r\n" end
+      if head:find(" /long ", 1, true) then return "HTTP/1.1 200 OK\r\n" .. ("x-pad: " .. ("y"):rep(100) .. "\r\n"):rep(700) .. "Content-Length: 0\r\n\r\n" end
+      if head:find(" /fields", 1, true) then return "HTTP/1.1 200 OK\r\n" .. ("x-pad: y\r\n"):rep(tonumber(head:match("=(%d+)"))) .. "Content-Length: 0\r\n\r\n" end
       return "HTTP/1.1 200 OK\r\nX-Fold: one\r\n  two\r\nSet-Cookie: a=1; Expires=Wed, 21 Oct 2099 07:28:00 GMT\r\n" .. many ..
         "set-cookie: b=2\r\nX-Role: user\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Role: admin\r\nX-Sum: 5\r\n\r\n"
     end)
@@ -565,6 +566,10 @@ describe("mtev.Api, byte by byte,", function()
     assert.equal(response.cookies[1] .. ", b=2", headers["set-cookie"])
     assert(os.clock() - began < (os.getenv("LHOTSE_SLOW_BUILD") and 20 or 1), os.clock() - began)
     assert.equal("the answer's header is longer than 64 KiB", api:get("/long"):text())
+    assert.equal(200, api:get("/fields?n=999"):rc())
+    for _, n in ipairs { 1000, 4999, 5500 } do -- curl 8 stops at 5000
+      assert.equal("the answer has more than 1000 header fields", api:get("/fields?n=" .. n):text())
+    end
   end)
 
   it("has a limit for bodies that are consumed, too", function()
