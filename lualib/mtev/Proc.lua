@@ -155,7 +155,8 @@ function Proc:start()
   local options = { dir = self.dir, stdin = "null", stdout = self.stdout and "pipe" or "null" }
   local proc, errno, out_e, err_e = mtev.spawn(absolute(self.path), self.argv, self.env, options)
   if proc:pid() == -1 then
-    error("Could not start process: " .. (out_e or ("%.99s: %s"):format(self.path, core.strerror(errno))), 2)
+    local what = out_e and self.dir or self.path
+    error(("Could not start process: %.99s: %s"):format(what, core.strerror(errno)), 2)
   end
   self.proc, self.is_started = proc, true
   mtev.coroutine_spawn(read_stderr, err_e, self.stderr)
