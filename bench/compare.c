@@ -37,7 +37,8 @@
 enum { SUBJECTS_MAX = 16, ROUNDS_MAX = 101 };
 
 typedef enum kind { ECHO, HTTP, SHAKE, TLS, TLS_IDLE, IDLE, START, RUN, CALLS, HTTP_CALLS, KINDS } kind;
-static const char *const kind_names[KINDS] = {"echo", "http", "shake", "tls", "tlsidle", "idle", "start", "run", "calls", "httpcalls"};
+static const char *const kind_names[KINDS] = {"echo", "http",  "shake", "tls",   "tlsidle",
+                                              "idle", "start", "run",   "calls", "httpcalls"};
 
 typedef struct subject {
     const char *name, *command;

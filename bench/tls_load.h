@@ -1,4 +1,5 @@
-/* The load generator for TLS servers: a thread per connection, blocking. The servers read 64 KiB and write them back. */
+/* The load generator for TLS servers: a thread per connection, blocking. The servers read 64 KiB and write them back.
+ */
 #ifndef BENCH_TLS_LOAD_H
 #define BENCH_TLS_LOAD_H
 

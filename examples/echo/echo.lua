@@ -26,7 +26,7 @@ end
 
 local function accept_for_ever(listener)
   while true do
-    local connection, err = listener:accept()
+    local connection = listener:accept()
     if not connection then break end
     mtev.coroutine_spawn(serve, connection)
   end

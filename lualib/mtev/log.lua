@@ -40,7 +40,7 @@ local function format_failed(message)
   error(message, 3)
 end
 
-local function finish(ok, text, ...)
+local function finish(ok, text)
   if not ok then return nil, text end
   return text
 end

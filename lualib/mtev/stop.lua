@@ -2,7 +2,7 @@
 
 local mtev, core = ...
 local check, stop_register, stop_done, spawn = core.check, core.stop_register, core.stop_done, mtev.coroutine_spawn
-local pairs, next = pairs, next
+local pairs = pairs
 
 local hooks = {} -- hook -> true
 

@@ -30,7 +30,8 @@ static int mtev_coroutine_spawn(lua_State *L) {
 /* In microseconds, rounded up: never less than was asked for. */
 static int push_slept(lh_task *task, lua_State *T) {
     const lh_ns now = lh_state_here()->net.loop.now;
-    lua_pushnumber(T, now > task->started_ns ? (double)((now - task->started_ns + 999) / 1000) : 0);
+    const lh_ns us = now > task->started_ns ? (now - task->started_ns + 999) / 1000 : 0;
+    lua_pushnumber(T, (lua_Number)us);
     return 1;
 }
 

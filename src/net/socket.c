@@ -252,7 +252,7 @@ static int refuse_itself(lh_socket *socket, const struct sockaddr_storage *peer)
     if (getsockname(socket->watch.fd, (struct sockaddr *)&own, &own_length) < 0) return 0;
     if (!is_same_address(&own, peer)) return 0;
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    connect(socket->watch.fd, &nobody, sizeof(nobody));
+    (void)connect(socket->watch.fd, &nobody, sizeof(nobody));
     socket->is_connecting = socket->is_connected = false;
     lh_socket_fail(socket, ECONNREFUSED);
     return -ECONNREFUSED;

@@ -5,7 +5,7 @@ local process = require("test.support.process")
 local server = require("test.support.server")
 local answer, name, record = dns_server.answer, dns_server.name, dns_server.record
 
-local A, NS, CNAME, TXT, AAAA = 1, 2, 5, 16, 28
+local A, CNAME, TXT, AAAA = 1, 5, 16, 28
 local LOCALHOST = "\127\0\0\1"
 
 -- What a lookup gives, as an array of records, or nil and why.

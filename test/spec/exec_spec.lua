@@ -171,7 +171,7 @@ describe("a child that does not read", function()
     local before, descriptors = settle()
     local proc, in_e, out_e, err_e = mtev.spawn("sleep", { "sleep", "60" })
     local result
-    local writer = mtev.coroutine_spawn(function()
+    mtev.coroutine_spawn(function()
       local e = in_e:own()
       result = { e:write(("x"):rep(10e6)) }
     end)

@@ -445,7 +445,7 @@ describe("many children", function()
   it("one after another leave nothing behind", function()
     local before, descriptors = settle()
     local count = is_slow and 500 or 5000
-    for i = 1, count do
+    for _ = 1, count do
       local proc, in_e, out_e, err_e = mtev.spawn("/bin/true")
       in_e:close()
       out_e:close()
