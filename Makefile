@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 WERROR = $(if $(CI),ON,OFF)
 CTEST = ctest --test-dir $(BUILD) --output-on-failure
 
-.PHONY: help build run test unit spec asan-test tsan-test fuzz bench lint fmt install clean setup
+.PHONY: help build run test unit spec asan-test tsan-test stress coverage fuzz bench lint fmt install clean setup
 
 build: setup ## configure and build (PRESET=release|debug|asan|tsan|coverage|fuzz)
 	@cmake --preset $(PRESET) -DLHOTSE_WERROR=$(WERROR) >/dev/null && cmake --build $(BUILD) -j $(JOBS) -- -s --no-print-directory >$(BUILD)/build.log || { cat $(BUILD)/build.log; exit 1; }
@@ -28,13 +28,21 @@ asan-test: ## every test under the address and undefined behaviour sanitizers
 tsan-test: ## every test under the thread sanitizer
 	@$(MAKE) --no-print-directory test PRESET=tsan
 
-fuzz: ## every fuzz target, for a minute each
-	@scripts/setup --fuzz && $(MAKE) --no-print-directory build PRESET=fuzz && ctest --test-dir build/fuzz --output-on-failure -L fuzz -j $(JOBS)
+stress: ## random operations for an hour (STRESS_SECONDS=3600), under both sanitizers at once
+	@export STRESS_SECONDS=$(or $(STRESS_SECONDS),3600); for preset in asan tsan; do $(MAKE) --no-print-directory build PRESET=$$preset || exit 1; done
+	@ctest --test-dir build/asan --output-on-failure -L stress & asan=$$!; ctest --test-dir build/tsan --output-on-failure -L stress; tsan=$$?; wait $$asan && exit $$tsan
+
+coverage: ## lines and branches that the tests run, by folder; fails below test/coverage.floors
+	@$(MAKE) --no-print-directory build PRESET=coverage && find build/coverage -name '*.gcda' -delete && ctest --test-dir build/coverage --output-on-failure -LE stress
+	@build/coverage/lhotse test/coverage.lua build/coverage test/coverage.floors
+
+fuzz: ## every fuzz target, for a minute each (FUZZ_SECONDS=60)
+	@scripts/setup --fuzz && FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(MAKE) --no-print-directory build PRESET=fuzz && ctest --test-dir build/fuzz --output-on-failure -L fuzz -j $(JOBS)
 
 bench: ## the table of bench/RESULTS.md: this program beside its peers
 	@scripts/setup --bench && $(MAKE) --no-print-directory build && cmake --build $(BUILD) --target bench-programs -j $(JOBS) -- --no-print-directory --quiet && bench/run $(BUILD) $(ROWS)
 
-lint: ## refused calls
+lint: ## refused calls, luacheck, layout, clang-tidy
 	@scripts/lint
 
 fmt: ## layout by clang-format
