@@ -189,7 +189,7 @@ static void send_question(lh_question *question) {
     lh_resolver *resolver = question->resolver;
     lh_list_remove(&question->node);
     lh_list_append(&resolver->fresh, &question->node);
-    question->sent_ns = resolver->net->loop.now;
+    question->sent_ns = lh_clock_now(); /* the loop's time may be long past: what is just sent would seem old */
     question->is_fresh = true;
     resolver->fresh_count++;
     question->is_sending = true;

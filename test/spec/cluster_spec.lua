@@ -253,12 +253,13 @@ describe("A cluster on etcd", function()
   end)
 
   it("numbers 100,000 times from four nodes, each number once", function()
+    local each = os.getenv("LHOTSE_SLOW_BUILD") and 2500 or 25000
     local all = new_nodes():start_members(4)
     local names = {}
     local started = mtev.time()
     for i, node in ipairs(all) do
-      names[i] = node:send([[
-        local numbers, left, running = {}, 25000, 50
+      names[i] = node:send("local left = " .. each .. [[
+        local numbers, running = {}, 50
         for _ = 1, 50 do
           mtev.coroutine_spawn(function()
             while left > 0 do
@@ -280,8 +281,8 @@ describe("A cluster on etcd", function()
         count = count + 1
       end
     end
-    assert.equal(100000, count)
-    print(("  100,000 numbers from 4 nodes: %.1f s"):format(mtev.time() - started))
+    assert.equal(4 * each, count)
+    print(("  %d numbers from 4 nodes: %.1f s"):format(count, mtev.time() - started))
   end)
 
   it("takes messages from one node to one of the others, in order, whatever is in them", function()

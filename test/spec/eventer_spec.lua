@@ -188,13 +188,14 @@ describe("e:read with a timeout", function()
   end)
 
   it("runs the function in the reading coroutine: it may block, close, raise", function()
-    local client = net.pair()
+    local client, server = net.pair() -- a server that nobody holds would be collected, and closed
     assert.is_nil(client:read("\n", nil, 0.001, function() mtev.sleep(0.001) end))
     assert.error_matches(function()
       client:read("\n", nil, 0.001, function() error("from fn") end)
     end, "from fn")
     assert.is_nil(client:read("\n", nil, 0.001, function() client:close() end))
     assert.error_matches(function() client:read("\n") end, "mtev.eventer is closed")
+    server:close()
   end)
 
   it("is the option of that name without a function", function()
