@@ -15,6 +15,14 @@ const lh_options *lh_program_options(void) { return &current; }
 
 /* -- The end ------------------------------------------------------------------------------------------------------- */
 
+/* Builds that count what is run (gcov) write their counts in atexit, which _exit leaves out. */
+#ifdef LHOTSE_COVERAGE
+void __gcov_dump(void);
+#define WRITE_COUNTS() __gcov_dump()
+#else
+#define WRITE_COUNTS() (void)0
+#endif
+
 /* A script's children end with it, unless a signal ends it. */
 void lh_program_exit(int status) {
     lh_child_kill_all();
@@ -22,6 +30,7 @@ void lh_program_exit(int status) {
     fflush(NULL);
     lh_log_flush();
     lh_child_reap_all();
+    WRITE_COUNTS();
     _exit(lh_program_status(status) & 0xff);
 }
 
