@@ -41,6 +41,9 @@
 
 enum { FRESH_MAX = 250, EDNS_BYTES = 1232, PORT_DNS = 53, DATAGRAMS_MAX = 64 };
 
+/* The kernel counts some 1 KiB for the smallest datagram. It gives less if that is the system's limit. */
+enum { RECEIVE_BYTES = 1024 * 1024 };
+
 /* A digest: the header, the question, and in the place of the answers one record: the root's, of a type for private use
  * (RFC 6895), whose data are the message's number. */
 enum { ID_BYTES = 2, IS_ANSWER = 0x80, IS_TRUNCATED = 0x02, TYPE_PRIVATE = 0xFF00, CLASS_IN = 1, NUMBER_BYTES = 4 };
@@ -339,6 +342,7 @@ static ares_socket_t open_socket(int family, int type, int protocol, void *argum
     lh_resolver *resolver = argument;
     const int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
     resolver->socket_error = fd < 0 ? errno : 0;
+    if (fd >= 0 && type == SOCK_DGRAM) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){RECEIVE_BYTES}, sizeof(int));
     return lh_descriptor_claim(fd);
 }
 
