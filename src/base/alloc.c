@@ -1,5 +1,6 @@
-/* What cannot fail has a reserve: memory that runs out does so, as a rule, because a script or a peer keeps too much, and
- * what we need to tell it and to go on is small. The reserve is given up once and taken again when there is memory. */
+/* What cannot fail has a reserve: memory that runs out does so, as a rule, because a script or a peer keeps too much,
+ * and what we need to tell it and to go on is small. The reserve is given up once and taken again when there is memory.
+ */
 #include "base/alloc.h"
 
 #include <stdatomic.h>

@@ -39,7 +39,9 @@ static simdjson::error_code parse(lh_json_parser *parser, const char *text, size
 }
 
 /* A byte order mark (RFC 8259, 8.1, allows either): simdjson takes it since 3.3, json_check refuses it. */
-static bool has_mark(const char *text, size_t length) { return length >= 3 && std::memcmp(text, "\xEF\xBB\xBF", 3) == 0; }
+static bool has_mark(const char *text, size_t length) {
+    return length >= 3 && std::memcmp(text, "\xEF\xBB\xBF", 3) == 0;
+}
 
 /* With integers of any size as strings of their digits. */
 static simdjson::error_code parse_quoted(lh_json_parser *parser, const char *text, size_t length) {

@@ -11,18 +11,18 @@
 #include "runtime/state.h"
 
 /* Run when the state opens, in this order; every other file of the library waits for its `require`. */
-static const char *const boot_files[] = {"check",    "coroutine", "message",  "eventer", "log",  "time",
-                                         "files",    "process",   "LogWatch", "Proc",    "json", "codec",
-                                         "timezone", "tls",       "dns",      "reverse", "Api",  "websocket",
-                                         "conf",     "stop",      "finalizer", "stack", "profile"};
+static const char *const boot_files[] = {"check",    "coroutine", "message",   "eventer", "log",    "time",
+                                         "files",    "process",   "LogWatch",  "Proc",    "json",   "codec",
+                                         "timezone", "tls",       "dns",       "reverse", "Api",    "websocket",
+                                         "conf",     "stop",      "finalizer", "stack",   "profile"};
 
 static void (*const topics[])(lua_State *L) = {
-    lh_open_check,     lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared,    lh_open_eventer, lh_open_socket,
-    lh_open_sockopt,   lh_open_log,     lh_open_thread,    lh_open_condition, lh_open_files,   lh_open_process,
-    lh_open_exec,      lh_open_pcre,    lh_open_json,      lh_open_codec,     lh_open_gzip,    lh_open_xml,
-    lh_open_tls,       lh_open_ssl_ctx, lh_open_dns,       lh_open_connect,   lh_open_reverse, lh_open_http,
-    lh_open_websocket, lh_open_conf,    lh_open_watchdog,  lh_open_hook,
-    lh_open_profile,   lh_open_http_head,
+    lh_open_check,     lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared,    lh_open_eventer,
+    lh_open_socket,    lh_open_sockopt,   lh_open_log,     lh_open_thread,    lh_open_condition, lh_open_files,
+    lh_open_process,   lh_open_exec,      lh_open_pcre,    lh_open_json,      lh_open_codec,     lh_open_gzip,
+    lh_open_xml,       lh_open_tls,       lh_open_ssl_ctx, lh_open_dns,       lh_open_connect,   lh_open_reverse,
+    lh_open_http,      lh_open_websocket, lh_open_conf,    lh_open_watchdog,  lh_open_hook,      lh_open_profile,
+    lh_open_http_head,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

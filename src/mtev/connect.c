@@ -30,12 +30,15 @@ static int attempt(lh_task *task, lua_State *T, lh_socket *socket) {
 }
 
 /* The kernel goes on trying: a socket whose connect was given up is of no use any more. */
-static const lh_io_wait address_wait = {
-    .wait = {.name = "eventer:connect", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
-    .is_writing = true,
-    .attempt = attempt,
-    .fail = fail,
-    .give_up = lh_socket_fail};
+static const lh_io_wait address_wait = {.wait = {.name = "eventer:connect",
+                                                 .is_world = true,
+                                                 .on_deadline = lh_io_on_deadline,
+                                                 .withdraw = lh_io_withdraw,
+                                                 .on_run = lh_io_on_run},
+                                        .is_writing = true,
+                                        .attempt = attempt,
+                                        .fail = fail,
+                                        .give_up = lh_socket_fail};
 
 /* -- Connects that take more than their socket --------------------------------------------------------------------- */
 
@@ -44,11 +47,11 @@ enum { NAME_MAX_BYTES = 255 };
 /* Userdata that the waiting task holds; `socket->connecting`. */
 typedef struct connecting {
     lh_socket *socket;
-    lh_names *names; /* being looked up, NULL = no more */
-    lh_race *race;   /* under way, NULL = none */
-    lh_dial *dial;   /* likewise */
-    lh_timer again;  /* to a unix listener whose queue is full: when to try again; not armed = no */
-    lh_ns pause;     /* ... and after how long */
+    lh_names *names;    /* being looked up, NULL = no more */
+    lh_race *race;      /* under way, NULL = none */
+    lh_dial *dial;      /* likewise */
+    lh_timer again;     /* to a unix listener whose queue is full: when to try again; not armed = no */
+    lh_ns pause;        /* ... and after how long */
     lh_address address; /* ... and where */
     unsigned port;
     bool is_over;
@@ -87,12 +90,15 @@ static void give_up_more(lh_socket *socket, int error) {
     lh_socket_fail(socket, error);
 }
 
-static const lh_io_wait more_wait = {
-    .wait = {.name = "eventer:connect", .is_world = true, .on_deadline = lh_io_on_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
-    .is_writing = true,
-    .attempt = attempt_more,
-    .fail = fail,
-    .give_up = give_up_more};
+static const lh_io_wait more_wait = {.wait = {.name = "eventer:connect",
+                                              .is_world = true,
+                                              .on_deadline = lh_io_on_deadline,
+                                              .withdraw = lh_io_withdraw,
+                                              .on_run = lh_io_on_run},
+                                     .is_writing = true,
+                                     .attempt = attempt_more,
+                                     .fail = fail,
+                                     .give_up = give_up_more};
 
 /* Pushes a `connecting` for the running task, which is to park on it. */
 static connecting *push_connecting(lua_State *L, lh_task *task, lh_socket *socket, const char *name) {

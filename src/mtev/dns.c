@@ -219,9 +219,10 @@ static bool is_wanted(const lookup *l, const lh_dns_record *record) {
     return l->type == LH_DNS_ANY || record->type == l->type;
 }
 
-/* Puts the records that were asked for into the table at `list`; returns their number, or -1: malformed. Aliases lead on to other names:
- * *alias is the last one that was not answered, "" = none. */
-static int collect_answers(lua_State *L, int list, const lookup *l, lh_dns_message *message, char alias[LH_DNS_NAME_MAX]) {
+/* Puts the records that were asked for into the table at `list`; returns their number, or -1: malformed. Aliases lead
+ * on to other names: *alias is the last one that was not answered, "" = none. */
+static int collect_answers(lua_State *L, int list, const lookup *l, lh_dns_message *message,
+                           char alias[LH_DNS_NAME_MAX]) {
     lh_dns_record record;
     int count = 0;
     alias[0] = 0;

@@ -339,11 +339,14 @@ static int on_pause_over(lh_task *task, lua_State *T) {
     return n;
 }
 
-static const lh_io_wait unix_send_wait = {
-    .wait = {.name = "eventer:send", .is_world = true, .on_deadline = on_pause_over, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
-    .is_writing = true,
-    .attempt = attempt_send,
-    .fail = fail_minus1};
+static const lh_io_wait unix_send_wait = {.wait = {.name = "eventer:send",
+                                                   .is_world = true,
+                                                   .on_deadline = on_pause_over,
+                                                   .withdraw = lh_io_withdraw,
+                                                   .on_run = lh_io_on_run},
+                                          .is_writing = true,
+                                          .attempt = attempt_send,
+                                          .fail = fail_minus1};
 
 /* Sends the string at 2, to `to` or the connected peer. */
 static int send_or_park(lua_State *L, lh_socket *socket, const lh_address *to) {

@@ -211,8 +211,11 @@ static void give_back(lh_task *task, lua_State *T, int n) {
     deliver(T, lh_state_here()->messages, bytes, count, true);
 }
 
-static const lh_wait waitfor_wait = {
-    .name = "mtev.waitfor", .is_plain = true, .on_deadline = push_timeout, .withdraw = leave_queue, .on_undelivered = give_back};
+static const lh_wait waitfor_wait = {.name = "mtev.waitfor",
+                                     .is_plain = true,
+                                     .on_deadline = push_timeout,
+                                     .withdraw = leave_queue,
+                                     .on_undelivered = give_back};
 
 /* Returns the number of values, key, values; PACKED, key, {n = count, values}; or false on timeout. */
 static int core_waitfor(lua_State *L) {

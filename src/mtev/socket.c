@@ -128,10 +128,13 @@ static int on_accept_deadline(lh_task *task, lua_State *T) {
     return n;
 }
 
-static const lh_io_wait accept_wait = {
-    .wait = {.name = "eventer:accept", .is_world = true, .on_deadline = on_accept_deadline, .withdraw = lh_io_withdraw, .on_run = lh_io_on_run},
-    .attempt = attempt_accept,
-    .fail = fail_accept};
+static const lh_io_wait accept_wait = {.wait = {.name = "eventer:accept",
+                                                .is_world = true,
+                                                .on_deadline = on_accept_deadline,
+                                                .withdraw = lh_io_withdraw,
+                                                .on_run = lh_io_on_run},
+                                       .attempt = attempt_accept,
+                                       .fail = fail_accept};
 
 static int core_accept(lua_State *L) {
     lh_eventer *e = lh_check_own_eventer(L, 1, LH_EVENTER_READS);

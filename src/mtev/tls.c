@@ -155,9 +155,12 @@ static int core_tls_name(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg core_functions[] = {{"tls_peer_is", core_tls_peer_is},       {"tls_context", core_tls_context},
-                                          {"tls_is_current", core_tls_is_current}, {"tls_upgrade", core_tls_upgrade},
-                                          {"tls_refuse", core_tls_refuse},         {"tls_name", core_tls_name},
+static const luaL_Reg core_functions[] = {{"tls_peer_is", core_tls_peer_is},
+                                          {"tls_context", core_tls_context},
+                                          {"tls_is_current", core_tls_is_current},
+                                          {"tls_upgrade", core_tls_upgrade},
+                                          {"tls_refuse", core_tls_refuse},
+                                          {"tls_name", core_tls_name},
                                           {NULL, NULL}};
 
 void lh_open_tls(lua_State *L) {

@@ -335,11 +335,10 @@ static const luaL_Reg functions[] = {{"parsexml", mtev_parsexml}, {NULL, NULL}};
 static const luaL_Reg doc_methods[] = {
     {"root", xmldoc_root}, {"tostring", xmldoc_tostring}, {"xpath", xmldoc_xpath}, {NULL, NULL}};
 
-static const luaL_Reg node_methods[] = {{"name", xmlnode_name},         {"attr", xmlnode_attr},
-                                        {"attribute", xmlnode_attr},    {"contents", xmlnode_contents},
-                                        {"children", xmlnode_children}, {"next", xmlnode_next},
-                                        {"addchild", xmlnode_addchild}, {"remove", xmlnode_remove},
-                                        {NULL, NULL}};
+static const luaL_Reg node_methods[] = {
+    {"name", xmlnode_name},         {"attr", xmlnode_attr},         {"attribute", xmlnode_attr},
+    {"contents", xmlnode_contents}, {"children", xmlnode_children}, {"next", xmlnode_next},
+    {"addchild", xmlnode_addchild}, {"remove", xmlnode_remove},     {NULL, NULL}};
 
 /* `core_name`: where core keeps the methods, NULL = none. */
 static void open_class(lua_State *L, const char *class, lua_CFunction gc, const luaL_Reg *methods,

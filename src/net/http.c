@@ -521,9 +521,9 @@ static void look_at_files(lh_http_settings *settings) {
     settings->verification = now;
 }
 
-/* curl's pool gives a connection to whoever has the same settings as far as it looks: not at the key, the versions' upper
- * end, what a file holds. It does look at the path of certificates: so that gets an entry which is nowhere, and has all
- * of them in its name. */
+/* curl's pool gives a connection to whoever has the same settings as far as it looks: not at the key, the versions'
+ * upper end, what a file holds. It does look at the path of certificates: so that gets an entry which is nowhere, and
+ * has all of them in its name. */
 static void separate_connections(CURL *easy, const lh_http_settings *settings) {
     unsigned char digest[SHA256_DIGEST_LENGTH];
     lh_buffer path = {0};

@@ -67,7 +67,7 @@ typedef struct lh_http_call {
     lh_http_lines *lines;    /* NULL = none */
     lh_http_lines *resolved; /* CURLOPT_RESOLVE: addresses of names, which curl then does not look up. NULL = none */
     bool drops_redirects;    /* the body of an answer that leads elsewhere is not wanted */
-    const char *body;     /* NULL = none */
+    const char *body;        /* NULL = none */
     size_t body_length;
     bool streams_up;   /* the body comes by lh_http_feed */
     int64_t up_length; /* its length, -1 = unknown */

@@ -17,8 +17,8 @@
 typedef struct lh_tls lh_tls;
 
 /* The socket speaks TLS from here on; bytes of it that were received but not read belong to the handshake. `name` is
- * the peer's, for SNI and for its certificate (a host name or an IP literal: see tls_name.h), NULL = none. 0, -ENOTCONN,
- * -EALREADY, -EOPNOTSUPP, -EINVAL for a name that is none, or -ENOMEM. */
+ * the peer's, for SNI and for its certificate (a host name or an IP literal: see tls_name.h), NULL = none. 0,
+ * -ENOTCONN, -EALREADY, -EOPNOTSUPP, -EINVAL for a name that is none, or -ENOMEM. */
 int lh_tls_start(lh_socket *socket, lh_tls_context *context, const char *name) __attribute__((warn_unused_result));
 
 /* LH_STREAM_DONE, LH_STREAM_WAIT (try again in on_readable), or a negative errno that ended the socket. */

@@ -88,9 +88,9 @@ static void add_entries(lua_State *L, strings *list, int index) {
 /* An environment's entry ends its name at the first "=" (POSIX), so a name has none and is not empty. */
 static void check_variable(lua_State *L, int index, int count) {
     if (lua_type(L, -2) == LUA_TNUMBER) {
-        lh_raise_argument(L, index,
-                          lua_pushfstring(L, "environment: entries have the keys 1 to %d, not %f", count,
-                                          lua_tonumber(L, -2)));
+        lh_raise_argument(
+            L, index,
+            lua_pushfstring(L, "environment: entries have the keys 1 to %d, not %f", count, lua_tonumber(L, -2)));
     }
     if (lua_type(L, -2) != LUA_TSTRING) {
         lh_raise_argument(L, index, lua_pushfstring(L, "environment: a name is a %s", luaL_typename(L, -2)));

@@ -36,8 +36,8 @@ static timer_t alarm_timer;
 static bool has_alarm;
 static lua_State *holder; /* of the profiler */
 static atomic_int stop_signal;
-static _Atomic lh_ns stopped_ns; /* when it came */
-static atomic_bool is_last;      /* the second look */
+static _Atomic lh_ns stopped_ns;          /* when it came */
+static atomic_bool is_last;               /* the second look */
 static atomic_int threads[LH_HEARTBEATS]; /* ids of the loops' threads, 0 = none */
 
 /* -- The profiler -------------------------------------------------------------------------------------------------- */
@@ -116,8 +116,8 @@ static bool is_stuck(const lh_state *state) {
 static void signal_thread(int thread) { syscall(SYS_tgkill, getpid(), thread, HANG_SIGNAL); }
 
 static void set_alarm(lh_ns after) {
-    const struct itimerspec time = {.it_value = {.tv_sec = (time_t)(after / LH_SECOND),
-                                                 .tv_nsec = (long)(after % LH_SECOND)}};
+    const struct itimerspec time = {
+        .it_value = {.tv_sec = (time_t)(after / LH_SECOND), .tv_nsec = (long)(after % LH_SECOND)}};
     timer_settime(alarm_timer, 0, &time, NULL);
 }
 

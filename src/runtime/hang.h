@@ -1,9 +1,10 @@
 /* The end by a signal while a loop does not turn: one SIGTERM or ctrl-C is enough.
  *
- * A signal is taken by the loop (loop/signals.h). When a loop has not turned LH_HANG_SECONDS after it, what runs there is
- * stopped at its next Lua instruction, in compiled loops too, its traceback is written, and the program ends with 128
- * plus the signal's number. When no Lua instruction comes, in a C function that blocks, and when a loop got stuck later,
- * in a function of mtev.on_stop for one, the program ends LH_HANG_LAST_SECONDS after the signal, with what can be read.
+ * A signal is taken by the loop (loop/signals.h). When a loop has not turned LH_HANG_SECONDS after it, what runs there
+ * is stopped at its next Lua instruction, in compiled loops too, its traceback is written, and the program ends with
+ * 128 plus the signal's number. When no Lua instruction comes, in a C function that blocks, and when a loop got stuck
+ * later, in a function of mtev.on_stop for one, the program ends LH_HANG_LAST_SECONDS after the signal, with what can
+ * be read.
  *
  * Owner: static, one per process.
  * Thread: as each function says.

@@ -27,10 +27,11 @@ void lh_luajit_check(lua_State *L) {
     unsigned long built = 0;
     if (!version || sscanf(version, "LuaJIT 2.1.%lu", &built) != 1) built = 0;
     if (built < MENDED) {
-        lh_log_print("error",
-                     "lhotse: this %s is OpenResty's and has CVE-2024-39702: peers can stall the program with lines that "
-                     "look alike; install libluajit-5.1-2 in place of libluajit2-5.1-2\n",
-                     version ? version : "LuaJIT");
+        lh_log_print(
+            "error",
+            "lhotse: this %s is OpenResty's and has CVE-2024-39702: peers can stall the program with lines that "
+            "look alike; install libluajit-5.1-2 in place of libluajit2-5.1-2\n",
+            version ? version : "LuaJIT");
     }
     lua_pop(L, 1);
 }

@@ -109,15 +109,15 @@ static int open_lua(lua_State *L) {
     return 0;
 }
 
-/* LuaJIT's allocator. Where it has no more, the call that asked raises; what then reports that, and the next calls, have
- * the reserve, and the next turn of the loop collects. */
+/* LuaJIT's allocator. Where it has no more, the call that asked raises; what then reports that, and the next calls,
+ * have the reserve, and the next turn of the loop collects. */
 static void *allocate(void *data, void *block, size_t old_size, size_t size) {
     const lh_state *state = data;
 #ifdef LHOTSE_INJECT
     if (size > old_size && lh_alloc_is_to_fail()) return NULL;
 #endif
     void *new = state->allocate(state->allocator, block, old_size, size);
-    if (!new && size > 0) lh_alloc_release_reserve();
+    if (!new &&size > 0) lh_alloc_release_reserve();
     return new;
 }
 

@@ -27,7 +27,7 @@ typedef struct lh_state_figures {
 } lh_state_figures;
 
 struct lh_state {
-    lua_State *L; /* the Lua state's main thread; scripts never run on it */
+    lua_State *L;       /* the Lua state's main thread; scripts never run on it */
     lua_Alloc allocate; /* LuaJIT's own ... */
     void *allocator;    /* ... and what it works on */
     lh_net net;
@@ -43,8 +43,8 @@ struct lh_state {
     lh_task *main_task;                /* runs the script and its entry; NULL once ended */
     lh_task *ready_first, *ready_last; /* the run queue */
     size_t ready_count;
-    bool is_in_hook;    /* a script's debug hook is running (mtev/hook.c) */
-    int finalizers_due; /* finalizers that the next turn calls (finalizer.c) */
+    bool is_in_hook;      /* a script's debug hook is running (mtev/hook.c) */
+    int finalizers_due;   /* finalizers that the next turn calls (finalizer.c) */
     bool is_in_queue;     /* lh_task_run_ready is at work; else the loop's callbacks are */
     size_t task_count;    /* tasks not ended */
     unsigned spawn_depth; /* immediate starts on top of one another */
@@ -53,15 +53,15 @@ struct lh_state {
     lh_slab tasks;
     lh_ptrmap task_of;          /* lua_State* -> lh_task* */
     const void *pcall, *xpcall; /* the functions, to find them on a stack */
-    int anchors_ref;            /* array: [2 slot - 1] a task's thread, [2 slot] the function that spawned it, or false */
-    int held_ref;               /* [slot]: a value kept alive while a task is parked */
-    int call_push_ref;          /* the C function that calls what `answer` says */
-    int cancelled_ref;          /* the message "coroutine cancelled" */
-    struct answer *answer;      /* what protected code is to do, NULL = none is running */
-    void **trap;                 /* where an error goes that nothing catches (task.c), NULL = it ends the process */
-    int finalizers_ref;         /* what they are to finalize */
-    int finalizer_runner_ref;   /* the function that is called with a finalizer and its object */
-    int finalizers_first;       /* where the table of finalizers_ref begins */
+    int anchors_ref;          /* array: [2 slot - 1] a task's thread, [2 slot] the function that spawned it, or false */
+    int held_ref;             /* [slot]: a value kept alive while a task is parked */
+    int call_push_ref;        /* the C function that calls what `answer` says */
+    int cancelled_ref;        /* the message "coroutine cancelled" */
+    struct answer *answer;    /* what protected code is to do, NULL = none is running */
+    void **trap;              /* where an error goes that nothing catches (task.c), NULL = it ends the process */
+    int finalizers_ref;       /* what they are to finalize */
+    int finalizer_runner_ref; /* the function that is called with a finalizer and its object */
+    int finalizers_first;     /* where the table of finalizers_ref begins */
 
     int eventer_ref;        /* registry slot of mtev.eventer's metatable (eventer.c) */
     int spare_eventers_ref; /* array: handles that are not used yet, so that the next ones need no memory */

@@ -5,9 +5,9 @@
  *
  * Results always go to the task's own thread (task->L), at whatever depth the call was made: they are the arguments of
  * its lua_resume, and the script's coroutines in between hand them down. They are made on state->L. Nothing is ever
- * allocated on the stack of a parked coroutine: a step of the collector there could run a finalizer on it, and an error,
- * even one that is caught, leaves it in a state from which it cannot be resumed. Moving them cannot fail: the frame that
- * yielded is a C function's, for which LuaJIT keeps LH_TASK_RESULTS_MAX and more slots free.
+ * allocated on the stack of a parked coroutine: a step of the collector there could run a finalizer on it, and an
+ * error, even one that is caught, leaves it in a state from which it cannot be resumed. Moving them cannot fail: the
+ * frame that yielded is a C function's, for which LuaJIT keeps LH_TASK_RESULTS_MAX and more slots free.
  *
  * Lua threads are not recycled. A script may keep the thread that coroutine_spawn returned, or its address, and cancel
  * it later; handing the same thread to another task would make that cancel a stranger. LuaJIT's own allocator makes a
@@ -404,9 +404,10 @@ bool lh_task_can_yield(lua_State *L) { return lua_isyieldable(L) && !lh_state_he
 lh_task *lh_task_may_park(lua_State *L, const lh_wait *wait) {
     lh_state *state = lh_state_here();
     lh_task *task = state->running;
-    if (!task) lh_task_current(L, wait->name); /* raises */
+    if (!task) lh_task_current(L, wait->name);                                      /* raises */
     if (__builtin_expect(task->status != LH_TASK_RUNNING, 0)) lh_task_unpark(task); /* see `run` */
-    if (__builtin_expect(!lua_isyieldable(L) || state->is_in_hook, 0)) lh_raise(L, "attempt to yield across C-call boundary (%s)", wait->name);
+    if (__builtin_expect(!lua_isyieldable(L) || state->is_in_hook, 0))
+        lh_raise(L, "attempt to yield across C-call boundary (%s)", wait->name);
     if (task->is_cancelled && ++task->park_attempts < PARK_ATTEMPTS_MAX) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, state->cancelled_ref);
         lua_error(L);
@@ -491,7 +492,8 @@ static int call_on_undelivered(lh_task *task, lua_State *T, void *context) {
 /* What a task that will not take its results had been given. */
 static void pass_on(lh_task *task) {
     struct answer answer = {.push = call_on_undelivered, .task = task};
-    if (protect(state_of(task), &answer) != 0) lua_pop(state_of(task)->L, 1); /* no memory to queue it anew: it is lost */
+    if (protect(state_of(task), &answer) != 0)
+        lua_pop(state_of(task)->L, 1); /* no memory to queue it anew: it is lost */
 }
 
 /* Takes a parked or ready task out of its wait; afterwards it is ready (linked in the queue) or running (unlinked). */

@@ -145,8 +145,8 @@ bool lh_task_can_yield(lua_State *L);
  * next call. True when more is ready. */
 bool lh_task_run_ready(lh_state *state);
 
-/* The second of the three values that an interrupted call returns to its Lua wrapper (nil, this, message), and the value
- * that a blocked coroutine of the script yields. */
+/* The second of the three values that an interrupted call returns to its Lua wrapper (nil, this, message), and the
+ * value that a blocked coroutine of the script yields. */
 void lh_task_push_interrupted(lua_State *L);
 void lh_task_push_token(lua_State *L);
 

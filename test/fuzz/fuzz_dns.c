@@ -1,5 +1,5 @@
-/* Any bytes as a DNS message: every record lies within it, and so does every part that is taken of a record, in whatever
- * order. */
+/* Any bytes as a DNS message: every record lies within it, and so does every part that is taken of a record, in
+ * whatever order. */
 #include <assert.h>
 #include <string.h>
 

@@ -3,12 +3,12 @@
  *
  *     LD_PRELOAD=libfaults.so LHOTSE_FAULTS=SEED:ONE_IN[:KIND,KIND...] lhotse ...
  *
- * One call in ONE_IN of each kind fails; kinds are short, eintr, eagain, emfile, enobufs, enomem, enospc, eio; default all.
- * Descriptors are those of sockets, pipes and files; the program's loader, its libraries and standard error are left alone:
- * faults begin when the program has made its first epoll descriptor.
+ * One call in ONE_IN of each kind fails; kinds are short, eintr, eagain, emfile, enobufs, enomem, enospc, eio; default
+ * all. Descriptors are those of sockets, pipes and files; the program's loader, its libraries and standard error are
+ * left alone: faults begin when the program has made its first epoll descriptor.
  *
- * A kernel tells a change of readiness once (EPOLLET). Whoever gets a short read or EAGAIN that the kernel knows nothing
- * of would wait for ever: so the descriptor is armed again, which has the kernel tell once more. */
+ * A kernel tells a change of readiness once (EPOLLET). Whoever gets a short read or EAGAIN that the kernel knows
+ * nothing of would wait for ever: so the descriptor is armed again, which has the kernel tell once more. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
