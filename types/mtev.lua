@@ -373,7 +373,7 @@ function eventer:own() end
 function eventer:split() end
 
 ---Closes. A coroutine that waits in a call on it gets that call's failure with `closed`. What the kernel has taken is still
----delivered, also when there is input that nobody has read: for that the connection stays in the background for up to 30 s or 4 MiB,
+---delivered, also when there is input that nobody has read: for that the connection stays in the background for up to 30 s or 64 MiB,
 ---discarding what the peer sends, and the program stays with it. With SO_LINGER 0 the connection is reset at once. Does not yield.
 ---@return integer rv 0, also when it was closed already
 function eventer:close() end

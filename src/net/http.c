@@ -126,20 +126,22 @@ static http_socket *find_socket(struct lh_http *http, curl_socket_t fd) {
     return lh_ptrmap_get(&http->sockets, socket_key(fd));
 }
 
+static void drop_socket(http_socket *s) {
+    lh_poll_remove(&s->http->net->loop.poll, &s->watch);
+    lh_list_remove(&s->watch.again_node);
+    lh_ptrmap_remove(&s->http->sockets, socket_key(s->watch.fd));
+    lh_free(s);
+}
+
 static http_socket *add_socket(struct lh_http *http, curl_socket_t fd, bool is_ours) {
+    http_socket *old = find_socket(http, fd); /* curl has closed one without a word, and the number is in use again */
+    if (old) drop_socket(old);
     http_socket *s = lh_alloc(sizeof(*s));
     s->http = http;
     s->is_ours = is_ours;
     lh_watch_init(&s->watch, fd, on_ready);
     lh_ptrmap_set(&http->sockets, socket_key(fd), s);
     return s;
-}
-
-static void drop_socket(http_socket *s) {
-    lh_poll_remove(&s->http->net->loop.poll, &s->watch);
-    lh_list_remove(&s->watch.again_node);
-    lh_ptrmap_remove(&s->http->sockets, socket_key(s->watch.fd));
-    lh_free(s);
 }
 
 /* curl's wishes. */

@@ -9,7 +9,7 @@
 #include "base/descriptors.h"
 #include "net/socket.h"
 
-enum { LINGERING_MAX = 1000, PIECE_BYTES = 16 * 1024, PIECES_MAX = 64, DRAINED_MAX = 4 * 1024 * 1024 };
+enum { LINGERING_MAX = 1000, PIECE_BYTES = 16 * 1024, PIECES_MAX = 64, DRAINED_MAX = 64 * 1024 * 1024 };
 static const lh_ns TICK = 50 * LH_MILLISECOND, LONGEST = 30 * LH_SECOND;
 
 typedef struct lingering {

@@ -3,7 +3,8 @@
  * close(2) answers what the peer has sent and nobody has read, or sends later, with a reset, and drops what has not
  * been acknowledged yet (RFC 2525, 2.17): an answer to a request that was not read to its end would be cut off. So a
  * TCP connection that may lose something is shut down first; what comes is read away, until the peer ends too, or has
- * all; after 30 seconds, or 4 MiB, the kernel gets it as it is. While there are any the program does not end by itself.
+ * all; after 30 seconds, or 64 MiB, the kernel gets it as it is. While there are any the program does not end by
+ * itself.
  *
  * Owner: the net; a thousand at a time, then the oldest goes.
  * Thread: the loop's own.

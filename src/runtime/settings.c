@@ -25,8 +25,8 @@ static const struct {
     {"/*/eventer", " ", " config include ", false},
     {"/*/eventer/config", " ", " concurrency include ", false},
     {"/*/eventer/config/concurrency", " ", " ", false},
-    {"/*/logs/descendant-or-self::*[not(self::log) and not(self::outlet) and not(self::include)]", log_attributes,
-     NULL, false},
+    {"/*/logs/descendant-or-self::*[not(self::log) and not(self::outlet) and not(self::include)]", log_attributes, NULL,
+     false},
     {"/*/logs/descendant-or-self::*", NULL, " log outlet include ", false},
     {"/*/logs//outlet", " name require_env ", " ", false},
     {"/*/watchdog", " timeout retries span tracedir glider interrupt_time ", " ", false},
@@ -108,8 +108,8 @@ static void report(const char *program, const char *owner, const char *kind, con
 }
 
 /* `axis`: what of the nodes at `path`. */
-static void report_unknown(const char *program, const char *path, const char *axis, const char *kind,
-                           const char *words, bool is_strict) {
+static void report_unknown(const char *program, const char *path, const char *axis, const char *kind, const char *words,
+                           bool is_strict) {
     char nodes[PATH_BYTES - 32];
     snprintf(nodes, sizeof(nodes), "%s/%s" UNKNOWN, path, axis, words);
     for (int i = 1; i <= REPORTS_MAX; i++) {
@@ -148,12 +148,12 @@ bool lh_settings_check(const char *program) {
     if (!lh_config_file()) return true;
     is_refused = false;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (known[i].attributes) report_unknown(program, known[i].path, "@*", "attribute", known[i].attributes,
-                                                known[i].is_strict);
+        if (known[i].attributes)
+            report_unknown(program, known[i].path, "@*", "attribute", known[i].attributes, known[i].is_strict);
         /* Elements of any name group logs. */
         const char *axis = known[i].attributes ? "*" : "*[not(*)]";
-        if (known[i].elements) report_unknown(program, known[i].path, axis, "element", known[i].elements,
-                                              known[i].is_strict);
+        if (known[i].elements)
+            report_unknown(program, known[i].path, axis, "element", known[i].elements, known[i].is_strict);
     }
     lh_config_visit_sections(report_misspelt_section, (void *)(uintptr_t)program);
     report_second_security(program);
