@@ -56,15 +56,18 @@ end
 
 -- What a client makes of a server that sends these bytes after the handshake, and what the client sent.
 local function hear(bytes, callbacks)
-  local said = {}
+  local said, is_over = {}, false
   local raw_port = ws_raw.serve(ws_raw.accept, function(e)
     e:write(bytes)
     for opcode, payload in function() return ws_raw.read_frame(e) end do
       said[#said + 1] = { opcode, payload }
       if opcode == 8 then break end
     end
+    is_over = true
   end)
   local heard, client = run({ "/", port = raw_port }, callbacks)
+  local deadline = mtev.time() + WAIT -- the server reads on when it has written, which the client has stopped to listen to
+  while not is_over and mtev.time() < deadline do mtev.sleep(0.001) end
   return heard, client, said
 end
 
