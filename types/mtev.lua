@@ -142,7 +142,7 @@ local semaphore = {}
 
 ---A counting semaphore that all threads share by its name. It is made once and never destroyed. Does not yield.
 ---@param name string
----@param value? integer the first count, which may be negative; counts only for whoever comes first. Default 0
+---@param value? integer the first count, which may be negative; used by the first call only. Default 0
 ---@return mtev.semaphore
 function mtev.semaphore(name, value) end
 
@@ -406,7 +406,7 @@ function eventer:close() end
 ---an error, others are logged (`error/tls`) and ignored
 ---@field snihost? string the server's name: sent to it, and compared with its certificate (RFC 6125); or its IP address, compared with the
 ---addresses in it. A dot at its end is dropped. Raises when it is neither: empty, with a NUL, a leading dot, `"127.1"`
----@field alpn? string protocols in order of preference: "h2,http/1.1"; a server refuses a client that offers none of them
+---@field alpn? string protocols in order of preference: "h2,http/1.1"; a server refuses a client whose list has none of them
 ---(RFC 7301). Alias `npn`
 ---@field verify? boolean false: the handshake never fails because of the certificate
 ---@field optional_no_ca? boolean accepts unknown issuers
@@ -422,7 +422,8 @@ function eventer:close() end
 ---Makes a TLS connection of a connected stream socket: waits for the handshake. Bytes that were received but not read belong to
 ---the handshake. After a failure the socket can only be closed, but `ssl_ctx()` still answers. Clients resume the session they had
 ---with the same peer, unless its certificate has expired since. A server that asks for the certificate later gets it (TLS 1.3,
----post-handshake authentication). Without `snihost` the certificate's name cannot be checked: a warning goes to the log `error/tls`, once.
+---post-handshake authentication). With TLS 1.3 the server looks at a client's certificate after this has returned: the next read
+---reports that it was refused. Without `snihost` the certificate's name cannot be checked: a warning goes to the log `error/tls`, once.
 ---@param certificate? string|mtev.sslconfig
 ---@param key? string behind a table: snihost
 ---@param ca? string behind a table: layer
@@ -1228,7 +1229,7 @@ function mtev.log_lines(facility, after) end
 
 -- == HTTP: mtev.Api =====================================================================================================
 --
--- Fields of an Api are its own. A client for one server, on libcurl: connections are kept and shared by all Apis of the thread, HTTP/2 is used where the server offers
+-- A client for one server, on libcurl: connections are kept and shared by all Apis of the thread, HTTP/2 is used where the server offers
 -- it over TLS, gzip, deflate, br and zstd are unpacked, proxies are taken from the environment (http_proxy, https_proxy, no_proxy).
 -- Redirects are not followed unless asked for. Names are looked up as `mtev.getaddrinfo` does, within the connect timeout, and believed
 -- for a minute. When a kept connection turns out to be closed the request is made again on another one if
@@ -1383,7 +1384,7 @@ function mtev.ApiResponse:xml() end
 ---@class mtev.HttpClient
 ---HTTP/1.x on one connection, by hand, as libmtev's class of that name. One request at a time; the connection stays open for the next
 ---one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is closed. `require "mtev.HttpClient"` gives
----the class. Fields that are not named here are its own.
+---the class. Other fields are private.
 ---
 ---Of an answer's header 64 KiB and 1000 fields are read, of the trailers as much, of a chunk's line 16 KiB. Lines may end with LF alone, and be
 ---folded. What two readers may understand differently is refused: white space before a colon, NUL and stray CR, lengths that are none or

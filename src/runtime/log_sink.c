@@ -141,7 +141,7 @@ static void unlock_and_reopen(lh_log_sink *sink) {
     pthread_mutex_unlock(&sink->mutex);
     const int rv = lh_log_file_reopen(&sink->file);
     if (rv < 0 && sink->reopen_ns == 0) {
-        complain_of(sink->file.path, "cannot be opened anew, and is tried again; what is open is used on", rv);
+        complain_of(sink->file.path, "cannot be reopened; still writing to the old file, will try again", rv);
     }
     pthread_mutex_lock(&sink->mutex);
     sink->reopen_ns = rv < 0 ? lh_clock_now() + RETRY_TIME : 0;

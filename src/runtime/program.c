@@ -133,7 +133,7 @@ static void on_signal(lh_loop *loop, int signal) {
 static void report_deadlock(lh_state *state) {
     if (state->task_count == 0) return;
     lh_traceback_push_all(state->L, state);
-    lh_log_print("error/lua", "%s: deadlock: everything waits, and nothing can wake it\n%s",
+    lh_log_print("error/lua", "%s: deadlock: every coroutine is waiting and nothing can wake one\n%s",
                  lh_program_options()->program, lua_tostring(state->L, -1));
     lua_pop(state->L, 1);
 }
