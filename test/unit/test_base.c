@@ -1,20 +1,27 @@
-/* base/: buffer, slab, list, pointer map, string map, clock conversions. */
+/* base/: buffer, slab, list, pointer map, string map, clock conversions, memory, the C stack. */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/ptrmap.h"
 #include "base/slab.h"
+#include "base/stack.h"
 #include "base/strmap.h"
 #include "base/word.h"
 
@@ -207,6 +214,87 @@ static void seconds_round_up_and_saturate(void **state) {
     assert_true(lh_clock_now() <= lh_clock_now());
 }
 
+/* Runs `f` in a child with at most `bytes` more of address space than now; its exit status. */
+static int in_little_memory(size_t bytes, int (*f)(void)) {
+    const pid_t child = fork();
+    if (child == 0) {
+        unsigned long pages = 0;
+        FILE *file = fopen("/proc/self/statm", "r");
+        if (!file || fscanf(file, "%lu", &pages) != 1) exit(99);
+        fclose(file);
+        const rlim_t limit = pages * (rlim_t)sysconf(_SC_PAGESIZE) + bytes;
+        setrlimit(RLIMIT_AS, &(struct rlimit){.rlim_cur = limit, .rlim_max = limit});
+        exit(f());
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Takes all that malloc has, then asks lh_alloc, which has a reserve. */
+static int use_the_reserve(void) {
+    lh_alloc_reserve();
+    if (lh_alloc_is_low()) return 1;
+    while (lh_try_alloc(1024)) continue;
+    void *block = lh_alloc(64 * 1024);
+    memset(block, 1, 64 * 1024);
+    return lh_alloc_is_low() ? 0 : 2;
+}
+
+static int use_more_than_the_reserve(void) {
+    close(STDERR_FILENO); /* it says why it ends */
+    lh_alloc_reserve();
+    for (int i = 0; i < 100000; i++) memset(lh_alloc(64 * 1024), 1, 1);
+    return 3;
+}
+
+static void what_cannot_fail_has_a_reserve(void **state) {
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    const bool has_limit = false;
+    print_message("skipped: a sanitizer's allocator needs all the address space there is\n");
+#else
+    const bool has_limit = true;
+#endif
+    if (has_limit) {
+        assert_int_equal(in_little_memory(32 * 1024 * 1024, use_the_reserve), 0);
+        assert_int_equal(in_little_memory(32 * 1024 * 1024, use_more_than_the_reserve), 128 + SIGABRT);
+    }
+    lh_alloc_release_reserve();
+    assert_true(lh_alloc_is_low());
+    lh_alloc_reserve();
+    assert_false(lh_alloc_is_low());
+    lh_alloc_reserve(); /* there is one: nothing is lost */
+    lh_alloc_release_reserve();
+}
+
+/* How deep it gets before there is no room: the depth at which the stack would end is about four thirds of that. */
+static __attribute__((noinline)) size_t descend(size_t depth) {
+    volatile char frame[1024];
+    frame[0] = (char)depth;
+    if (!lh_stack_has_room() || depth > 1000000) return depth;
+    return descend(depth + 1) + (size_t)(frame[0] - frame[0]);
+}
+
+static void *descend_in_thread(void *depth) {
+    *(size_t *)depth = descend(0);
+    return NULL;
+}
+
+static void a_stack_has_room_but_for_its_last_quarter(void **state) {
+    (void)state;
+    enum { STACK_BYTES = 4 * 1024 * 1024 }; /* a sanitizer takes a good part of it */
+    pthread_t thread;
+    pthread_attr_t attributes;
+    size_t depth = 0;
+    assert_true(lh_stack_has_room());
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    assert_int_equal(pthread_create(&thread, &attributes, descend_in_thread, &depth), 0);
+    pthread_join(thread, NULL);
+    assert_true(depth > 0 && depth < 1000000); /* it came to its end, and did not overflow */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffer_is_a_byte_queue),
@@ -220,6 +308,8 @@ int main(void) {
         cmocka_unit_test(misspelt_words_have_a_nearest),
         cmocka_unit_test(words_are_booleans_or_nothing),
         cmocka_unit_test(seconds_round_up_and_saturate),
+        cmocka_unit_test(what_cannot_fail_has_a_reserve),
+        cmocka_unit_test(a_stack_has_room_but_for_its_last_quarter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
