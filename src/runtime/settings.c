@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/word.h"
 #include "runtime/config.h"
 #include "runtime/log.h"
 
@@ -45,28 +46,6 @@ static const char sections[] = " eventer logs watchdog security modules clusters
 
 /* -- Nearness ------------------------------------------------------------------------------------------------------ */
 
-static int least(int a, int b) { return a < b ? a : b; }
-
-/* Letters to be changed, added, left out or swapped with their neighbour to make `b` of `a`. */
-static int distance(const char *a, size_t a_length, const char *b, size_t b_length) {
-    int rows[3][NAME_MAX_BYTES + 1];
-    int *before = rows[0], *above = rows[1], *row = rows[2];
-    for (size_t j = 0; j <= b_length; j++) above[j] = (int)j;
-    for (size_t i = 1; i <= a_length; i++) {
-        row[0] = (int)i;
-        for (size_t j = 1; j <= b_length; j++) {
-            row[j] = least(least(above[j], row[j - 1]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                row[j] = least(row[j], before[j - 2] + 1);
-        }
-        int *const spare = before;
-        before = above;
-        above = row;
-        row = spare;
-    }
-    return above[b_length];
-}
-
 /* NULL: none is as near as `most`. */
 static const char *find_near(const char *name, const char *words, int most, size_t *length) {
     const size_t name_length = strlen(name);
@@ -74,8 +53,10 @@ static const char *find_near(const char *name, const char *words, int most, size
     if (name_length > NAME_MAX_BYTES) return NULL;
     for (const char *word = words + strspn(words, " "); *word; word += strspn(word, " ")) {
         const size_t word_length = strcspn(word, " ");
-        const int away = distance(name, name_length, word, word_length);
-        if (away <= most && 2 * away < (int)name_length) {
+        char known_name[NAME_MAX_BYTES + 1];
+        snprintf(known_name, sizeof(known_name), "%.*s", (int)word_length, word);
+        const int away = lh_word_distance(name, known_name);
+        if (away >= 0 && away <= most && 2 * away < (int)name_length) {
             nearest = word;
             *length = word_length;
             most = away - 1;
