@@ -182,10 +182,17 @@ static int describe_error(lua_State *L) {
     return 2;
 }
 
+/* What reports that there is no memory has the reserve; the next turn of the loop collects. */
+static void release_reserve_for(lua_State *T) {
+    const char *message = lua_type(T, -1) == LUA_TSTRING ? lua_tostring(T, -1) : "";
+    if (strstr(message, "not enough memory")) lh_alloc_release_reserve();
+}
+
 static void on_error(lh_state *state, lh_task *task) {
     lua_State *L = state->L;
     const int top = lua_gettop(L);
     const bool was_in_hook = state->is_in_hook;
+    release_reserve_for(task->L);
     lua_pushcfunction(L, describe_error);
     lua_pushlightuserdata(L, task);
     state->is_in_hook = true; /* the script's hook is not called here */

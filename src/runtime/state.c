@@ -109,22 +109,21 @@ static int open_lua(lua_State *L) {
     return 0;
 }
 
-/* LuaJIT's allocator. Where it has no more, the call that asked raises; what then reports that, and the next calls,
- * have the reserve, and the next turn of the loop collects. */
+#ifdef LHOTSE_INJECT
+/* LuaJIT's allocator, whose allocations count among those that can fail. */
 static void *allocate(void *data, void *block, size_t old_size, size_t size) {
     const lh_state *state = data;
-#ifdef LHOTSE_INJECT
     if (size > old_size && lh_alloc_is_to_fail()) return NULL;
-#endif
-    void *new = state->allocate(state->allocator, block, old_size, size);
-    if (!new &&size > 0) lh_alloc_release_reserve();
-    return new;
+    return state->allocate(state->allocator, block, old_size, size);
 }
 
 static void set_allocator(lh_state *state) {
     state->allocate = lua_getallocf(state->L, &state->allocator);
     lua_setallocf(state->L, allocate, state);
 }
+#else
+static void set_allocator(lh_state *state) { state->allocate = lua_getallocf(state->L, &state->allocator); }
+#endif
 
 void lh_state_name_methods(lua_State *L, const char *prefix) { name_functions(L, prefix); }
 
