@@ -177,6 +177,7 @@ static void report(lua_State *L, int index, const char *traceback) {
 static int describe_error(lua_State *L) {
     lh_task *task = lua_touserdata(L, 1);
     lua_settop(L, 0);
+    if (lh_alloc_is_low()) lua_gc(L, LUA_GCCOLLECT, 0); /* what is short is held by garbage, as a rule */
     push_error_text(L, task->L);
     lh_traceback_push(L, lh_state_here(), task);
     return 2;
