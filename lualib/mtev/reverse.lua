@@ -184,7 +184,7 @@ local function serve(listener, e, co)
   debug_log("'%s' has gone: %s", name, why)
 end
 
--- Makes room for one more that is not authorized yet: who has been silent longest goes. False: all have offered a name, and wait to
+-- Makes room for one more that is not authorized yet: the one that has been silent longest goes. False: all have offered a name, and wait to
 -- be authorized.
 local function make_room(listener)
   if listener.pending_count < listener.options.pending then return true end
@@ -261,7 +261,7 @@ function mtev.reverse_listen(options)
     return nil, err
   end
   local listener = setmetatable({ options = options, coroutines = {}, tunnels = {} }, Listener)
-  listener.pending, listener.greeting, listener.pending_count = {}, {}, 0 -- coroutines of who is not authorized; of who is silent
+  listener.pending, listener.greeting, listener.pending_count = {}, {}, 0 -- coroutines of peers not authorized; of silent ones
   listener.bound = { e:sock_name() }
   listener.acceptor = spawn(function() accept_all(listener, e:own()) end)
   return listener

@@ -9,8 +9,8 @@
  * it, and would
  *   - close the socket over anything that it cannot parse, and count it as a failed attempt of every question that is
  *     on its way there: one forged datagram would disturb them all;
- *   - hand on what it wrote anew from its parse, in which the compressed names of records that it does not know point
- *     nowhere;
+ *   - hand on what it has rewritten from its parse, in which the compressed names of records that it does not know
+ * point nowhere;
  *   - keep answers, and give them at once next time;
  *   - wait for an answer five times as long as the latest took on average, however long resolv.conf says.
  * The last two concern good answers only: so a digest never says that it is one (CODE_OTHER). */

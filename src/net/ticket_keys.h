@@ -1,9 +1,9 @@
 /* The keys of session tickets (RFC 5077, RFC 8446 4.6.1) that this process's TLS servers give out.
  *
- * Who has such a key can read what was said on resumed TLS 1.2 connections, and sessions of TLS 1.3 that are resumed
- * without a new key exchange, for as long as it is in use: so there is a new one every hour, and an old one reads
- * tickets only until these are too old anyway. All threads share them: a client need not come back to the thread it
- * left.
+ * Whoever has such a key can read what was said on resumed TLS 1.2 connections, and sessions of TLS 1.3 that are
+ * resumed without a new key exchange, for as long as it is in use: so there is a new one every hour, and an old one
+ * reads tickets only until these are too old anyway. All threads share them: a client need not come back to the thread
+ * it left.
  *
  * Owner: static, one set per process; unit tests have their own.
  * Thread: any.

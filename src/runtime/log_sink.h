@@ -7,7 +7,7 @@
  * dropped then, if both go to one descriptor.
  *
  * A file that cannot be written (full disk, no directory) keeps what waits and is tried again each second, or when it
- * is to be opened anew; so is one that could not be opened anew. A descriptor that cannot be written drops. All this is
+ * is to be reopened; so is one that could not be reopened. A descriptor that cannot be written drops. All this is
  * said once, in the sink that lh_log_sink_complain_to names.
  *
  * Owner: sinks live as long as the process.

@@ -493,7 +493,7 @@ static int call_on_undelivered(lh_task *task, lua_State *T, void *context) {
 static void pass_on(lh_task *task) {
     struct answer answer = {.push = call_on_undelivered, .task = task};
     if (protect(state_of(task), &answer) != 0)
-        lua_pop(state_of(task)->L, 1); /* no memory to queue it anew: it is lost */
+        lua_pop(state_of(task)->L, 1); /* no memory to queue it again: it is lost */
 }
 
 /* Takes a parked or ready task out of its wait; afterwards it is ready (linked in the queue) or running (unlinked). */

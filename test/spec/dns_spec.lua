@@ -224,7 +224,7 @@ describe("mtev.dns", function()
     end)
   end)
 
-  -- 1.34 parses a message and writes it anew, shorter; names in records that it does not know then point to another place.
+  -- 1.34 parses a message and rewrites it, shorter; names in records that it does not know then point to another place.
   it("reads names that are compressed, in records of any kind", function()
     with(function(q, reply)
       local first = record(q.name, TXT, "\3abc")

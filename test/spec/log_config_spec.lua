@@ -335,7 +335,7 @@ describe("a log's file", function()
     end
   end)
 
-  it("is opened anew when its directory is there again, though SIGHUP came before", function()
+  it("is reopened when its directory is there again, though SIGHUP came before", function()
     os.execute("mkdir " .. dir .. "/logs")
     local child = start('<log name="a" type="file" path="DIR/logs/a.log"/>',
       "for i = 1, 1e9 do mtev.log('a', 'line %d\\n', i) mtev.sleep(0.001) end")
