@@ -6,7 +6,7 @@
 
 local _, core = ...
 local ffi = require("ffi")
-local make_guard, run_due = core.make_guard, core.run_finalizers
+local make_guard, make_metatable_guard, run_due = core.make_guard, core.make_metatable_guard, core.run_finalizers
 local rawget, rawset, type, setmetatable, xpcall = rawget, rawset, type, setmetatable, xpcall
 local report = core.report_error
 
@@ -33,16 +33,19 @@ end
 -- -- newproxy ---------------------------------------------------------------------------------------------------------
 
 -- The metatable of a newproxy(true) is hidden, and scripts see a table that stands for it: so that whatever they write
--- into it as `__gc`, once or again, arrives as a guard.
-local REAL = newproxy()
+-- into it as `__gc`, once or again, is what the guard finds, which is there from the beginning. In
+--   getmetatable(newproxy(true)).__gc = f
+-- the userdata is garbage before f is set, and a guard made then could come too late.
+local REAL, FINALIZER = newproxy(), newproxy()
+local metatable_guard = make_metatable_guard(FINALIZER)
 
 local stand_in = {
   __index = function(visible, key)
-    local value = rawget(visible, REAL)[key]
-    return finalizer_of[value] or value
+    if key == "__gc" then return rawget(visible, REAL)[FINALIZER] or nil end
+    return rawget(visible, REAL)[key]
   end,
   __newindex = function(visible, key, value)
-    rawset(rawget(visible, REAL), key, key == "__gc" and guard(value) or value)
+    rawset(rawget(visible, REAL), key == "__gc" and FINALIZER or key, value)
   end,
   __metatable = false,
 }
@@ -54,6 +57,7 @@ function _G.newproxy(metatable)
   if due[0] > DUE_MAX then run_due() end
   local proxy = newproxy(true)
   local real = getmetatable(proxy)
+  real.__gc, real[FINALIZER] = metatable_guard, false
   real.__metatable = setmetatable({ [REAL] = real }, stand_in)
   return proxy
 end

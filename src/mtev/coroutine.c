@@ -186,6 +186,12 @@ static int core_make_guard(lua_State *L) {
     return 1;
 }
 
+static int core_make_metatable_guard(lua_State *L) {
+    lua_settop(L, 1);
+    lh_finalizer_metatable_guard(L);
+    return 1;
+}
+
 static int core_set_finalizer_runner(lua_State *L) {
     lua_settop(L, 1);
     lh_finalizers_set_runner(L);
@@ -259,6 +265,7 @@ static const luaL_Reg core_functions[] = {
     {"traceback", core_traceback},
     {"report_error", core_report_error},
     {"make_guard", core_make_guard},
+    {"make_metatable_guard", core_make_metatable_guard},
     {"set_finalizer_runner", core_set_finalizer_runner},
     {"run_finalizers", core_run_finalizers},
     {"fail_allocation", core_fail_allocation},

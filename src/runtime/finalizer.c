@@ -1,6 +1,6 @@
 /* What is due lies in a table of the registry: [n] the object, [n + 1] its finalizer. A guard is a C function with the
- * finalizer as its upvalue. It raises nothing but for lack of memory, and takes nothing but a table's slots, so that it
- * may run anywhere. */
+ * finalizer, or the key where the object's metatable has it, as its upvalue. It raises nothing but for lack of memory, and
+ * takes nothing but a table's slots, so that it may run anywhere. */
 #include "runtime/finalizer.h"
 
 #include "runtime/task.h"
@@ -11,27 +11,45 @@ static void reset_if_empty(lh_state *state) {
 
 static int next_index(const lh_state *state) { return state->finalizers_first + 2 * state->finalizers_due; }
 
-static int call_guard(lua_State *L) {
+/* Takes note of the object and the finalizer that are all there is on the stack. */
+static void note_due(lua_State *L) {
     lh_state *state = lh_state_here();
-    lua_settop(L, 1);
     if (state->is_closing) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, state->finalizer_runner_ref);
-        lua_pushvalue(L, lua_upvalueindex(1));
-        lua_pushvalue(L, 1);
+        lua_insert(L, 1);
+        lua_insert(L, 2);
         lua_pcall(L, 2, 0, 0); /* it catches and reports what the finalizer raises */
-        return 0;
+        return;
     }
     const int at = next_index(state);
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->finalizers_ref);
-    lua_pushvalue(L, 1);
-    lua_rawseti(L, 2, at);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_rawseti(L, 2, at + 1);
+    lua_insert(L, 1);
+    lua_rawseti(L, 1, at + 1);
+    lua_rawseti(L, 1, at);
     state->finalizers_due++;
+}
+
+static int call_guard(lua_State *L) {
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    note_due(L);
+    return 0;
+}
+
+static int call_metatable_guard(lua_State *L) {
+    lua_settop(L, 1);
+    if (!lua_getmetatable(L, 1)) return 0;
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_rawget(L, 2);
+    if (!lua_toboolean(L, 3)) return 0;
+    lua_remove(L, 2);
+    note_due(L);
     return 0;
 }
 
 void lh_finalizer_guard(lua_State *L) { lua_pushcclosure(L, call_guard, 1); }
+
+void lh_finalizer_metatable_guard(lua_State *L) { lua_pushcclosure(L, call_metatable_guard, 1); }
 
 /* Pushes runner, finalizer, object of the one that is due first, which it stays until `remove_first`. */
 static void push_first(const lh_state *state, lua_State *L) {

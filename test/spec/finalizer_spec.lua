@@ -90,6 +90,15 @@ describe("a finalizer", function()
     assert.equal(metatable, getmetatable(newproxy(proxy)))
   end)
 
+  it("is called for each object, also one that is garbage while its finalizer is set", function()
+    local ran = 0
+    for i = 1, 20000 do
+      getmetatable(newproxy(true)).__gc = function() ran = ran + math.min(i, 1) end
+    end
+    collectgarbage()
+    assert.equal(20000, ran)
+  end)
+
   it("gets its object once, whole", function()
     local seen = {}
     do

@@ -100,8 +100,8 @@ local Nodes = {}
 Nodes.__index = Nodes
 
 -- Nodes with a configuration: the text of its <clusters>.
-function cluster.nodes(dir, clusters, options)
-  local self = setmetatable({ dir = dir, waiting = {}, count = 0, all = {}, options = options or {} }, Nodes)
+function cluster.nodes(dir, clusters)
+  local self = setmetatable({ dir = dir, waiting = {}, count = 0, all = {} }, Nodes)
   self.config = files.write(dir .. "/cluster.xml", "<any><clusters>" .. clusters .. "</clusters></any>")
   self.listener = mtev.socket("inet")
   assert(self.listener:bind("127.0.0.1", 0) == 0)
@@ -149,9 +149,7 @@ function Nodes:start()
   self.count = self.count + 1
   local node = setmetatable({ nodes = self, number = self.count }, Node)
   self.all[self.count] = node
-  local argv = { "lhotse", "-c", self.config }
-  for _, option in ipairs(self.options) do argv[#argv + 1] = option end
-  argv[#argv + 1], argv[#argv + 2], argv[#argv + 3] = "test/support/cluster_node.lua", tostring(self.port), tostring(self.count)
+  local argv = { "lhotse", "-c", self.config, "test/support/cluster_node.lua", tostring(self.port), tostring(self.count) }
   node.process = assert(mtev.spawn(process.lhotse, argv, nil, { stdout = "inherit", stderr = "null" }))
   return node
 end
