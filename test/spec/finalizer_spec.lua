@@ -175,6 +175,8 @@ describe("a finalizer", function()
             break
           end
           assert(#data == 150000)
+          local garbage = {} -- the data is one string again and again
+          for n = 1, 1000 do garbage[n] = {} end
         end
         closed = closed + 1
         is_over = true
