@@ -2,6 +2,7 @@
  * the block is consumed space; otherwise the block grows. Either way a byte is moved O(1) times on average. */
 #include "base/buffer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -12,7 +13,15 @@
 
 enum { SMALLEST = 256 };
 
+/* One that looks into somebody else's block has a capacity of 0 and may only be consumed (net/stream.c). */
+static bool is_own(const lh_buffer *buffer) { return !buffer->block == !buffer->capacity; }
+
+static bool is_sound(const lh_buffer *buffer) {
+    return buffer->capacity == 0 || buffer->start + buffer->length <= buffer->capacity;
+}
+
 int lh_buffer_reserve(lh_buffer *buffer, size_t length) {
+    assert(is_own(buffer) && is_sound(buffer));
     if (lh_buffer_room(buffer) >= length) return 0;
     if (buffer->capacity - buffer->length >= length && buffer->start >= buffer->capacity / 2) {
         memmove(buffer->block, buffer->block + buffer->start, buffer->length);
@@ -28,6 +37,7 @@ int lh_buffer_reserve(lh_buffer *buffer, size_t length) {
     if (!block) return -ENOMEM;
     buffer->block = block;
     buffer->capacity = capacity;
+    assert(lh_buffer_room(buffer) >= length);
     return 0;
 }
 
@@ -41,6 +51,7 @@ int lh_buffer_append(lh_buffer *buffer, const char *bytes, size_t length) {
 }
 
 void lh_buffer_consume(lh_buffer *buffer, size_t length) {
+    assert(is_sound(buffer));
     if (length > buffer->length) length = buffer->length;
     buffer->length -= length;
     buffer->start = buffer->length == 0 ? 0 : buffer->start + length;

@@ -8,6 +8,7 @@
  * Thread: one.
  * Errors: -ENOMEM from what grows; the content is then unchanged. */
 #pragma once
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -36,7 +37,10 @@ static inline size_t lh_buffer_room(const lh_buffer *buffer) {
 }
 
 /* Says that `length` bytes were written at lh_buffer_end(). */
-static inline void lh_buffer_commit(lh_buffer *buffer, size_t length) { buffer->length += length; }
+static inline void lh_buffer_commit(lh_buffer *buffer, size_t length) {
+    assert(length <= lh_buffer_room(buffer));
+    buffer->length += length;
+}
 
 /* Drops `length` bytes (at most what is held) from the front. Frees nothing: earlier pointers into the buffer stay
  * readable until the next append, reserve, relax or reset. */

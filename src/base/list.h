@@ -7,6 +7,7 @@
  * Thread: none of its own; whoever guards the objects guards the list.
  * Errors: none. */
 #pragma once
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -24,8 +25,14 @@ static inline bool lh_list_is_empty(const lh_list *head) { return head->next == 
 
 static inline bool lh_list_is_linked(const lh_list *link) { return link->next != link; }
 
+/* For assertions: what lies on both sides of `link` agrees. */
+static inline bool lh_list_is_sound(const lh_list *link) {
+    return link->next->prev == link && link->prev->next == link;
+}
+
 /* `link` must be unlinked. */
 static inline void lh_list_append(lh_list *head, lh_list *link) {
+    assert(lh_list_is_sound(head) && !lh_list_is_linked(link));
     link->prev = head->prev;
     link->next = head;
     head->prev->next = link;
@@ -34,6 +41,7 @@ static inline void lh_list_append(lh_list *head, lh_list *link) {
 
 /* Harmless on an unlinked link. */
 static inline void lh_list_remove(lh_list *link) {
+    assert(lh_list_is_sound(link));
     link->next->prev = link->prev;
     link->prev->next = link->next;
     lh_list_init(link);
@@ -49,6 +57,7 @@ static inline lh_list *lh_list_take_first(lh_list *head) {
 
 /* Moves everything from `from` to the end of `to`. */
 static inline void lh_list_splice(lh_list *to, lh_list *from) {
+    assert(lh_list_is_sound(from) && lh_list_is_sound(to));
     if (lh_list_is_empty(from)) return;
     from->next->prev = to->prev;
     to->prev->next = from->next;

@@ -1,5 +1,6 @@
 #include "base/ptrmap.h"
 
+#include <assert.h>
 #include <stdint.h>
 
 #include "base/alloc.h"
@@ -13,6 +14,7 @@ static size_t home_of(const lh_ptrmap *map, const void *key) {
 }
 
 static void insert(lh_ptrmap *map, const void *key, void *value) {
+    assert(key && map->count < map->capacity); /* a free entry ends every search */
     size_t i = home_of(map, key);
     while (map->entries[i].key && map->entries[i].key != key) i = (i + 1) & (map->capacity - 1);
     if (!map->entries[i].key) map->count++;
@@ -57,6 +59,7 @@ void lh_ptrmap_remove(lh_ptrmap *map, const void *key) {
         hole = i;
     }
     map->entries[hole] = (lh_ptrmap_entry){0};
+    assert(map->count > 0);
     map->count--;
     if (map->capacity > SMALLEST && map->count < map->capacity / 8) resize(map, map->capacity / 2);
 }

@@ -1,5 +1,6 @@
 #include "base/strmap.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -19,6 +20,7 @@ static lh_strmap_node **bucket_of(const lh_strmap *map, uint64_t hash) {
 
 /* The link that points at the node of `key`, or at NULL where it would be appended. The map has buckets. */
 static lh_strmap_node **find_link(const lh_strmap *map, const char *key, size_t length, uint64_t hash) {
+    assert(map->bucket_count > 0 && (map->bucket_count & (map->bucket_count - 1)) == 0);
     lh_strmap_node **link = bucket_of(map, hash);
     while (*link && !((*link)->hash == hash && (*link)->length == length && memcmp((*link)->key, key, length) == 0)) {
         link = &(*link)->next;
@@ -67,6 +69,7 @@ void *lh_strmap_remove(lh_strmap *map, const char *key, size_t length) {
     lh_strmap_node **link = find_link(map, key, length, hash_of(key, length));
     lh_strmap_node *node = *link;
     if (!node) return NULL;
+    assert(map->count > 0 && node->hash == hash_of(node->key, node->length));
     void *value = node->value;
     *link = node->next;
     lh_free(node);

@@ -1,5 +1,6 @@
 #include "loop/loop.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "loop/child.h"
@@ -11,7 +12,7 @@ static void on_mailbox_ready(lh_watch *watch, unsigned events) {
 }
 
 int lh_loop_open(lh_loop *loop) {
-    *loop = (lh_loop){.now = lh_clock_now()};
+    *loop = (lh_loop){.now = lh_clock_now(), .owner = lh_owner_here()};
     loop->beat = &loop->own_beat;
     lh_timers_init(&loop->timers, loop->now);
     lh_list_init(&loop->again);
@@ -32,8 +33,11 @@ fail_mailbox:
     return rv;
 }
 
+void lh_loop_adopt(lh_loop *loop) { loop->owner = loop->timers.owner = loop->poll.owner = lh_owner_here(); }
+
 static void read_clock(void *context) {
     lh_loop *loop = context;
+    assert(lh_loop_is_mine(loop));
     lh_mailbox_awake(&loop->mailbox);
     loop->now = lh_clock_now();
     loop->turn++;
@@ -77,11 +81,13 @@ static void call_again(lh_loop *loop) {
     lh_list_splice(&batch, &loop->again);
     for (lh_list *node; (node = lh_list_take_first(&batch));) {
         lh_watch *watch = LH_CONTAINER(node, lh_watch, again_node);
+        assert(!lh_list_is_linked(node) && watch->on_ready);
         if (watch->fd >= 0) watch->on_ready(watch, 0);
     }
 }
 
 void lh_loop_run(lh_loop *loop) {
+    assert(lh_loop_is_mine(loop) && loop->on_turn && loop->on_idle && loop->on_busy);
     read_clock(loop);
     bool is_busy = loop->on_turn(loop);
     while (!atomic_load_explicit(&loop->is_stopping, memory_order_relaxed)) {
@@ -99,6 +105,7 @@ void lh_loop_stop(lh_loop *loop) {
 }
 
 void lh_loop_again(lh_loop *loop, lh_watch *watch) {
+    assert(lh_loop_is_mine(loop) && watch->on_ready);
     if (!lh_list_is_linked(&watch->again_node)) lh_list_append(&loop->again, &watch->again_node);
 }
 
@@ -107,10 +114,12 @@ lh_ns lh_loop_deadline(lh_ns duration) {
 }
 
 bool lh_loop_is_expecting(const lh_loop *loop) {
+    assert(loop->wait_count < SIZE_MAX / 2); /* it did not fall below 0 */
     return loop->timers.count > 0 || loop->wait_count > 0 || !lh_list_is_empty(&loop->again);
 }
 
 void lh_loop_close(lh_loop *loop) {
+    assert(lh_loop_is_mine(loop));
     lh_child_close_all(loop);
     lh_mailbox_drain(&loop->mailbox, loop, true);
     lh_poll_remove(&loop->poll, &loop->mailbox_watch);

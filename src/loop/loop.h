@@ -16,6 +16,7 @@
 #pragma once
 #include <stdatomic.h>
 
+#include "base/owner.h"
 #include "loop/mailbox.h"
 #include "loop/poll.h"
 #include "loop/timer.h"
@@ -25,6 +26,7 @@ typedef struct lh_loop lh_loop;
 struct lh_loop {
     lh_ns now;     /* the turn's clock reading */
     uint32_t turn; /* counts; 0 = it does not run yet */
+    lh_owner owner; /* the thread that opened it */
     lh_timers timers;
     lh_poll poll;
     lh_mailbox mailbox;
@@ -47,6 +49,12 @@ struct lh_loop {
 
 /* 0 or a negative errno (EMFILE, ENOMEM). */
 int lh_loop_open(lh_loop *loop) __attribute__((warn_unused_result));
+
+/* For assertions: this is the loop's thread. */
+static inline bool lh_loop_is_mine(const lh_loop *loop) { return loop->owner == lh_owner_here(); }
+
+/* The loop is the calling thread's from now on: its own has ended. */
+void lh_loop_adopt(lh_loop *loop);
 
 /* Turns until lh_loop_stop. */
 void lh_loop_run(lh_loop *loop);

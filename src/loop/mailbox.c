@@ -5,6 +5,7 @@
  * the other, so no mail is left behind a sleeping loop. */
 #include "loop/mailbox.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,7 @@ void lh_mailbox_wake(lh_mailbox *mailbox) {
 }
 
 void lh_mailbox_post(lh_mailbox *mailbox, lh_mail *mail) {
+    assert(mail->deliver && mailbox->event_fd >= 0);
     lh_mail *newest = atomic_load(&mailbox->newest);
     do {
         mail->next = newest;

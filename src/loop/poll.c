@@ -1,5 +1,6 @@
 #include "loop/poll.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <sys/epoll.h>
@@ -13,9 +14,11 @@ enum { BATCH = 512 };
 int lh_poll_open(lh_poll *poll) {
     const int fd = lh_descriptor_claim(epoll_create1(EPOLL_CLOEXEC));
     if (fd < 0) return -errno;
-    *poll = (lh_poll){.epoll_fd = fd};
+    *poll = (lh_poll){.epoll_fd = fd, .owner = lh_owner_here()};
     return 0;
 }
+
+static bool is_mine(const lh_poll *poll) { return poll->owner == lh_owner_here(); }
 
 void lh_watch_init(lh_watch *watch, int fd, lh_watch_fn on_ready) {
     *watch = (lh_watch){.fd = fd, .on_ready = on_ready};
@@ -23,6 +26,7 @@ void lh_watch_init(lh_watch *watch, int fd, lh_watch_fn on_ready) {
 }
 
 int lh_poll_add(lh_poll *poll, lh_watch *watch) {
+    assert(is_mine(poll) && watch->fd >= 0 && watch->on_ready);
     if (watch->is_registered) return 0;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = watch};
     if (epoll_ctl(poll->epoll_fd, EPOLL_CTL_ADD, watch->fd, &event) < 0) return -errno;
@@ -32,6 +36,7 @@ int lh_poll_add(lh_poll *poll, lh_watch *watch) {
 }
 
 int lh_poll_want(lh_poll *poll, lh_watch *watch, unsigned wants) {
+    assert(is_mine(poll) && !(wants & ~(unsigned)(LH_POLL_IN | LH_POLL_OUT)));
     if (wants == 0) {
         lh_poll_remove(poll, watch);
         return 0;
@@ -53,7 +58,9 @@ static void drop_events(const lh_poll *poll, const lh_watch *watch) {
 }
 
 void lh_poll_remove(lh_poll *poll, lh_watch *watch) {
+    assert(is_mine(poll));
     if (!watch->is_registered) return;
+    assert(watch->fd >= 0 && poll->watch_count > 0);
     drop_events(poll, watch);
     struct epoll_event unused = {0};
     epoll_ctl(poll->epoll_fd, EPOLL_CTL_DEL, watch->fd, &unused);
@@ -91,6 +98,7 @@ static unsigned translate(uint32_t events) {
 }
 
 void lh_poll_wait(lh_poll *poll, lh_ns timeout, void (*on_awake)(void *context), void *context) {
+    assert(is_mine(poll));
     struct epoll_event events[BATCH];
     const int count = wait_events(poll, events, timeout); /* EINTR counts as nothing ready */
     on_awake(context);
@@ -98,11 +106,13 @@ void lh_poll_wait(lh_poll *poll, lh_ns timeout, void (*on_awake)(void *context),
         lh_watch *watch = events[i].data.ptr;
         poll->batch = &events[i + 1];
         poll->batch_count = count - i - 1;
+        assert(!watch || (watch->is_registered && watch->fd >= 0));
         if (watch) watch->on_ready(watch, translate(events[i].events));
     }
 }
 
 void lh_poll_close(lh_poll *poll) {
+    assert(is_mine(poll) && poll->watch_count == 0);
     lh_descriptor_close(poll->epoll_fd);
     poll->epoll_fd = -1;
 }

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/owner.h"
 
 typedef struct lh_watch lh_watch;
 
@@ -31,6 +32,7 @@ struct lh_watch {
 
 typedef struct lh_poll {
     int epoll_fd;
+    lh_owner owner;            /* the thread that opened it */
     size_t watch_count;        /* registered watches */
     bool has_no_pwait2;        /* an old kernel: timeouts are rounded up to milliseconds */
     struct epoll_event *batch; /* what lh_poll_wait has still to serve */

@@ -7,6 +7,8 @@
  * position for O(1) stops writes to as many timers; a wheel touches the neighbours only. */
 #include "loop/timer.h"
 
+#include <assert.h>
+
 enum { TICK_SHIFT = 10, SLOT_MASK = LH_TIMER_SLOTS - 1, DUE = 0xffff };
 
 static const uint64_t MAX_TICK = (UINT64_C(1) << (LH_TIMER_LEVELS * LH_TIMER_SLOT_BITS)) - 1; /* 9 years of uptime */
@@ -18,6 +20,7 @@ static uint64_t tick_of(lh_ns deadline) {
 }
 
 void lh_timers_init(lh_timers *timers, lh_ns now) {
+    timers->owner = lh_owner_here();
     timers->tick = now >> TICK_SHIFT;
     timers->count = 0;
     lh_list_init(&timers->due);
@@ -32,6 +35,8 @@ void lh_timer_init(lh_timer *timer, lh_timer_fn on_expire) {
     lh_list_init(&timer->wheel_node);
 }
 
+static bool is_mine(const lh_timers *timers) { return timers->owner == lh_owner_here(); }
+
 static void place(lh_timers *timers, lh_timer *timer) {
     const uint64_t tick = tick_of(timer->deadline_ns);
     if (tick <= timers->tick) {
@@ -42,12 +47,14 @@ static void place(lh_timers *timers, lh_timer *timer) {
     const int high_bit = 63 - __builtin_clzll(tick ^ timers->tick);
     const int level = high_bit / LH_TIMER_SLOT_BITS;
     const int slot = (int)(tick >> (level * LH_TIMER_SLOT_BITS)) & SLOT_MASK;
+    assert(level < LH_TIMER_LEVELS);
     timer->slot = (uint16_t)(level * LH_TIMER_SLOTS + slot);
     timers->occupied[level] |= UINT64_C(1) << slot;
     lh_list_append(&timers->slots[level][slot], &timer->wheel_node);
 }
 
 static void displace(lh_timers *timers, lh_timer *timer) {
+    assert(lh_list_is_linked(&timer->wheel_node));
     lh_list_remove(&timer->wheel_node);
     if (timer->slot == DUE) return;
     const int level = timer->slot / LH_TIMER_SLOTS, slot = timer->slot & SLOT_MASK;
@@ -55,6 +62,7 @@ static void displace(lh_timers *timers, lh_timer *timer) {
 }
 
 void lh_timer_start(lh_timers *timers, lh_timer *timer, lh_ns deadline_ns) {
+    assert(is_mine(timers) && timer->on_expire);
     lh_timer_stop(timers, timer);
     if (deadline_ns == LH_NEVER) return;
     timer->deadline_ns = deadline_ns;
@@ -65,6 +73,7 @@ void lh_timer_start(lh_timers *timers, lh_timer *timer, lh_ns deadline_ns) {
 
 void lh_timer_stop(lh_timers *timers, lh_timer *timer) {
     if (!timer->is_armed) return;
+    assert(is_mine(timers) && timers->count > 0);
     timer->is_armed = false;
     timers->count--;
     displace(timers, timer);
@@ -92,6 +101,7 @@ static void advance(lh_timers *timers, uint64_t tick) {
         const uint64_t slot_tick = first_slot_tick(timers, level);
         if (slot_tick > tick) break;
         const int slot = __builtin_ctzll(timers->occupied[level]);
+        assert(slot_tick >= timers->tick);
         timers->tick = slot_tick;
         timers->occupied[level] &= ~(UINT64_C(1) << slot);
         lh_list arrived;
@@ -105,6 +115,7 @@ static void advance(lh_timers *timers, uint64_t tick) {
 }
 
 void lh_timers_expire(lh_timers *timers, lh_ns now) {
+    assert(is_mine(timers));
     if (timers->count == 0) {
         timers->tick = now >> TICK_SHIFT;
         return;
@@ -117,6 +128,7 @@ void lh_timers_expire(lh_timers *timers, lh_ns now) {
     lh_list_splice(&batch, &timers->due);
     for (lh_list *node; (node = lh_list_take_first(&batch));) {
         lh_timer *timer = LH_CONTAINER(node, lh_timer, wheel_node);
+        assert(timer->is_armed && timer->deadline_ns <= now);
         timer->is_armed = false;
         timers->count--;
         timer->on_expire(timer);

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/owner.h"
 
 typedef struct lh_timer lh_timer;
 typedef void (*lh_timer_fn)(lh_timer *timer);
@@ -27,6 +28,7 @@ struct lh_timer {
 };
 
 typedef struct lh_timers {
+    lh_owner owner;                     /* the thread that made it */
     uint64_t tick;                      /* everything up to this tick has fired or is due */
     size_t count;                       /* armed timers */
     lh_list due;                        /* armed timers whose tick has come */

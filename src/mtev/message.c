@@ -255,7 +255,7 @@ static const luaL_Reg core_functions[] = {{"waitfor", core_waitfor}, {NULL, NULL
 void lh_open_message(lua_State *L) {
     lh_messages *messages = lua_newuserdata(L, sizeof(*messages)); /* anchored by the registry until the state closes */
     *messages = (lh_messages){.sweep_at = SWEEP_MIN};
-    lh_slab_init(&messages->channels, sizeof(channel) + sizeof(void *)); /* the slab's link goes behind the fields */
+    lh_slab_init(&messages->channels, sizeof(channel) + sizeof(void *), 0); /* the slab's link goes behind the fields */
     lh_state_here()->messages = messages;
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, messages_gc);

@@ -8,7 +8,7 @@ int lh_net_open(lh_net *net) {
     *net = (lh_net){0};
     const int rv = lh_loop_open(&net->loop);
     if (rv < 0) return rv;
-    lh_slab_init(&net->sockets, sizeof(lh_socket));
+    lh_slab_init(&net->sockets, sizeof(lh_socket), offsetof(lh_socket, in)); /* see on_ready in socket.c */
     lh_list_init(&net->held);
     lh_linger_open(net);
     lh_list_init(&net->resolvers);

@@ -135,7 +135,7 @@ bool lh_state_open(lh_state *state, struct lh_program *program, int index, void 
         lh_log_print("error", "lhotse: cannot open an event loop: %s\n", lh_error_text(-rv));
         return false;
     }
-    lh_slab_init(&state->tasks, sizeof(lh_task));
+    lh_slab_init(&state->tasks, sizeof(lh_task), offsetof(lh_task, wait_node));
     state->L = luaL_newstate();
     if (!state->L) {
         lh_log_print("error", "lhotse: cannot create a Lua state: out of memory\n");
@@ -155,6 +155,7 @@ bool lh_state_open(lh_state *state, struct lh_program *program, int index, void 
 
 void lh_state_close(lh_state *state) {
     lh__state_here = state; /* the thread that closes need not be the one that ran */
+    lh_loop_adopt(&state->net.loop);
     state->is_closing = true;
     lh_finalizers_end(state);
     lua_setallocf(state->L, state->allocate, state->allocator);

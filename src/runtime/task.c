@@ -40,6 +40,7 @@ lh_task_events lh_task_on;
 
 /* A task is only ever touched by its own thread. */
 static lh_state *state_of(const lh_task *task) {
+    assert(lh_slab_has(&lh_state_here()->tasks, task));
     (void)task;
     return lh_state_here();
 }
@@ -70,6 +71,7 @@ static void reserve_anchor(lua_State *L, lh_state *state) {
 
 /* Anchors the thread on top of `L`, and the Lua function that calls the C function running on `L`. */
 static void anchor(lua_State *L, lh_task *task) {
+    assert(task->slot > 0 && task->slot <= lh_state_here()->anchor_count && lua_isthread(L, -1));
     lua_rawgeti(L, LUA_REGISTRYINDEX, lh_state_here()->anchors_ref);
     lua_pushvalue(L, -2);
     lua_rawseti(L, -2, 2 * task->slot - 1);
@@ -93,6 +95,7 @@ static void release_anchors(lua_State *L, const lh_task *task) {
 }
 
 void lh_task_hold(lh_task *task, lua_State *L, int index) {
+    assert(task->status == LH_TASK_RUNNING);
     lua_pushvalue(L, index);
     lua_rawgeti(L, LUA_REGISTRYINDEX, lh_state_here()->held_ref);
     lua_insert(L, -2);
@@ -120,6 +123,7 @@ lh_task *lh_task_new(lh_state *state, lua_State *L, int n) {
     if (!lua_checkstack(thread, n + LUA_MINSTACK)) luaL_error(L, "too many arguments");
     reserve_anchor(L, state);
     lh_task *task = lh_slab_take(&state->tasks); /* from here on nothing raises */
+    assert(task->L == NULL && task->status == LH_TASK_GONE);
     if (task->slot == 0) {
         task->slot = ++state->slot_count;
         task->generation = 1;
@@ -157,6 +161,8 @@ static void end_task(lh_state *state, lh_task *task) {
         lh_task_on.on_main_end(state, task->L);
     }
     release_held(state->L, task);
+    assert(!task->timer.is_armed && !lh_list_is_linked(&task->wait_node) && lh_list_is_empty(&task->owned));
+    assert(task->status == LH_TASK_RUNNING && state->task_count > 0);
     lh_ptrmap_remove(&state->task_of, task->L);
     task->L = NULL;
     task->status = LH_TASK_GONE;
@@ -173,6 +179,8 @@ static void drop(lh_state *state, lh_task *task);
 static void run(lh_state *state, lh_task *task, int n) {
     lh_task *const previous = state->running;
     lua_State *const T = task->L;
+    assert(lh_loop_is_mine(&state->net.loop) && task->status != LH_TASK_GONE && previous != task);
+    assert(lua_gettop(T) >= n);
     state->running = task;
     task->status = LH_TASK_RUNNING;
     if (task->has_held) release_held(state->L, task);
@@ -200,6 +208,8 @@ static void run(lh_state *state, lh_task *task, int n) {
 }
 
 static void append_ready(lh_state *state, lh_task *task) {
+    assert(task->status != LH_TASK_GONE && task != state->ready_last);
+    assert(!state->ready_first == !state->ready_last && !state->ready_first == !state->ready_count);
     task->status = LH_TASK_READY;
     task->ready_next = NULL;
     if (state->ready_last) {
@@ -329,6 +339,7 @@ static int results_of_run(lh_state *state, lh_task *task) {
 
 static lh_task *take_first_ready(lh_state *state) {
     lh_task *task = state->ready_first;
+    assert(task && task->status != LH_TASK_GONE && task->status != LH_TASK_PARKED);
     state->ready_first = task->ready_next;
     if (!state->ready_first) state->ready_last = NULL;
     state->ready_count--;
@@ -433,6 +444,7 @@ int lh_task_park(lh_task *task, lua_State *L, const lh_wait *wait, lh_ns deadlin
 }
 
 int lh_task_yield(lh_task *task, lua_State *L, const lh_wait *wait) {
+    assert(task->status == LH_TASK_RUNNING && wait->on_run);
     task->wait = wait;
     task->result_count = 0;
     task->is_early = !state_of(task)->is_in_queue;
@@ -449,6 +461,7 @@ static void end_wait(lh_task *task) {
 }
 
 void lh_task_wake(lh_task *task, int n) {
+    assert(n <= LH_TASK_RESULTS_MAX && lua_gettop(task->L) >= n);
     end_wait(task);
     task->result_count = n;
     append_ready(state_of(task), task);
@@ -511,6 +524,7 @@ static void take_back(lh_task *task) {
 
 /* Ends a task that is parked or ready without resuming it. A ready one is freed when the queue comes to it. */
 static void drop(lh_state *state, lh_task *task) {
+    assert(task != state->running || task->status != LH_TASK_RUNNING);
     take_back(task);
     release_owned(task);
     if (task->status == LH_TASK_READY) {
@@ -551,6 +565,7 @@ static void interrupt(lh_state *state, lh_task *task, lua_State *L) {
 
 static void unlink_ready(lh_state *state, lh_task *task) {
     lh_task *previous = NULL;
+    assert(task->status == LH_TASK_READY);
     for (lh_task *t = state->ready_first; t != task; t = t->ready_next) previous = t;
     if (previous) {
         previous->ready_next = task->ready_next;

@@ -66,20 +66,21 @@ struct lh_task {
         void *object;     /* the wait's own: the thing waited on */
         lh_ns started_ns; /* ... or when */
     };
-    lh_list wait_node;     /* the wait's own: in a queue of waiters */
-    lh_timer timer;        /* its deadline */
-    lh_list owned;         /* lh_owned */
     uint32_t generation;   /* changes when the task ends: tells a reused struct from the one that was meant */
     int slot;              /* of its anchors; kept when the struct is reused, 0 = none yet */
-    int spawn_line;        /* where it was spawned; the function is anchored */
-    int result_count;      /* values on L that a ready task will be resumed with */
     uint8_t status;        /* lh_task_status */
     uint8_t park_attempts; /* since it was cancelled */
     bool is_cancelled;
-    bool is_started;     /* its function has been entered */
-    bool has_held;       /* its slot in the held values is set */
-    bool is_early;       /* it yielded in a callback of the loop: its turn is the next one, not the one under way */
-    lh_task *ready_next; /* in the run queue; last: the slab reuses this word */
+    bool is_started;       /* its function has been entered */
+    bool has_held;         /* its slot in the held values is set */
+    bool is_early;         /* it yielded in a callback of the loop: its turn is the next one, not the one under way */
+    /* What is above may be read when the task has ended. */
+    lh_list wait_node;     /* the wait's own: in a queue of waiters */
+    lh_timer timer;        /* its deadline */
+    lh_list owned;         /* lh_owned */
+    int spawn_line;        /* where it was spawned; the function is anchored */
+    int result_count;      /* values on L that a ready task will be resumed with */
+    lh_task *ready_next;   /* in the run queue; last: the slab reuses this word */
 };
 
 /* What the scheduler keeps in the registry of a new state. */

@@ -92,7 +92,7 @@ typedef struct thing {
 static void slab_reuses_and_keeps_the_first_words(void **state) {
     (void)state;
     lh_slab slab;
-    lh_slab_init(&slab, sizeof(thing));
+    lh_slab_init(&slab, sizeof(thing), sizeof(int));
     thing *a = lh_slab_take(&slab), *b = lh_slab_take(&slab);
     assert_ptr_not_equal(a, b);
     assert_int_equal(a->first, 0); /* fresh objects are zeroed */
@@ -102,6 +102,14 @@ static void slab_reuses_and_keeps_the_first_words(void **state) {
     assert_ptr_equal(lh_slab_take(&slab), a);
     assert_int_equal(slab.used_count, 2);
     for (int i = 0; i < 10000; i++) assert_non_null(lh_slab_take(&slab));
+    assert_true(lh_slab_has(&slab, a));
+    lh_slab_give(&slab, a);
+#ifndef NDEBUG
+    assert_false(lh_slab_has(&slab, a));
+    lh_slab other;
+    lh_slab_init(&other, sizeof(thing), 0);
+    assert_false(lh_slab_has(&other, b));
+#endif
     lh_slab_fini(&slab);
 }
 
