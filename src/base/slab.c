@@ -60,7 +60,8 @@ static void mark_taken(const lh_slab *slab, void *object) {
     tag_of(object)->state = TAKEN;
     unsigned char *bytes = middle(slab, object);
     ASAN_UNPOISON_MEMORY_REGION(bytes, middle_bytes(slab));
-    for (size_t i = 0; i < middle_bytes(slab); i++) assert(bytes[i] == POISON); /* else: written to after it was given back */
+    for (size_t i = 0; i < middle_bytes(slab); i++)
+        assert(bytes[i] == POISON); /* else: written to after it was given back */
 }
 
 static void mark_free(const lh_slab *slab, void *object) {

@@ -4,9 +4,9 @@
  * returned to the system only by lh_slab_fini: an object given back keeps its type for ever, so that a late look at it
  * (an epoll event of the same batch, for instance) reads a valid, closed object and not garbage.
  *
- * Builds with assertions know of each object which slab it is from and whether it is taken. They fill what was given back
- * with poison, but for its first `kept_bytes`, and look for it when they hand the object out again; under the address
- * sanitizer whoever reads there is reported.
+ * Builds with assertions know of each object which slab it is from and whether it is taken. They fill what was given
+ * back with poison, but for its first `kept_bytes`, and look for it when they hand the object out again; under the
+ * address sanitizer whoever reads there is reported.
  *
  * Owner: the slab owns the memory; objects are borrowed between take and give.
  * Thread: one; a slab is part of a per-thread struct.

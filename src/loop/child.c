@@ -7,6 +7,7 @@
  * posix_spawn fails with what exec said, because the child shares our memory until it has succeeded. */
 #include "loop/child.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -69,6 +70,7 @@ static bool has_members(pid_t group) { return kill(-group, 0) == 0 || errno == E
 
 /* Stops watching. */
 static void forget(lh_child *child) {
+    assert(lh_loop_is_mine(child->loop));
     if (child->watch.fd < 0) return;
     lh_poll_remove(&child->loop->poll, &child->watch);
     lh_descriptor_close(child->watch.fd);
@@ -77,7 +79,9 @@ static void forget(lh_child *child) {
 
 /* Takes the status from the kernel if the child has ended. */
 static bool collect(lh_child *child) {
+    assert(lh_loop_is_mine(child->loop) && child->pid > 0 && child->loop->child_count > 0);
     pthread_mutex_lock(&mutex);
+    assert(lh_list_is_linked(&child->child_node));
     const pid_t pid = waitpid(child->pid, &child->status, WNOHANG);
     if (pid < 0) child->error = errno;
     child->has_exited = pid != 0;
@@ -238,6 +242,7 @@ static void enlist(lh_child *child) {
 }
 
 int lh_child_start(lh_loop *loop, const lh_command *command, lh_child **out_child, int pipes[3]) {
+    assert(lh_loop_is_mine(loop) && command->path && command->argv);
     int ours[3] = {-1, -1, -1}, theirs[3] = {-1, -1, -1};
     pid_t pid = 0;
     int rv = open_pipes(command, ours, theirs);
@@ -284,6 +289,7 @@ int lh_child_check_dir(const lh_command *command) {
 /* -- Signalling ---------------------------------------------------------------------------------------------------- */
 
 int lh_child_kill(lh_child *child, int signal) {
+    assert(lh_loop_is_mine(child->loop) && child->pid > 0);
     if (child->has_exited) return -ESRCH;
     return kill(child->pid, signal) < 0 ? -errno : 0;
 }
@@ -291,6 +297,7 @@ int lh_child_kill(lh_child *child, int signal) {
 /* While members of a group live, the kernel gives its number to no new process. So if there is a process of that number
  * again, the group is gone, and the number somebody else's. */
 int lh_child_kill_group(lh_child *child, int signal) {
+    assert(lh_loop_is_mine(child->loop) && child->pid > 1); /* else it would be another group, or all */
     if (child->has_exited) {
         if (child->has_group && kill(child->pid, 0) == 0) child->has_group = false;
         if (!child->has_group) return -ESRCH;
@@ -308,6 +315,7 @@ void lh_child_abandon(lh_child *child) {
         lh_free(child);
         return;
     }
+    assert(!child->is_abandoned);
     child->is_abandoned = true;
     child->on_exit = NULL;
     if (!atomic_load(&is_sparing)) lh_child_kill_group(child, SIGKILL);

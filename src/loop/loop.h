@@ -24,8 +24,8 @@
 typedef struct lh_loop lh_loop;
 
 struct lh_loop {
-    lh_ns now;     /* the turn's clock reading */
-    uint32_t turn; /* counts; 0 = it does not run yet */
+    lh_ns now;      /* the turn's clock reading */
+    uint32_t turn;  /* counts; 0 = it does not run yet */
     lh_owner owner; /* the thread that opened it */
     lh_timers timers;
     lh_poll poll;

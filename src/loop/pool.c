@@ -6,6 +6,7 @@
  * threads are busy there is one more, which waits until a job is stuck. */
 #include "loop/pool.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <time.h>
@@ -35,6 +36,7 @@ static bool is_closed;
 
 static void deliver(lh_mail *mail, lh_loop *loop, bool is_closing) {
     lh_job *job = LH_CONTAINER(mail, lh_job, mail);
+    assert(job->loop == loop && job->state == LH_JOB_OVER && loop->job_count > 0);
     loop->job_count--;
     job->done(job, is_closing);
 }
@@ -42,14 +44,17 @@ static void deliver(lh_mail *mail, lh_loop *loop, bool is_closing) {
 /* -- Jobs; the mutex is held --------------------------------------------------------------------------------------- */
 
 static void take_out(lh_pool *pool, lh_job *job) {
+    assert(job->state != LH_JOB_OVER && lh_list_is_linked(&job->node) && pool == &pools[job->kind]);
     lh_list_remove(&job->node);
     if (job->state == LH_JOB_QUEUED) pool->queued_count--;
     if (job->state == LH_JOB_RUNNING) pool->running_count--;
     if (job->state == LH_JOB_STUCK) pool->stuck_count--;
     job->state = LH_JOB_OVER;
+    assert(pool->queued_count >= 0 && pool->running_count >= 0 && pool->stuck_count >= 0);
 }
 
 static void begin(lh_pool *pool, lh_job *job) {
+    assert(job->state == LH_JOB_QUEUED);
     take_out(pool, job);
     job->state = LH_JOB_RUNNING;
     job->started_ns = lh_clock_now();
@@ -58,6 +63,7 @@ static void begin(lh_pool *pool, lh_job *job) {
 }
 
 static void set_stuck(lh_pool *pool, lh_job *job) {
+    assert(job->state == LH_JOB_RUNNING);
     if (pool->stuck_count == STUCK_MAX) return;
     take_out(pool, job);
     job->state = LH_JOB_STUCK;
@@ -102,6 +108,7 @@ static lh_job *next_job(lh_pool *pool) {
             break;
         }
     }
+    assert(pool->idle_count > 0 && pool->idle_count <= pool->thread_count);
     pool->idle_count--;
     if (job) begin(pool, job);
     return job;
@@ -136,6 +143,7 @@ static void *work(void *argument) {
         finish(pool, job);
         pthread_mutex_lock(&mutex);
     }
+    assert(pool->thread_count > 0);
     pool->thread_count--;
     pthread_mutex_unlock(&mutex);
     return NULL;
@@ -178,6 +186,7 @@ void lh_pool_submit(lh_loop *loop, lh_job *job) {
 
 void lh_pool_abandon(lh_job *job) {
     lh_pool *pool = &pools[job->kind];
+    assert(lh_loop_is_mine(job->loop));
     atomic_store(&job->is_abandoned, true);
     pthread_mutex_lock(&mutex);
     if (job->state == LH_JOB_QUEUED) {

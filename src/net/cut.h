@@ -6,6 +6,7 @@
  *
  * Owner: counted. Thread: any. Errors: none. */
 #pragma once
+#include <assert.h>
 #include <stdatomic.h>
 
 #include "base/alloc.h"
@@ -25,7 +26,9 @@ static inline lh_cut *lh_cut_new(void) {
 }
 
 static inline lh_cut *lh_cut_hold(lh_cut *cut) {
-    atomic_fetch_add(&cut->holds, 1);
+    const unsigned before = atomic_fetch_add(&cut->holds, 1);
+    assert(before > 0); /* who adds a hold has one */
+    (void)before;
     return cut;
 }
 

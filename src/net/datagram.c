@@ -1,5 +1,6 @@
 #include "net/datagram.h"
 
+#include <assert.h>
 #include <errno.h>
 
 /* No UDP datagram is larger than the scratch; a unix one is at most what SO_SNDBUF lets out. */
@@ -7,6 +8,7 @@ enum { LARGEST = 1024 * 1024, DATAGRAM_COST = 256 };
 
 int lh_datagram_receive(lh_socket *socket, size_t count, const char **bytes, size_t *length, lh_address *from,
                         bool *is_truncated) {
+    assert(lh_socket_is_mine(socket) && !socket->layer);
     if (socket->bind_error) return -socket->bind_error; /* nobody can send to it */
     if (!socket->is_readable || !lh_socket_may_move(socket)) return -EAGAIN;
     lh_net *net = socket->net;
@@ -30,6 +32,7 @@ int lh_datagram_receive(lh_socket *socket, size_t count, const char **bytes, siz
         if (error == EAGAIN) socket->is_readable = false;
         return -error;
     }
+    assert((size_t)n <= count && message.msg_namelen <= sizeof(from->storage));
     lh_socket_note_moved(socket, (size_t)n + DATAGRAM_COST);
     *bytes = to;
     *length = (size_t)n;
@@ -39,6 +42,7 @@ int lh_datagram_receive(lh_socket *socket, size_t count, const char **bytes, siz
 }
 
 ssize_t lh_datagram_send(lh_socket *socket, const char *bytes, size_t length, const lh_address *to) {
+    assert(lh_socket_is_mine(socket) && (!to || to->length <= sizeof(to->storage)));
     if (socket->bind_error) return -socket->bind_error;
     if (!socket->is_writable) return -EAGAIN;
     ssize_t n;

@@ -1,5 +1,6 @@
 #include "net/linger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -56,6 +57,7 @@ static bool drain(int fd, size_t *come_bytes) {
 /* -- Lingering ----------------------------------------------------------------------------------------------------- */
 
 static void end(lingering *l) {
+    assert(lh_loop_is_mine(&l->net->loop) && l->net->lingering_count > 0 && lh_list_is_linked(&l->node));
     lh_poll_remove(&l->net->loop.poll, &l->watch);
     lh_list_remove(&l->watch.again_node);
     lh_list_remove(&l->node);
@@ -81,6 +83,7 @@ static void on_ready(lh_watch *watch, unsigned events) {
 /* The kernel does not tell when all has been acknowledged. */
 static void on_tick(lh_timer *timer) {
     lh_net *net = LH_CONTAINER(timer, lh_net, linger_timer);
+    assert(lh_loop_is_mine(&net->loop));
     lh_list *node = net->lingering.next;
     while (node != &net->lingering) {
         lingering *l = LH_CONTAINER(node, lingering, node);
@@ -113,6 +116,7 @@ void lh_linger_open(lh_net *net) {
 }
 
 bool lh_linger_take(lh_socket *socket) {
+    assert(lh_socket_is_mine(socket));
     const int fd = socket->watch.fd;
     const bool is_tcp = socket->type == SOCK_STREAM && (socket->family == AF_INET || socket->family == AF_INET6);
     if (!is_tcp || !socket->is_connected || socket->is_at_end) return false;
@@ -125,6 +129,7 @@ bool lh_linger_take(lh_socket *socket) {
 }
 
 bool lh_linger_give_up(lh_net *net) {
+    assert(lh_loop_is_mine(&net->loop) && (net->lingering_count == 0) == lh_list_is_empty(&net->lingering));
     if (net->lingering_count == 0) return false;
     end(LH_CONTAINER(net->lingering.next, lingering, node));
     return true;

@@ -1,5 +1,7 @@
 #include "net/net.h"
 
+#include <assert.h>
+
 #include "base/alloc.h"
 #include "net/linger.h"
 #include "net/socket.h"
@@ -17,6 +19,7 @@ int lh_net_open(lh_net *net) {
 }
 
 void lh_net_close(lh_net *net) {
+    assert(net->open_count == 0 && net->sockets.used_count == 0);
     lh_linger_close(net);
     lh_loop_close(&net->loop);
     lh_slab_fini(&net->sockets);
@@ -26,7 +29,9 @@ void lh_net_close(lh_net *net) {
 
 int lh_net_claim_scratch(lh_net *net) {
     lh_socket *borrower = net->borrower;
+    assert(lh_loop_is_mine(&net->loop));
     if (!borrower) return 0;
+    assert(lh_slab_has(&net->sockets, borrower) && borrower->in.capacity == 0 && borrower->in.length > 0);
     lh_buffer own = {0};
     const int rv = lh_buffer_append(&own, lh_buffer_bytes(&borrower->in), borrower->in.length);
     if (rv < 0) return rv;

@@ -1,5 +1,6 @@
 #include "net/race.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -102,6 +103,7 @@ static void start_timer(lh_race *race, lh_ns delay) {
 }
 
 static void end_attempt(attempt *a) {
+    assert(lh_list_is_linked(&a->node));
     lh_list_remove(&a->node);
     lh_free(a);
 }
@@ -114,6 +116,7 @@ static const lh_socket_events events;
 
 /* True when the attempt at the next address is under way, or has succeeded at once. */
 static bool try_next(lh_race *race) {
+    assert(race->next < race->count && !race->winner);
     const lh_address *address = &race->addresses[race->next++];
     int error = 0;
     lh_socket *socket = lh_socket_open(race->like->net, lh_address_family(address), SOCK_STREAM, &error);
@@ -154,6 +157,7 @@ static void try_more(lh_race *race) {
 
 /* The race is over; only the winner survives it. */
 static void finish(lh_race *race, lh_socket *winner) {
+    assert(!winner || (winner->is_connected && !winner->writer && lh_socket_is_mine(winner)));
     const lh_race_fn on_done = race->on_done;
     void *const owner = race->owner;
     const int error = race->error;
@@ -175,6 +179,7 @@ static void on_timer(lh_timer *timer) {
 static void on_writable(lh_socket *socket) {
     attempt *a = socket->writer;
     lh_race *race = a->race;
+    assert(a->socket == socket && !race->winner);
     const int rv = lh_socket_connect_result(socket);
     if (rv == -EINPROGRESS) return;
     socket->writer = NULL;
@@ -216,6 +221,7 @@ static void interleave(lh_race *race, const lh_address *addresses, size_t count)
 }
 
 lh_race *lh_race_start(lh_socket *like, const lh_address *addresses, size_t count, lh_race_fn on_done, void *owner) {
+    assert(lh_socket_is_mine(like) && on_done);
     lh_race *race = lh_alloc(sizeof(*race) + count * sizeof(race->addresses[0]));
     race->like = like;
     race->on_done = on_done;
@@ -223,12 +229,14 @@ lh_race *lh_race_start(lh_socket *like, const lh_address *addresses, size_t coun
     lh_list_init(&race->attempts);
     lh_timer_init(&race->timer, on_timer);
     interleave(race, addresses, count);
+    assert(race->count == count);
     try_more(race);
     return race;
 }
 
 void lh_race_stop(lh_race *race) {
     if (!race) return;
+    assert(lh_loop_is_mine(&race->like->net->loop));
     for (lh_list *node; (node = lh_list_take_first(&race->attempts));) {
         attempt *a = LH_CONTAINER(node, attempt, node);
         lh_socket_close(a->socket);

@@ -19,6 +19,7 @@
 #define CARES_NO_DEPRECATED /* 1.34 has newer forms of what 1.18 has; the older ones exist in both */
 #include <ares.h>
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -118,6 +119,7 @@ static const char *explain(int status) {
 static void end(lh_question *question, const char *bytes, size_t length, const char *error) {
     lh_list_remove(&question->node);
     if (question->on_answer) {
+        assert(question->resolver->wanted_count > 0);
         question->resolver->wanted_count--;
         question->on_answer(question, bytes, length, error);
     }
@@ -126,6 +128,7 @@ static void end(lh_question *question, const char *bytes, size_t length, const c
 
 static void leave_fresh(lh_question *question) {
     if (!question->is_fresh) return;
+    assert(question->resolver->fresh_count > 0);
     question->is_fresh = false;
     question->resolver->fresh_count--;
 }
@@ -190,6 +193,7 @@ static void run_tick(lh_resolver *resolver) {
 
 static void send_question(lh_question *question) {
     lh_resolver *resolver = question->resolver;
+    assert(question->sent_ns == 0 && !question->is_fresh && lh_list_is_linked(&question->node));
     lh_list_remove(&question->node);
     lh_list_append(&resolver->fresh, &question->node);
     question->sent_ns = lh_clock_now(); /* the loop's time may be long past: what is just sent would seem old */
@@ -233,6 +237,7 @@ static void on_tick(lh_timer *timer) {
 
 lh_question *lh_resolver_ask(lh_resolver *resolver, const char *name, unsigned class_number, unsigned type,
                              lh_answer_fn on_answer, void *owner) {
+    assert(lh_loop_is_mine(&resolver->net->loop) && on_answer);
     char plain[LH_DNS_NAME_MAX] = "";
     const bool is_name = lh_dns_check_name(name, plain);
     const size_t size = strlen(plain) + 1;
@@ -257,6 +262,7 @@ lh_question *lh_resolver_ask(lh_resolver *resolver, const char *name, unsigned c
 
 void lh_resolver_forget(lh_question *question) {
     lh_resolver *resolver = question->resolver;
+    assert(question->on_answer && resolver->wanted_count > 0);
     question->on_answer = NULL;
     resolver->wanted_count--;
     if (question->sent_ns == 0) { /* else c-ares has it */
@@ -309,6 +315,7 @@ static void drop_socket(channel_socket *s) {
 }
 
 static channel_socket *add_socket(lh_resolver *resolver, int fd) {
+    assert(!find_socket(resolver, fd));
     channel_socket *s = lh_alloc(sizeof(*s));
     s->resolver = resolver;
     lh_watch_init(&s->watch, fd, on_ready);

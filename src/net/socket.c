@@ -3,6 +3,7 @@
  * that is cleared wrongly would hang, so it is cleared in those two places only. */
 #include "net/socket.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -19,6 +20,7 @@ enum { ACCEPTS = 64 }; /* connections that a turn takes from one listener */
 
 static void on_ready(lh_watch *watch, unsigned events) {
     lh_socket *socket = LH_CONTAINER(watch, lh_socket, watch);
+    assert(lh_socket_is_mine(socket));
     if (events & LH_POLL_HANGUP) socket->has_hangup = true;
     if (events & LH_POLL_IN) socket->is_readable = true;
     if (events & LH_POLL_OUT) socket->is_writable = true;
@@ -32,6 +34,7 @@ static void on_ready(lh_watch *watch, unsigned events) {
 /* -- Open, adopt, close -------------------------------------------------------------------------------------------- */
 
 lh_socket *lh_socket_adopt(lh_net *net, int fd, int family, int type) {
+    assert(lh_loop_is_mine(&net->loop) && fd >= 0);
     lh_socket *socket = lh_slab_take(&net->sockets);
     *socket = (lh_socket){
         .net = net,
@@ -78,6 +81,7 @@ static void drop_input(lh_socket *socket) {
 static void release_held(lh_net *net) {
     for (lh_list *node; (node = lh_list_take_first(&net->held));) {
         lh_socket *listener = LH_CONTAINER(node, lh_socket, held_node);
+        assert(lh_socket_is_mine(listener) && listener->is_listening);
         listener->held_until_ns = 0;
         if (listener->reader) lh_loop_again(&net->loop, &listener->watch);
     }
@@ -85,6 +89,7 @@ static void release_held(lh_net *net) {
 
 void lh_socket_close(lh_socket *socket) {
     if (!socket || !lh_socket_is_open(socket)) return;
+    assert(lh_socket_is_mine(socket) && socket->net->open_count > 0);
     lh_net *net = socket->net;
     if (socket->layer) {
         socket->layer->end(socket);
@@ -106,6 +111,8 @@ void lh_socket_close(lh_socket *socket) {
 }
 
 void lh_socket_replace(lh_socket *socket, lh_socket *take_other) {
+    assert(lh_socket_is_mine(socket) && lh_socket_is_mine(take_other) && socket != take_other);
+    assert(!socket->layer && !take_other->layer && !socket->is_listening && !take_other->is_listening);
     lh_net *net = socket->net;
     drop_input(socket);
     lh_poll_remove(&net->loop.poll, &socket->watch);
@@ -130,7 +137,8 @@ void lh_socket_replace(lh_socket *socket, lh_socket *take_other) {
 }
 
 void lh_socket_fail(lh_socket *socket, int error) {
-    if (!socket->error) socket->error = error;
+    assert(error > 0 && error <= INT16_MAX);
+    if (!socket->error) socket->error = (int16_t)error;
 }
 
 const char *lh_socket_error_text(const lh_socket *socket, int error) {
@@ -139,13 +147,16 @@ const char *lh_socket_error_text(const lh_socket *socket, int error) {
     return text ? text : strerror_r(error, buffer, sizeof(buffer));
 }
 
-int lh_socket_expect(lh_socket *socket) { return lh_poll_add(&socket->net->loop.poll, &socket->watch); }
+int lh_socket_expect(lh_socket *socket) {
+    assert(lh_socket_is_mine(socket));
+    return lh_poll_add(&socket->net->loop.poll, &socket->watch);
+}
 
 bool lh_socket_may_move(lh_socket *socket) {
     const uint32_t turn = socket->net->loop.turn;
     if (turn == 0) return true; /* the loop does not run yet */
-    if (socket->turn != turn) {
-        socket->turn = turn;
+    if (socket->turn != (turn & 0x1fff)) { /* 8,192 turns later one is taken for another: then it waits for the next */
+        socket->turn = turn & 0x1fff;
         socket->turn_bytes = 0;
     }
     if (socket->turn_bytes < LH_SOCKET_TURN_BYTES) return true;
@@ -156,12 +167,14 @@ bool lh_socket_may_move(lh_socket *socket) {
 /* -- Server side --------------------------------------------------------------------------------------------------- */
 
 int lh_socket_bind(lh_socket *socket, const lh_address *address) {
+    assert(lh_socket_is_mine(socket));
     const int rv = bind(socket->watch.fd, (const struct sockaddr *)&address->storage, address->length);
-    socket->bind_error = rv < 0 ? errno : 0;
+    socket->bind_error = rv < 0 ? (int16_t)errno : 0;
     return -socket->bind_error;
 }
 
 int lh_socket_listen(lh_socket *socket, int backlog) {
+    assert(lh_socket_is_mine(socket));
     if (socket->bind_error) return -socket->bind_error; /* else it would listen on a port that nobody knows */
     if (listen(socket->watch.fd, backlog) < 0) return -errno;
     if (!socket->is_listening) {
@@ -196,6 +209,7 @@ lh_ns lh_socket_hold_time(const lh_socket *listener) {
 }
 
 int lh_socket_accept(lh_socket *listener, lh_socket **accepted) {
+    assert(lh_socket_is_mine(listener));
     if (!listener->is_listening) return -EINVAL;
     if (listener->held_until_ns) {
         if (lh_clock_now() < listener->held_until_ns) return -EAGAIN;
@@ -259,6 +273,7 @@ static int refuse_itself(lh_socket *socket, const struct sockaddr_storage *peer)
 }
 
 int lh_socket_connect(lh_socket *socket, const lh_address *address) {
+    assert(lh_socket_is_mine(socket) && address->length <= sizeof(address->storage));
     if (socket->error) return -socket->error;
     if (socket->bind_error) return -socket->bind_error;
     if (socket->is_connecting) return -EALREADY;
@@ -282,6 +297,7 @@ int lh_socket_connect(lh_socket *socket, const lh_address *address) {
 }
 
 int lh_socket_connect_result(lh_socket *socket) {
+    assert(lh_socket_is_mine(socket));
     if (socket->error) return -socket->error;
     int error = 0;
     socklen_t length = sizeof(error);
@@ -325,6 +341,7 @@ int lh_socket_peer_address(const lh_socket *socket, lh_address *address) {
 }
 
 void lh_socket_shutdown(lh_socket *socket, int how) {
+    assert(lh_socket_is_mine(socket));
     if (socket->layer && how != SHUT_RD) socket->layer->end(socket);
     if (socket->family != LH_SOCKET_PIPE) shutdown(socket->watch.fd, how);
 }

@@ -73,16 +73,17 @@ struct lh_socket {
     struct lh_cut *cut;            /* held; tells at an end of file whether it is one; NULL = it is */
     const lh_layer *layer;         /* NULL: bytes go to the kernel as they are */
     void *layered;                 /* the layer's own */
-    int error;                     /* errno that ended the socket, 0 = none */
-    int bind_error;                /* errno of the last bind, 0 = it succeeded, or there was none */
-    uint32_t turn, turn_bytes;     /* moved in that turn of the loop: see lh_socket_may_move */
+    int16_t error;                 /* errno that ended the socket, 0 = none */
+    int16_t bind_error;            /* errno of the last bind, 0 = it succeeded, or there was none */
+    uint32_t turn : 13;            /* the turn of the loop, its lowest bits, in which ... */
+    uint32_t turn_bytes : 19;      /* ... so many bytes were moved, at most LH_SOCKET_TURN_BYTES */
     int16_t family;                /* AF_* or LH_SOCKET_PIPE */
     int16_t type;                  /* SOCK_STREAM, SOCK_DGRAM */
     bool is_readable, is_writable; /* what epoll said last, until EAGAIN; true when unknown */
     bool has_hangup;               /* the end is near: read until it is seen */
-    bool is_at_end;                /* EOF was read */
-    bool is_listening, is_connecting, is_connected;
-    bool is_orphan; /* the owner's: to be closed when the wait under way ends */
+    bool is_at_end : 1;            /* EOF was read */
+    bool is_listening : 1, is_connecting : 1, is_connected : 1;
+    bool is_orphan : 1; /* the owner's: to be closed when the wait under way ends */
 };
 
 /* A new socket. `family` AF_INET, AF_INET6 or AF_UNIX; TCP_NODELAY is set on TCP. NULL with *error = errno. */
@@ -95,6 +96,12 @@ lh_socket *lh_socket_adopt(lh_net *net, int fd, int family, int type);
 void lh_socket_close(lh_socket *socket);
 
 static inline bool lh_socket_is_open(const lh_socket *socket) { return socket->watch.fd >= 0; }
+
+/* For assertions: it is open, and this is its thread. */
+static inline bool lh_socket_is_mine(const lh_socket *socket) {
+    return lh_loop_is_mine(&socket->net->loop) && lh_slab_has(&socket->net->sockets, socket) &&
+           lh_socket_is_open(socket);
+}
 
 /* After a failure the socket can only be bound again, or closed: what it does without an address, or with one of the
  * kernel's choice, is not what was asked for. */
@@ -134,7 +141,10 @@ int lh_socket_expect(lh_socket *socket) __attribute__((warn_unused_result));
  * the caller waits, and will be called back in the next turn. */
 enum { LH_SOCKET_TURN_BYTES = 256 * 1024 };
 bool lh_socket_may_move(lh_socket *socket);
-static inline void lh_socket_note_moved(lh_socket *socket, size_t bytes) { socket->turn_bytes += (uint32_t)bytes; }
+static inline void lh_socket_note_moved(lh_socket *socket, size_t bytes) {
+    const size_t all = socket->turn_bytes + bytes;
+    socket->turn_bytes = all < LH_SOCKET_TURN_BYTES ? (uint32_t)all & 0x3ffff : LH_SOCKET_TURN_BYTES;
+}
 
 /* For a call that does not wait: it may move as much again. */
 static inline void lh_socket_renew_turn(lh_socket *socket) { socket->turn_bytes = 0; }

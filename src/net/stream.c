@@ -9,6 +9,7 @@
  * A socket moves no more than BUDGET bytes in a turn of the loop, lest one fast peer starve the others. */
 #include "net/stream.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -23,8 +24,14 @@ enum { BUDGET = LH_SOCKET_TURN_BYTES, DIRECT_MIN = 16 * 1024 };
 
 static bool is_borrowing(const lh_socket *socket) { return socket->net->borrower == socket; }
 
+/* The scratch is looked into by its borrower only. */
+static bool is_sound(const lh_socket *socket) {
+    return is_borrowing(socket) == (socket->in.block && socket->in.capacity == 0);
+}
+
 /* Gives `length` bytes from the front to the caller; they stay readable until the next receive. */
 static void hand_out(lh_socket *socket, size_t length, const char **bytes, size_t *out_length) {
+    assert(is_sound(socket) && length > 0 && length <= socket->in.length);
     *bytes = lh_buffer_bytes(&socket->in);
     *out_length = length;
     lh_buffer_consume(&socket->in, length);
@@ -70,7 +77,9 @@ static size_t receive_bytes(lh_socket *socket, char *to, size_t room) {
 
 /* One system call into `to`; returns bytes, or 0 with the socket's flags telling why nothing came. */
 static size_t receive(lh_socket *socket, char *to, size_t room) {
+    assert(lh_socket_is_mine(socket) && room > 0);
     const size_t n = receive_bytes(socket, to, room);
+    assert(n <= room);
     lh_socket_note_moved(socket, n);
     return n;
 }
@@ -81,6 +90,7 @@ static ssize_t receive_more(lh_socket *socket, size_t wanted) {
     lh_net *net = socket->net;
     int rv = lh_net_claim_scratch(net);
     if (rv < 0) return rv;
+    assert(is_sound(socket) && !net->borrower);
     if (socket->in.length == 0 && wanted <= LH_NET_SCRATCH_BYTES) {
         const size_t n = receive(socket, net->scratch, LH_NET_SCRATCH_BYTES);
         if (n == 0) return 0;
@@ -120,6 +130,7 @@ static ssize_t match(lh_socket *socket, const lh_stop *stop) {
     if (is_counted(stop)) return in->length >= stop->count ? (ssize_t)stop->count : 0;
     if (!stop->terminator) return match_head(in, stop->head);
     const size_t size = stop->terminator_bytes;
+    assert(size > 0 && socket->scanned_bytes <= in->length);
     const char *bytes = lh_buffer_bytes(in);
     const char *from = bytes + socket->scanned_bytes;
     const size_t left = in->length - socket->scanned_bytes;
@@ -135,6 +146,7 @@ static int end_of_stream(const lh_socket *socket) { return socket->error ? -sock
 static bool is_over(const lh_socket *socket) { return socket->is_at_end || socket->error; }
 
 int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, size_t *length) {
+    assert(lh_socket_is_mine(socket) && is_sound(socket));
     relax(socket);
     for (;;) {
         lh_buffer *in = &socket->in;
@@ -160,6 +172,7 @@ int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, s
 }
 
 int lh_stream_peek(lh_socket *socket) {
+    assert(lh_socket_is_mine(socket) && is_sound(socket));
     relax(socket);
     while (socket->in.length == 0) {
         if (is_over(socket)) return end_of_stream(socket);
@@ -178,6 +191,7 @@ int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, siz
 }
 
 int lh_stream_read_into(lh_socket *socket, char *to, size_t room, size_t *length) {
+    assert(lh_socket_is_mine(socket) && is_sound(socket) && room > 0);
     relax(socket);
     if (socket->in.length > 0) {
         const char *bytes;
@@ -223,11 +237,13 @@ static int write_layered(lh_socket *socket, const char *bytes, size_t length, si
     const size_t before = *written;
     if (before < length && !lh_socket_may_move(socket)) return LH_STREAM_WAIT;
     const int rv = socket->layer->write(socket, bytes, length, written);
+    assert(*written >= before && *written <= length);
     lh_socket_note_moved(socket, *written - before);
     return rv;
 }
 
 int lh_stream_write(lh_socket *socket, const char *bytes, size_t length, size_t *written) {
+    assert(lh_socket_is_mine(socket) && *written <= length);
     if (socket->error) return -socket->error;
     if (socket->layer) return write_layered(socket, bytes, length, written);
     while (*written < length) {
@@ -242,6 +258,7 @@ int lh_stream_write(lh_socket *socket, const char *bytes, size_t length, size_t 
 }
 
 int lh_stream_write_vector(lh_socket *socket, const struct iovec *pieces, int count, size_t *written) {
+    assert(lh_socket_is_mine(socket) && count > 0);
     *written = 0;
     if (socket->error) return -socket->error;
     if (socket->layer) {

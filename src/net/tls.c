@@ -6,6 +6,7 @@
  * A socket's `is_readable` means here that SSL_read may have something: it is cleared when SSL_read wants more. */
 #include "net/tls.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -55,6 +56,7 @@ static void keep_unsent(lh_tls *tls, const char *bytes, size_t length) {
 /* Gives the kernel `length` bytes; returns how many it took. */
 static size_t send_now(lh_tls *tls, const char *bytes, size_t length) {
     size_t sent = 0;
+    assert(lh_socket_is_mine(tls->socket));
     while (sent < length && !tls->send_error) {
         const ssize_t n = send(tls->socket->watch.fd, bytes + sent, length - sent, MSG_NOSIGNAL);
         if (n >= 0) {
@@ -72,6 +74,7 @@ static size_t send_now(lh_tls *tls, const char *bytes, size_t length) {
 static void flush_batch(lh_tls *tls) {
     const size_t length = tls->batched;
     if (length == 0) return;
+    assert(length <= BATCH_BYTES);
     tls->batched = 0;
     const char *batch = tls->socket->net->tls_batch;
     const size_t sent = tls->unsent.length == 0 ? send_now(tls, batch, length) : 0;
@@ -140,6 +143,7 @@ static int bio_write(BIO *bio, const char *bytes, int count) {
         keep_unsent(tls, bytes, length);
         flush_unsent(tls);
     } else {
+        assert(tls->batched + length <= BATCH_BYTES);
         memcpy(tls->socket->net->tls_batch + tls->batched, bytes, length);
         tls->batched += length;
     }
@@ -172,6 +176,8 @@ static void set_up_once(void) {
 /* -- A call of ours into OpenSSL ----------------------------------------------------------------------------------- */
 
 static void begin(lh_tls *tls) {
+    assert(tls->socket && tls->socket->layered == tls && lh_socket_is_mine(tls->socket));
+    assert(tls->batched == 0); /* the batch is the thread's: it is empty between calls */
     tls->is_drained = false;
     flush_unsent(tls);
     ERR_clear_error(); /* SSL_get_error looks at the thread's whole queue */
@@ -244,6 +250,7 @@ static int move_input(lh_tls *tls) {
     lh_socket *socket = tls->socket;
     const int rv = lh_net_claim_scratch(socket->net);
     if (rv < 0) return rv;
+    assert(!socket->net->borrower);
     tls->early = socket->in;
     socket->in = (lh_buffer){0};
     socket->scanned_bytes = 0;
@@ -271,6 +278,7 @@ static const lh_layer layer;
 
 int lh_tls_start(lh_socket *socket, lh_tls_context *context, const char *name) {
     char read_name[LH_TLS_NAME_MAX];
+    assert(lh_socket_is_mine(socket));
     int rv = may_start(socket);
     if (rv < 0) return rv;
     if (name && lh_tls_name_read(name, strlen(name), read_name)) return -EINVAL;
@@ -335,6 +343,7 @@ static size_t tls_receive(lh_socket *socket, char *to, size_t room) {
             break;
         }
         received += n;
+        assert(received <= room);
     }
     flush_batch(tls);
     return received;
@@ -401,6 +410,7 @@ static void tls_end(lh_socket *socket) {
 
 static void tls_leave(lh_socket *socket) {
     lh_tls *tls = socket->layered;
+    assert(tls->socket == socket && tls->batched == 0);
     socket->layer = NULL;
     tls->socket = NULL;
     lh_buffer_reset(&tls->early);
@@ -418,11 +428,13 @@ static const lh_layer layer = {.receive = tls_receive,
                                .error_text = tls_error_text};
 
 lh_tls *lh_tls_hold(lh_tls *tls) {
+    assert(tls->holds > 0);
     tls->holds++;
     return tls;
 }
 
 void lh_tls_release(lh_tls *tls) {
+    assert(tls->holds > 0);
     if (--tls->holds > 0) return;
     SSL_free(tls->ssl);
     X509_free(tls->link.refused);

@@ -7,6 +7,7 @@
  * held; a stream's window is given back as the local socket takes its bytes. */
 #include "net/tunnel.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
@@ -85,6 +86,7 @@ static void settle(lh_tunnel *tunnel);
 /* -- Channels ------------------------------------------------------------------------------------------------------ */
 
 static lh_channel *new_channel(lh_tunnel *tunnel) {
+    assert(!tunnel->is_closed);
     lh_channel *channel = lh_alloc(sizeof(*channel));
     channel->tunnel = tunnel;
     channel->holds = 1;
@@ -96,7 +98,9 @@ static lh_channel *new_channel(lh_tunnel *tunnel) {
 }
 
 void lh_channel_release(lh_channel *channel) {
+    assert(channel->holds > 0);
     if (--channel->holds > 0) return;
+    assert(!channel->tunnel && !channel->local && !lh_list_is_linked(&channel->node));
     atomic_fetch_sub(&claimed_descriptors, channel->claims);
     lh_cut_release(channel->cut);
     lh_free(channel);
@@ -125,6 +129,7 @@ static void give_connection_window(lh_tunnel *tunnel, size_t bytes) {
 }
 
 static void forget_unread(lh_channel *channel, size_t bytes) {
+    assert(bytes <= channel->tunnel->unread);
     channel->tunnel->unread -= bytes;
     give_connection_window(channel->tunnel, 0);
 }
@@ -132,6 +137,7 @@ static void forget_unread(lh_channel *channel, size_t bytes) {
 /* The channel is over. It may still have news to tell. */
 static void end_channel(lh_channel *channel, bool is_lost) {
     lh_tunnel *tunnel = channel->tunnel;
+    assert(tunnel && lh_list_is_linked(&channel->node) && tunnel->channel_count > 0);
     if (channel->stream) nghttp2_session_set_stream_user_data(tunnel->session, channel->stream, NULL);
     channel->stream = 0;
     if (channel->local) {
@@ -179,6 +185,7 @@ static void after_delivery(lh_channel *channel) {
 }
 
 static void deliver(lh_channel *channel, const char *bytes, size_t length) {
+    assert(channel->tunnel && !channel->is_finished);
     size_t written = 0;
     if (channel->local && channel->to_local.length == 0) {
         if (lh_stream_write(channel->local, bytes, length, &written) < 0) {
@@ -212,6 +219,7 @@ static void deliver_rest(lh_channel *channel) {
 
 static void on_local_writable(lh_socket *local) {
     lh_channel *channel = local->writer;
+    assert(channel->local == local && channel->tunnel);
     lh_tunnel *tunnel = channel->tunnel;
     deliver_rest(channel);
     flush(tunnel); /* windows */
@@ -221,6 +229,7 @@ static void on_local_writable(lh_socket *local) {
 
 static void on_local_readable(lh_socket *local) {
     lh_channel *channel = local->reader;
+    assert(channel->local == local && channel->tunnel);
     if (!channel->is_deferred || !channel->stream) return;
     channel->is_deferred = false;
     nghttp2_session_resume_data(channel->tunnel->session, channel->stream);
@@ -248,6 +257,7 @@ static ssize_t provide(nghttp2_session *session, int32_t stream, uint8_t *to, si
 static const nghttp2_data_provider provider = {.read_callback = provide};
 
 static bool attach(lh_channel *channel, lh_socket *local, lh_cut *cut) {
+    assert(!channel->local && lh_socket_is_mine(local));
     channel->local = local;
     channel->cut = cut ? lh_cut_hold(cut) : NULL;
     local->events = &local_events;
@@ -419,6 +429,7 @@ static bool is_glutted(const lh_tunnel *tunnel) {
 /* The pause is over when the peer has taken what it was for. */
 static void read_again_if_drained(lh_tunnel *tunnel) {
     if (!tunnel->is_paused || tunnel->is_over || is_glutted(tunnel)) return;
+    assert(lh_socket_is_mine(tunnel->socket));
     tunnel->is_paused = false;
     tunnel->socket->is_readable = true;
     lh_loop_again(&tunnel->net->loop, &tunnel->socket->watch);
@@ -488,6 +499,7 @@ static void receive_frames(lh_tunnel *tunnel) {
 
 static void on_readable(lh_socket *socket) {
     lh_tunnel *tunnel = socket->reader;
+    assert(tunnel->socket == socket && !tunnel->is_closed);
     tunnel->depth++;
     receive_frames(tunnel);
     send_frames(tunnel);
@@ -533,6 +545,7 @@ static void tell_answer(lh_channel *channel) {
 }
 
 static void tell(lh_channel *channel) {
+    assert(channel->tunnel && channel->holds > 0 && !lh_list_is_linked(&channel->news_node));
     if (!channel->on_answer) {
         lh_list_append(&channel->tunnel->offered, &channel->news_node);
         channel->tunnel->has_offers = true;
@@ -575,6 +588,7 @@ static void tell_news(lh_tunnel *tunnel) {
 
 /* All channels have ended: those in `news` wait for their answer. */
 static void free_tunnel(lh_tunnel *tunnel) {
+    assert(tunnel->depth == 0 && !tunnel->socket && lh_list_is_empty(&tunnel->channels));
     for (lh_list *node; (node = lh_list_take_first(&tunnel->news));) tell(LH_CONTAINER(node, lh_channel, news_node));
     nghttp2_session_del(tunnel->session);
     lh_buffer_reset(&tunnel->out);
@@ -583,6 +597,7 @@ static void free_tunnel(lh_tunnel *tunnel) {
 
 /* The end of each call of ours: the outermost tells what there is to tell. */
 static void settle(lh_tunnel *tunnel) {
+    assert(tunnel->depth > 0 && lh_loop_is_mine(&tunnel->net->loop));
     if (tunnel->depth == 1) {
         if (tunnel->is_over) close_connection(tunnel);
         tell_news(tunnel);
@@ -655,6 +670,7 @@ lh_tunnel *lh_tunnel_open(lh_socket *take_socket, const lh_tunnel_options *optio
 
 void lh_tunnel_close(lh_tunnel *tunnel) {
     if (!tunnel || tunnel->is_closed) return;
+    assert(lh_loop_is_mine(&tunnel->net->loop));
     tunnel->is_closed = true;
     end_tunnel(tunnel, "closed");
     close_connection(tunnel);

@@ -4,6 +4,7 @@
  * random bytes, got from OpenSSL a few hundred at a time (RFC 6455, 10.3: they must be unpredictable). */
 #include "net/websocket.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,6 +73,7 @@ static bool is_glutted(const lh_websocket *w) {
 static size_t cost_of(const lh_websocket_message *message) { return message->length + MESSAGE_COST; }
 
 static void read_again(lh_websocket *w) {
+    assert(!w->is_over && lh_socket_is_mine(w->socket));
     w->is_paused = false;
     w->socket->is_readable = true;
     lh_loop_again(&w->net->loop, &w->socket->watch);
@@ -117,6 +119,7 @@ static ssize_t on_send(wslay_event_context_ptr wslay, const uint8_t *bytes, size
 
 static int on_mask(wslay_event_context_ptr wslay, uint8_t *to, size_t length, void *context) {
     lh_websocket *w = context;
+    assert(length <= MASK_BYTES && w->mask_used <= MASK_BYTES);
     if (w->mask_used + length > MASK_BYTES) {
         if (RAND_bytes(w->masks, MASK_BYTES) != 1) {
             wslay_event_set_error(wslay, WSLAY_ERR_CALLBACK_FAILURE);
@@ -155,6 +158,7 @@ static size_t message_length(const lh_buffer *buffer) {
 }
 
 static void keep_message(lh_websocket *w, int opcode, lh_buffer *take_buffer) {
+    assert(take_buffer->start == 0 && take_buffer->length >= sizeof(lh_websocket_message));
     lh_websocket_message *message = (void *)take_buffer->block; /* nothing was ever consumed from it */
     message->opcode = opcode;
     message->length = message_length(take_buffer);
@@ -311,6 +315,7 @@ static void send_frames(lh_websocket *w) {
 
 /* Sends and receives as far as it goes. It may be gone afterwards. */
 static void run(lh_websocket *w) {
+    assert(lh_loop_is_mine(&w->net->loop) && (w->is_over || w->socket));
     const bool was_full = lh_websocket_is_full(w);
     w->budget = BUDGET;
     if (!w->is_over) receive_frames(w);
@@ -385,6 +390,7 @@ lh_websocket_message *lh_websocket_take(lh_websocket *w) {
     lh_list *node = lh_list_take_first(&w->messages);
     if (!node) return NULL;
     lh_websocket_message *message = LH_CONTAINER(node, lh_websocket_message, node);
+    assert(w->untaken >= cost_of(message));
     w->untaken -= cost_of(message);
     if (w->is_paused && w->socket && !is_glutted(w)) read_again(w);
     return message;
@@ -392,6 +398,7 @@ lh_websocket_message *lh_websocket_take(lh_websocket *w) {
 
 /* What was queued goes out now; what that brings to light is told in the next turn. */
 static void send_now(lh_websocket *w) {
+    assert(w->socket && w->socket->reader == w);
     send_frames(w);
     if (!w->is_over) return;
     w->socket->is_readable = true;
