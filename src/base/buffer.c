@@ -14,9 +14,9 @@
 enum { SMALLEST = 256 };
 
 /* One that looks into somebody else's block has a capacity of 0 and may only be consumed (net/stream.c). */
-static inline bool is_own(const lh_buffer *buffer) { return !buffer->block == !buffer->capacity; }
+static __attribute__((unused)) bool is_own(const lh_buffer *buffer) { return !buffer->block == !buffer->capacity; }
 
-static inline bool is_sound(const lh_buffer *buffer) {
+static __attribute__((unused)) bool is_sound(const lh_buffer *buffer) {
     return buffer->capacity == 0 || buffer->start + buffer->length <= buffer->capacity;
 }
 

@@ -18,7 +18,7 @@ int lh_poll_open(lh_poll *poll) {
     return 0;
 }
 
-static inline bool is_mine(const lh_poll *poll) { return poll->owner == lh_owner_here(); }
+static __attribute__((unused)) bool is_mine(const lh_poll *poll) { return poll->owner == lh_owner_here(); }
 
 void lh_watch_init(lh_watch *watch, int fd, lh_watch_fn on_ready) {
     *watch = (lh_watch){.fd = fd, .on_ready = on_ready};

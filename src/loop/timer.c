@@ -35,7 +35,7 @@ void lh_timer_init(lh_timer *timer, lh_timer_fn on_expire) {
     lh_list_init(&timer->wheel_node);
 }
 
-static inline bool is_mine(const lh_timers *timers) { return timers->owner == lh_owner_here(); }
+static __attribute__((unused)) bool is_mine(const lh_timers *timers) { return timers->owner == lh_owner_here(); }
 
 static void place(lh_timers *timers, lh_timer *timer) {
     const uint64_t tick = tick_of(timer->deadline_ns);

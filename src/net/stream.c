@@ -25,7 +25,7 @@ enum { BUDGET = LH_SOCKET_TURN_BYTES, DIRECT_MIN = 16 * 1024 };
 static bool is_borrowing(const lh_socket *socket) { return socket->net->borrower == socket; }
 
 /* The scratch is looked into by its borrower only. */
-static inline bool is_sound(const lh_socket *socket) {
+static __attribute__((unused)) bool is_sound(const lh_socket *socket) {
     return is_borrowing(socket) == (socket->in.block && socket->in.capacity == 0);
 }
 
