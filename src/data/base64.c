@@ -7,6 +7,7 @@
  */
 #include "data/base64.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -102,6 +103,7 @@ size_t lh_base64_encode(const char *from, size_t length, char *to) {
         *to++ = left > 1 ? letters[bits >> 6 & 63] : '=';
         *to++ = '=';
     }
+    assert((size_t)(to - start) == lh_base64_encoded_length(length));
     return (size_t)(to - start);
 }
 
@@ -154,6 +156,7 @@ static bool take(group *g, unsigned value) {
 }
 
 static char *finish(const group *g, char *to) {
+    assert(g->count != 1 && g->count < 4);
     if (g->count > 1) *to++ = (char)(g->bits >> (g->count == 2 ? 4 : 10));
     if (g->count == 3) *to++ = (char)(g->bits >> 2);
     return to;
@@ -178,5 +181,6 @@ ssize_t lh_base64_decode(const char *from, size_t length, char *to) {
         g = (group){.bits = 0};
     }
     if (g.count == 1) return -1 - (ssize_t)length;
+    assert((size_t)(to - start) + 2 <= lh_base64_decoded_room(length));
     return finish(&g, to) - start;
 }

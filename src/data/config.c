@@ -1,5 +1,6 @@
 #include "data/config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <libxml/xpath.h>
 #include <libxml/xpathInternals.h>
@@ -56,6 +57,7 @@ static size_t append_reference(const char *text, lh_buffer *out, int *rv) {
     const size_t length = parse_reference(text, &default_text, &default_length, &key, &key_length);
     if (length == 0) return 0;
     char name[KEY_MAX];
+    assert(key_length < sizeof(name));
     memcpy(name, key, key_length);
     name[key_length] = 0;
     const char *value = getenv(name);
@@ -156,6 +158,7 @@ lh_config_result lh_config_get(const lh_config *config, const char *path, char *
         snprintf(message, LH_CONFIG_MESSAGE_BYTES, "not enough memory");
         return LH_CONFIG_BAD;
     }
+    assert((result == LH_CONFIG_DONE) == (*value != NULL));
     return result;
 }
 
@@ -224,6 +227,7 @@ static xmlNode *first_element(const xmlXPathObject *object, bool is_above) {
  * *is_bad. */
 static xmlNode *find_parent(const lh_config *config, const char *path, const char *step, bool *is_bad,
                             char message[LH_CONFIG_MESSAGE_BYTES]) {
+    assert(step > path && step[-1] == '/');
     const size_t length = (size_t)(step - path) - 1;
     const bool is_anywhere = length > 0 && path[length - 1] == '/';
     char *parent_path = is_anywhere ? lh_alloc_copy(path, strlen(path))
@@ -263,6 +267,7 @@ static void remove_nodes(xmlNodeSet *nodes) {
 
 static lh_config_result make(lh_config *config, xmlNode *parent, const char *step, const char *value, size_t length,
                              char message[LH_CONFIG_MESSAGE_BYTES]) {
+    assert(parent->type == XML_ELEMENT_NODE);
     const char *reason = NULL;
     if (step[0] == '@') {
         reason = lh_xml_set_attribute(config->xml, parent, step + 1, value, length);
@@ -374,6 +379,7 @@ static char *directory_of(const char *path) {
 /* Puts the children of the text's root below the element. */
 static bool include_text(xmlDoc *document, xmlNode *element, const char *path, const lh_buffer *text, int depth,
                          char message[LH_CONFIG_MESSAGE_BYTES]) {
+    assert(depth < INCLUDES_DEEP_MAX);
     lh_xml *xml = lh_xml_parse(bytes_of(text), text->length, message);
     if (!xml) return false;
     char *directory = directory_of(path);

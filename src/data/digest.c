@@ -1,5 +1,6 @@
 #include "data/digest.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -41,6 +42,7 @@ size_t lh_digest_bytes(lh_digest_kind kind) { return kinds[kind].bytes; }
 
 /* A context of each kind keeps its algorithm: starting anew is then a reset. */
 static EVP_MD_CTX *context_of(lh_digests *digests, lh_digest_kind kind) {
+    assert(kind < LH_DIGEST_KINDS && !digests->algorithms[kind] == !digests->contexts[kind]);
     EVP_MD_CTX *context = digests->contexts[kind];
     if (context) return EVP_DigestInit_ex2(context, NULL, NULL) ? context : NULL;
     digests->algorithms[kind] = EVP_MD_fetch(NULL, kinds[kind].name, NULL);
@@ -75,6 +77,7 @@ bool lh_digest_hmac(lh_digests *digests, lh_digest_kind kind, const char *messag
     const bool ok = EVP_MAC_init(context, bytes, key_length, parameters) &&
                     EVP_MAC_update(context, (const unsigned char *)message, length) &&
                     EVP_MAC_final(context, out, &written, kinds[kind].bytes);
+    assert(!ok || written == kinds[kind].bytes);
     EVP_MAC_CTX_free(context);
     return ok;
 }
@@ -99,6 +102,7 @@ static void refill(lh_digests *digests) {
 void lh_digest_uuid(lh_digests *digests, char out[LH_UUID_LENGTH]) {
     static const int group_bytes[] = {4, 2, 2, 2, 6};
     if (digests->random_left == 0) refill(digests);
+    assert(digests->random_left >= UUID_BYTES && digests->random_left <= RANDOM_BYTES);
     unsigned char *bytes = digests->random + RANDOM_BYTES - digests->random_left;
     digests->random_left -= UUID_BYTES;
     bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
@@ -110,5 +114,6 @@ void lh_digest_uuid(lh_digests *digests, char out[LH_UUID_LENGTH]) {
         out += 2 * group_bytes[group];
         from += group_bytes[group];
     }
+    assert(from == bytes + UUID_BYTES);
     memset(bytes, 0, UUID_BYTES); /* nobody finds it here later */
 }

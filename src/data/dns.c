@@ -1,6 +1,7 @@
 #include "data/dns.h"
 
 #include <ares.h>
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -15,6 +16,7 @@ enum {
 enum { CLASS_IN = 1, CLASS_CHAOS = 3, CLASS_HESIOD = 4, CLASS_ANY = 255 };
 
 static unsigned number_at(const lh_dns_message *message, size_t at, int count) {
+    assert(count >= 1 && count <= 4 && at + (size_t)count <= message->length);
     unsigned number = 0;
     for (int i = 0; i < count; i++) number = number << 8 | message->bytes[at + (size_t)i];
     return number;
@@ -24,6 +26,7 @@ static unsigned number_at(const lh_dns_message *message, size_t at, int count) {
 static bool expand(const lh_dns_message *message, size_t *at, char text[LH_DNS_NAME_MAX]) {
     char *name;
     long length;
+    assert(message->length <= UINT16_MAX);
     if (*at >= message->length) return false;
     if (ares_expand_name(message->bytes + *at, message->bytes, (int)message->length, &name, &length) != ARES_SUCCESS) {
         return false;
@@ -131,6 +134,7 @@ bool lh_dns_take_name(const lh_dns_message *message, lh_dns_record *record, char
 }
 
 bool lh_dns_take_number(const lh_dns_message *message, lh_dns_record *record, int count, uint32_t *number) {
+    assert(record->at <= record->end && record->end <= message->length);
     if (record->end - record->at < (size_t)count) return false;
     *number = number_at(message, record->at, count);
     record->at += (size_t)count;

@@ -1,5 +1,6 @@
 #include "data/html.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,7 @@ static void put_entity(sink *out, uint32_t code) {
     char text[16];
     const int length =
         found ? snprintf(text, sizeof(text), "&%s;", found->name) : snprintf(text, sizeof(text), "&#%u;", code);
+    assert(length > 0 && (size_t)length < sizeof(text));
     put(out, text, (size_t)length);
 }
 
@@ -97,6 +99,7 @@ ssize_t lh_html_escape(const char *from, size_t length, bool escapes_tags, char 
         s += plain;
         if (s == end) break;
         if (*s < 0x80) {
+            assert(escapes_tags && (*s == '<' || *s == '>'));
             put(&out, *s == '<' ? "&lt;" : "&gt;", 4);
             s++;
             continue;

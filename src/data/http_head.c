@@ -3,6 +3,7 @@
  * judged when the head is whole. */
 #include "data/http_head.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -66,6 +67,7 @@ static int refuse_size(lh_http_head *head, const char *problem) {
 static const char NOT_HTTP[] = "it is not HTTP/1";
 
 static lh_http_span span_of(const char *bytes, const char *from, const char *to) {
+    assert(bytes <= from && from <= to && to - bytes <= LH_HTTP_HEAD_MAX);
     return (lh_http_span){.offset = (uint32_t)(from - bytes), .length = (uint32_t)(to - from)};
 }
 
@@ -150,6 +152,7 @@ static bool parse_length(const char *digits, size_t length, uint64_t *number) {
         if (!is_digit(digits[i]) || *number >= (UINT64_C(1) << 53) / 10) return false;
         *number = *number * 10 + (uint64_t)(digits[i] - '0');
     }
+    assert(*number < UINT64_C(1) << 53);
     return length > 0;
 }
 
@@ -271,6 +274,7 @@ static int read_fold(lh_http_head *head, const char *bytes, const char *line, co
     }
     if (!head->fields || line == end) return 0;
     lh_http_field *field = &head->fields[head->field_count - 1];
+    assert(field->value.offset + field->value.length <= (uint32_t)(line - bytes));
     if (field->value.length == 0) {
         field->value = span_of(bytes, line, end);
     } else {
@@ -292,6 +296,7 @@ size_t lh_http_unfold(const char *bytes, const lh_http_field *field, char *to) {
             *to++ = *from++;
         }
     }
+    assert((size_t)(to - begin) <= field->value.length);
     return (size_t)(to - begin);
 }
 
@@ -299,6 +304,8 @@ size_t lh_http_unfold(const char *bytes, const lh_http_field *field, char *to) {
 
 /* An absolute target names the same host as the field. */
 static bool has_target_of_host(const lh_http_head *head, const char *bytes) {
+    assert(head->target.offset + head->target.length <= head->length);
+    assert(head->host.offset + head->host.length <= head->length);
     const char *target = bytes + head->target.offset, *end = target + head->target.length;
     if (head->target.length >= 7 && strncasecmp(target, "http://", 7) == 0) {
         target += 7;
@@ -321,6 +328,7 @@ static int judge_request(lh_http_head *head, const char *bytes) {
 }
 
 static int judge(lh_http_head *head, const char *bytes) {
+    assert(head->has_start && !head->is_whole && !head->problem);
     if (!head->is_lenient && head->has_transfer) {
         if (head->has_length) return refuse(head, "it has a length and a transfer coding");
         if (head->minor == 0) return refuse(head, "a transfer coding in HTTP/1.0");
@@ -352,6 +360,7 @@ static int read_line(lh_http_head *head, const char *bytes, const char *line, co
 }
 
 void lh_http_head_init(lh_http_head *head, lh_http_kind kind, bool is_lenient, lh_http_field *fields, size_t room) {
+    assert(!fields == (room == 0));
     *head = (lh_http_head){.kind = kind,
                            .is_lenient = is_lenient,
                            .has_start = kind == LH_HTTP_TRAILERS,
@@ -364,6 +373,7 @@ int lh_http_head_read(lh_http_head *head, const char *bytes, size_t length) {
     if (head->problem) return -EBADMSG;
     const size_t seen = length < LH_HTTP_HEAD_MAX ? length : LH_HTTP_HEAD_MAX;
     while (!head->is_whole) {
+        assert(head->length <= head->searched);
         const char *feed = seen > head->searched ? memchr(bytes + head->searched, '\n', seen - head->searched) : NULL;
         if (!feed) {
             head->searched = (uint32_t)seen;
@@ -408,6 +418,7 @@ int lh_http_chunk_size(const char *line, size_t length, bool is_lenient, uint64_
     if (i == 0) return -EBADMSG;
     while (i < length && is_space(line[i])) i++;
     if (i < length && (line[i] != ';' || !is_value(line + i, length - i, false))) return -EBADMSG;
+    assert(number < UINT64_C(1) << 53);
     *size = number;
     return 0;
 }
@@ -440,6 +451,7 @@ static int take_value(const char *text, size_t length, size_t *at, lh_http_item 
 }
 
 int lh_http_next_item(const char *text, size_t length, size_t *at, lh_http_item *item) {
+    assert(*at <= length);
     *item = (lh_http_item){.separator = 0};
     skip_space(text, length, at);
     while (*at < length && (text[*at] == ',' || text[*at] == ';')) {

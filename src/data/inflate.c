@@ -1,5 +1,6 @@
 #include "data/inflate.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -40,6 +41,7 @@ static lh_inflate_format format_of(const unsigned char header[HEADER_BYTES]) {
 }
 
 static bool start(lh_inflate *self) {
+    assert(!self->is_open && self->format != UNKNOWN);
     const int window = self->format == GZIP ? GZIP_WINDOW : self->format == ZLIB ? MAX_WBITS : -MAX_WBITS;
     self->is_at_end = false;
     self->is_open = inflateInit2(&self->stream, window) == Z_OK;
@@ -54,6 +56,7 @@ static void end(lh_inflate *self) {
 
 /* Room for the next step: what is left of the limit, and one byte that would be too many. */
 static size_t reserve(lh_buffer *out, size_t produced, size_t limit) {
+    assert(produced <= limit);
     size_t room = produced < FIRST_ROOM ? FIRST_ROOM : produced < MAX_ROOM ? produced : MAX_ROOM;
     if (limit - produced < room) room = limit - produced + 1;
     return lh_buffer_reserve(out, room) == 0 ? room : 0;
@@ -70,6 +73,7 @@ static lh_inflate_result go_on(lh_inflate *self) {
 /* Feeds zlib `length` bytes, at most INT_MAX. */
 static lh_inflate_result feed(lh_inflate *self, const unsigned char *bytes, size_t length, size_t limit,
                               size_t *produced, lh_buffer *out) {
+    assert(length <= INT_MAX && (self->is_open || self->is_at_end));
     z_stream *z = &self->stream;
     z->next_in = (unsigned char *)bytes;
     z->avail_in = (unsigned)length;
@@ -103,6 +107,7 @@ static lh_inflate_result feed_all(lh_inflate *self, const unsigned char *bytes, 
     size_t produced = 0;
     while (self->format == UNKNOWN) {
         if (length == 0) return LH_INFLATE_OK;
+        assert(self->header_length < HEADER_BYTES);
         self->header[self->header_length++] = *bytes++;
         length--;
         if (self->header_length < HEADER_BYTES) continue;
@@ -131,12 +136,14 @@ lh_inflate_result lh_inflate_feed(lh_inflate *self, const char *bytes, size_t le
 /* -- Compression --------------------------------------------------------------------------------------------------- */
 
 int lh_gzip(const char *bytes, size_t length, int level, lh_buffer *out) {
+    assert(level >= 0 && level <= 9);
     z_stream z = {.zalloc = NULL};
     if (deflateInit2(&z, level, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK) return -ENOMEM;
     int rv = lh_buffer_reserve(out, deflateBound(&z, length));
     z.next_in = (unsigned char *)bytes;
     while (rv == 0) {
         const size_t room = lh_buffer_room(out) < INT_MAX ? lh_buffer_room(out) : INT_MAX;
+        assert(room > 0);
         const size_t part = length < INT_MAX ? length : INT_MAX;
         z.next_out = (unsigned char *)lh_buffer_end(out);
         z.avail_out = (unsigned)room;

@@ -1,5 +1,6 @@
 /* A reader of JSON by the letter: one byte after the other, with a stack of brackets. It builds nothing; it knows where
  * it is. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ typedef struct reader {
 static int peek(const reader *r) { return r->at < r->length ? (unsigned char)r->text[r->at] : -1; }
 
 static bool fail_at(reader *r, size_t offset, const char *message) {
+    assert(offset <= r->length && !r->error.message);
     r->error = (lh_json_error){.message = message, .offset = offset};
     return false;
 }
@@ -191,6 +193,7 @@ static bool is_in_object(const reader *r) { return r->depth > 0 && r->brackets[r
 static bool read_separators(reader *r) {
     for (;;) {
         skip_space(r);
+        assert(r->at <= r->length && r->depth >= 0);
         if (r->depth == 0) {
             if (r->at < r->length) fail(r, "trailing garbage");
             return false;
@@ -235,6 +238,7 @@ bool lh_json_check(const char *text, size_t length, lh_json_error *error) {
 /* The length of the next number of a JSON text from *at on, which is no place within a string; *at is moved to it.
  * 0 = none. */
 static size_t find_number(const char *text, size_t length, size_t *at) {
+    assert(*at <= length);
     size_t i = *at;
     while (i < length && text[i] != '-' && !is_digit(text[i])) {
         if (text[i++] != '"') continue;
@@ -302,6 +306,7 @@ size_t lh_json_quote_big_integers(const char *text, size_t length, char *to) {
     each_number(text, length, quote, &c);
     const size_t rest = (size_t)(text + length - c.from);
     memcpy(c.to, c.from, rest);
+    assert((size_t)(c.to + rest - to) <= 2 * length);
     return (size_t)(c.to + rest - to);
 }
 

@@ -1,5 +1,6 @@
 #include "data/log_line.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,6 +53,7 @@ size_t lh_log_line_prefix(char prefix[LH_LOG_PREFIX_BYTES], int style, const lh_
     } else if (style & LH_LOG_CALLER) {
         length += (size_t)snprintf(prefix + length, LH_LOG_PREFIX_BYTES - length, "[%s] ", thread_name());
     }
+    assert(length < LH_LOG_PREFIX_BYTES);
     return length;
 }
 
@@ -135,5 +137,6 @@ char *lh_log_line_json(const lh_log_record *record, size_t *length) {
     to = put_string(to, record->bytes, message_length);
     to = put_literal(to, "}\n");
     *length = (size_t)(to - line);
+    assert(*length <= ESCAPED_MAX * (facility_length + file_length + message_length + 16) + 256);
     return line;
 }

@@ -1,5 +1,6 @@
 #include "data/message_deflate.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdint.h>
@@ -44,6 +45,7 @@ void lh_message_deflate_free(lh_message_deflate *d) {
 
 static bool open_out(lh_message_deflate *d) {
     if (d->has_out) return true;
+    assert(d->options.out_window_bits >= 9 && d->options.out_window_bits <= 15);
     d->out = (z_stream){0};
     d->has_out = deflateInit2(&d->out, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -d->options.out_window_bits, MEMORY_LEVEL,
                               Z_DEFAULT_STRATEGY) == Z_OK;
@@ -87,6 +89,8 @@ int lh_message_compress(lh_message_deflate *d, const char *bytes, size_t length,
             if (rv < 0) return rv;
         } while (d->out.avail_out == 0);
     } while (length > 0);
+    assert(d->out.avail_in == 0 && out->length >= sizeof(flush_end));
+    assert(memcmp(lh_buffer_end(out) - sizeof(flush_end), flush_end, sizeof(flush_end)) == 0);
     out->length -= sizeof(flush_end);
     if (d->options.is_out_independent) close_out(d);
     return 0;
@@ -126,6 +130,7 @@ int lh_message_decompress(lh_message_deflate *d, const char *bytes, size_t lengt
         take_part(&end, &end_length, &d->in);
         rv = inflate_part(&d->in, before + limit, out);
     }
+    assert(rv < 0 || (out->length - before <= limit && d->in.avail_in == 0));
     if (rv < 0 || d->options.is_in_independent) close_in(d);
     return rv;
 }

@@ -1,5 +1,6 @@
 #include "data/regex.h"
 
+#include <assert.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <string.h>
@@ -145,6 +146,7 @@ static int interpret(const lh_regex *regex, lh_regex_workspace *w, const char *s
     const int count =
         pcre2_match(regex->code, (PCRE2_SPTR)subject, length, regex->next, options | PCRE2_NO_JIT, results, w->context);
     if (count > 0) {
+        assert((uint32_t)count <= w->pair_count);
         memcpy(pcre2_get_ovector_pointer(w->results), pcre2_get_ovector_pointer(results),
                2 * (size_t)count * sizeof(PCRE2_SIZE));
     }
@@ -153,6 +155,7 @@ static int interpret(const lh_regex *regex, lh_regex_workspace *w, const char *s
 }
 
 static int search(lh_regex *regex, lh_regex_workspace *w, const char *subject, size_t length) {
+    assert(regex->next <= length && w->pair_count > regex->capture_count);
     const uint32_t options = options_of(regex, subject, length);
     if (regex->is_interpreted || (!regex->is_compiled && length > KEPT_SUBJECT_BYTES)) {
         return interpret(regex, w, subject, length, options);
@@ -171,6 +174,7 @@ lh_regex_result lh_regex_next(lh_regex *regex, lh_regex_workspace *w, const char
     set_limits(w, step_limit, depth_limit);
     const int count = search(regex, w, subject, length);
     if (count < 0) return failure_of(regex, count, match);
+    assert(count > 0 && (uint32_t)count <= regex->capture_count + 1);
     match->pairs = pcre2_get_ovector_pointer(w->results);
     match->count = (size_t)count;
     regex->is_checked = true; /* the first search in a subject begins, and so checks it, at its beginning */

@@ -1,5 +1,6 @@
 #include "data/timezone.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,11 +213,13 @@ static ptrdiff_t last_change(const lh_timezone *zone, int64_t time) {
 static const time_kind *find_kind(lh_timezone *zone, int64_t time) {
     if (zone->known_kind && time >= zone->known_from && time < zone->known_until) return zone->known_kind;
     const ptrdiff_t last = last_change(zone, time);
+    assert(zone->kind_count > 0 && (last < 0 || zone->changed_kinds[last] < zone->kind_count));
     const bool is_beyond = last == (ptrdiff_t)zone->change_count - 1;
     if (is_beyond && zone->has_rule) return NULL;
     zone->known_kind = &zone->kinds[last < 0 ? 0 : zone->changed_kinds[last]];
     zone->known_from = last < 0 ? INT64_MIN : zone->changes[last];
     zone->known_until = is_beyond ? INT64_MAX : zone->changes[last + 1];
+    assert(time >= zone->known_from && time < zone->known_until);
     return zone->known_kind;
 }
 
@@ -237,6 +240,7 @@ void lh_timezone_at(lh_timezone *zone, int64_t time, lh_local_time *local) {
     const int64_t utc = time - leap_correction(zone, time, &is_leap_second);
     time_kind by_rule;
     if (!kind) {
+        assert(zone->has_rule);
         const lh_tzrule_time now = lh_tzrule_at(&zone->rule, utc);
         by_rule = (time_kind){.offset = now.offset, .is_dst = now.is_dst, .name = now.name};
         kind = &by_rule;
@@ -245,6 +249,8 @@ void lh_timezone_at(lh_timezone *zone, int64_t time, lh_local_time *local) {
     const int64_t day = lh_floor_div(seconds, 86400);
     const int32_t of_day = (int32_t)(seconds - day * 86400);
     const lh_date date = lh_date_of_day(day);
+    assert(of_day >= 0 && of_day < 86400);
+    assert(date.month >= 1 && date.month <= 12 && date.monthday >= 1 && date.monthday <= 31);
     *local = (lh_local_time){.year = date.year,
                              .month = date.month,
                              .monthday = date.monthday,

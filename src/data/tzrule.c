@@ -1,5 +1,6 @@
 #include "data/tzrule.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "data/civil.h"
@@ -10,7 +11,10 @@ typedef struct reader {
     const char *at, *end;
 } reader;
 
-static char peek(const reader *r) { return r->at < r->end ? *r->at : '\0'; }
+static char peek(const reader *r) {
+    assert(r->at <= r->end);
+    return r->at < r->end ? *r->at : '\0';
+}
 
 static bool skip(reader *r, char c) {
     if (r->at == r->end || *r->at != c) return false;
@@ -112,10 +116,12 @@ static int64_t local_time_of(const lh_tzrule_date *date, int64_t year) {
         break;
     case LH_TZRULE_ZERO_BASED: day = new_year + date->day; break;
     default: {
+        assert(date->month >= 1 && date->month <= 12 && date->week >= 1 && date->week <= 5 && date->day <= 6);
         const int64_t first = lh_day_of_date(year, date->month, 1);
         const int32_t weekday = (int32_t)(first + 4 - lh_floor_div(first + 4, 7) * 7);
         int32_t monthday = (date->day - weekday + 7) % 7 + 7 * (date->week - 1);
         if (monthday >= month_days(year, date->month)) monthday -= 7;
+        assert(monthday >= 0 && monthday < month_days(year, date->month));
         day = first + monthday;
     }
     }

@@ -2,6 +2,7 @@
  * nobody holds anything of it, else it is kept in `removed` until the document ends. */
 #include "data/xml.h"
 
+#include <assert.h>
 #include <iconv.h>
 #include <libxml/SAX2.h>
 #include <libxml/parser.h>
@@ -36,12 +37,17 @@ xmlDoc *lh_xml_document(const lh_xml *xml) { return xml->document; }
 
 /* -- Who holds what ------------------------------------------------------------------------------------------------ */
 
-void lh_xml_hold(lh_xml *xml) { xml->holders++; }
+void lh_xml_hold(lh_xml *xml) {
+    assert(xml->holders > 0);
+    xml->holders++;
+}
 
 void lh_xml_drop(lh_xml *xml) {
+    assert(xml->holders > 0);
     if (--xml->holders > 0) return;
     for (size_t i = 0; i < xml->removed_count; i++) {
         xmlNode *node = xml->removed[i];
+        assert(!node->_private);
         if (node->type == XML_ATTRIBUTE_NODE) {
             xmlFreeProp((xmlAttr *)node);
         } else {
@@ -54,11 +60,13 @@ void lh_xml_drop(lh_xml *xml) {
 }
 
 void lh_xml_hold_node(lh_xml *xml, xmlNode *node) {
+    assert(node->doc == xml->document);
     node->_private = (void *)((uintptr_t)node->_private + 1);
     lh_xml_hold(xml);
 }
 
 void lh_xml_drop_node(lh_xml *xml, xmlNode *node) {
+    assert(node->doc == xml->document && node->_private);
     node->_private = (void *)((uintptr_t)node->_private - 1);
     lh_xml_drop(xml);
 }
@@ -91,6 +99,7 @@ static bool is_held(xmlNode *top) {
 }
 
 static void remove_node(lh_xml *xml, xmlNode *node) {
+    assert(node->parent && node->doc == xml->document);
     const bool is_attribute = node->type == XML_ATTRIBUTE_NODE;
     if (is_attribute && ((xmlAttr *)node)->atype == XML_ATTRIBUTE_ID) xmlRemoveID(xml->document, (xmlAttr *)node);
     const bool is_kept = is_held(node);
@@ -111,6 +120,7 @@ static void remove_node(lh_xml *xml, xmlNode *node) {
         if (!grown) return; /* leaks one node rather than letting somebody read what is freed */
         xml->removed = grown;
     }
+    assert(xml->removed_count < xml->removed_capacity);
     xml->removed[xml->removed_count++] = node;
 }
 
@@ -409,6 +419,7 @@ static xmlAttr *add_attribute(xmlNode *element, const char *name, const char **r
 }
 
 const char *lh_xml_set_attribute(lh_xml *xml, xmlNode *element, const char *name, const char *value, size_t length) {
+    assert(element->type == XML_ELEMENT_NODE && element->doc == xml->document);
     const char *prefix, *reason = NULL;
     if (length > LH_XML_TEXT_MAX) return "text of more than 10 MB";
     if (lh_xml_is_declaration(name, &prefix)) return lh_xml_declare(element, prefix, value);
@@ -432,6 +443,7 @@ static int depth_of(const xmlNode *element) {
 }
 
 xmlNode *lh_xml_add_child(xmlNode *element, const char *name, const char **reason) {
+    assert(element->type == XML_ELEMENT_NODE);
     const char *local;
     xmlNs *namespace;
     if (!lh_xml_namespace_of(element, name, &namespace, &local)) {
@@ -517,6 +529,7 @@ static bool take_result(lh_xml *xml, const xmlXPathObject *object, lh_xml_result
 
 bool lh_xml_xpath(lh_xml *xml, const char *expression, xmlNode *from, const lh_xml_prefix *prefixes,
                   size_t prefix_count, lh_xml_result *result, char message[LH_XML_MESSAGE_BYTES]) {
+    assert(!from || from->doc == xml->document);
     *result = (lh_xml_result){.kind = LH_XML_NODES};
     *message = '\0';
     xmlXPathContext *context = xmlXPathNewContext(xml->document);

@@ -1,5 +1,6 @@
 #include "data/xml_namespace.h"
 
+#include <assert.h>
 #include <libxml/uri.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ bool lh_xml_is_declaration(const char *name, const char **prefix) {
 }
 
 static xmlNs *find_own(const xmlNode *element, const char *prefix) {
+    assert(element->type == XML_ELEMENT_NODE);
     xmlNs *own = element->nsDef;
     while (own && !is_same(own->prefix, prefix)) own = own->next;
     return own;
