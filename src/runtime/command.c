@@ -1,5 +1,6 @@
 #include "runtime/command.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ static strings new_strings(lua_State *L, size_t max) {
 static void add(lua_State *L, strings *list, int index) {
     size_t length;
     const char *text = lua_tolstring(L, -1, &length);
+    assert(((size_t)list->count + 2) * sizeof(char *) <= lua_objlen(L, list->anchors - 1));
     if (strlen(text) != length) lh_raise_argument(L, index, "string contains NUL");
     lua_rawseti(L, list->anchors, ++list->count);
     list->items[list->count - 1] = text;

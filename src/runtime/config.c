@@ -1,5 +1,6 @@
 #include "runtime/config.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static lh_config *make_default(int thread_count, char message[LH_CONFIG_MESSAGE_
 }
 
 bool lh_config_open(const char *file, int thread_count, char message[LH_CONFIG_MESSAGE_BYTES]) {
+    assert(!config && !config_file);
     lh_xml_start();
     if (!file) {
         config = make_default(thread_count, message);
@@ -48,6 +50,7 @@ const char *lh_config_file(void) { return config_file; }
 
 lh_config_result lh_config_read(const char *path, char **value, char message[LH_CONFIG_MESSAGE_BYTES]) {
     pthread_rwlock_rdlock(&lock);
+    assert(config);
     const lh_config_result result = lh_config_get(config, path, value, message);
     pthread_rwlock_unlock(&lock);
     return result;

@@ -4,6 +4,7 @@
  * e)) the table of registered names does. */
 #include "runtime/errors.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
@@ -56,6 +57,7 @@ static bool find_api_frame(lua_State *L, lua_Debug *found) {
 const char *lh_pop_function_name(lua_State *L) {
     lua_getfield(L, LUA_REGISTRYINDEX, LH_NAMES);
     lua_insert(L, -2);
+    assert(lua_istable(L, -2));
     lua_rawget(L, -2);
     const char *name = lua_tostring(L, -1); /* stays valid: the table keeps it */
     lua_pop(L, 2);
@@ -110,6 +112,7 @@ double lh_check_number(lua_State *L, int index) {
 }
 
 int64_t lh_check_integer(lua_State *L, int index, int64_t min, int64_t max) {
+    assert(min <= max && min >= -(INT64_C(1) << 53) && max <= INT64_C(1) << 53);
     const double number = trunc(lh_check_number(L, index));
     if (number < (double)min || number > (double)max) {
         char text[96];
@@ -160,6 +163,7 @@ int lh_push_nil_error(lua_State *L, const char *message) {
 }
 
 int lh_push_nil_errno(lua_State *L, int error) {
+    assert(error > 0);
     lua_pushnil(L);
     lua_pushinteger(L, error);
     lua_pushstring(L, lh_error_text(error));
@@ -173,6 +177,7 @@ int lh_push_minus1_error(lua_State *L, const char *message) {
 }
 
 int lh_push_minus1_errno(lua_State *L, int error) {
+    assert(error > 0);
     lua_pushinteger(L, -1);
     lua_pushinteger(L, error);
     lua_pushstring(L, lh_error_text(error));

@@ -1,5 +1,6 @@
 #include "runtime/eventer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,7 @@ void lh_io_check_free(lua_State *L, const lh_socket *socket, bool is_writing) {
 
 /* The socket has one waiter less; if its handle is gone too, that was the last use. */
 static void leave(lh_socket *socket, bool is_writing) {
+    assert(lh_slab_has(&lh_state_here()->net.sockets, socket) && *waiter_slot(socket, is_writing));
     *waiter_slot(socket, is_writing) = NULL;
     if (socket->is_orphan && !socket->reader && !socket->writer) lh_socket_close(socket);
 }
@@ -34,11 +36,13 @@ static void give_up(lh_task *task, int error) {
 }
 
 void lh_io_withdraw(lh_task *task) {
+    assert(*waiter_slot(task->object, io_wait_of(task)->is_writing) == task);
     give_up(task, ECANCELED);
     leave(task->object, io_wait_of(task)->is_writing);
 }
 
 int lh_io_on_deadline(lh_task *task, lua_State *T) {
+    assert(*waiter_slot(task->object, io_wait_of(task)->is_writing) == task);
     const int n = io_wait_of(task)->fail(T, "timeout");
     give_up(task, ETIMEDOUT);
     leave(task->object, io_wait_of(task)->is_writing);
@@ -54,7 +58,10 @@ static int push_attempt(lh_task *task, lua_State *T, void *socket) {
     return n;
 }
 
-static void attempt(lh_socket *socket, lh_task *task) { lh_task_answer(task, push_attempt, socket); }
+static void attempt(lh_socket *socket, lh_task *task) {
+    assert(task && task->object == socket);
+    lh_task_answer(task, push_attempt, socket);
+}
 
 static void on_readable(lh_socket *socket) { attempt(socket, socket->reader); }
 static void on_writable(lh_socket *socket) { attempt(socket, socket->writer); }
@@ -64,6 +71,7 @@ void lh_io_retry(lh_socket *socket, bool is_writing) { attempt(socket, *waiter_s
 static const lh_socket_events events = {.on_readable = on_readable, .on_writable = on_writable};
 
 int lh_io_park(lh_task *task, lua_State *L, lh_socket *socket, const lh_io_wait *wait, lh_ns deadline) {
+    assert(task == lh_state_here()->running && !*waiter_slot(socket, wait->is_writing));
     const int rv = lh_socket_expect(socket);
     if (rv < 0) return wait->fail(L, lh_error_text(-rv));
     *waiter_slot(socket, wait->is_writing) = task;
@@ -75,6 +83,7 @@ int lh_io_park(lh_task *task, lua_State *L, lh_socket *socket, const lh_io_wait 
 
 static void on_owner_end(lh_owned *owned) {
     lh_eventer *eventer = LH_CONTAINER(owned, lh_eventer, owned);
+    assert(eventer->life == LH_EVENTER_OPEN);
     lh_eventer_close(eventer);
     eventer->life = LH_EVENTER_ENDED;
 }
@@ -105,6 +114,7 @@ static lh_eventer *push_closed(lua_State *L) {
 }
 
 void lh_eventer_reserve(lua_State *L, int count) {
+    assert(count <= LH_EVENTER_RESERVE_MAX);
     lh_state *state = lh_state_here();
     if (state->spare_eventers >= count) return;
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->spare_eventers_ref);
@@ -121,12 +131,15 @@ static lh_eventer *push_spare(lua_State *L, lh_state *state) {
     lua_pushboolean(L, 0);
     lua_rawseti(L, -3, state->spare_eventers--);
     lua_remove(L, -2);
+    assert(lua_isuserdata(L, -1) && state->spare_eventers >= 0);
     return lua_touserdata(L, -1);
 }
 
 static lh_eventer *push_handle(lua_State *L, lh_socket *socket, lh_task *owner, int directions) {
     lh_state *state = lh_state_here();
+    assert(owner && owner->status != LH_TASK_GONE && lh_slab_has(&state->net.sockets, socket));
     lh_eventer *eventer = state->spare_eventers > 0 ? push_spare(L, state) : push_closed(L);
+    assert(eventer->life == LH_EVENTER_CLOSED && !eventer->socket && !eventer->sibling);
     eventer->directions = (uint8_t)directions;
     eventer->socket = socket;
     eventer->owner = owner;
@@ -152,6 +165,8 @@ static void wake_closed(lh_task *task) {
 /* Ends the directions that only this handle may use, waking who is parked there; the handle keeps nothing. */
 static void release_socket(lh_eventer *eventer) {
     lh_socket *socket = eventer->socket;
+    assert(lh_slab_has(&lh_state_here()->net.sockets, socket));
+    assert(!eventer->sibling || (eventer->sibling->sibling == eventer && eventer->sibling->socket == socket));
     lh_task *reader = eventer->directions & LH_EVENTER_READS ? socket->reader : NULL;
     lh_task *writer = eventer->directions & LH_EVENTER_WRITES ? socket->writer : NULL;
     if (reader) socket->reader = NULL;
@@ -167,6 +182,7 @@ static void release_socket(lh_eventer *eventer) {
 }
 
 static void detach(lh_eventer *eventer, lh_eventer_life life) {
+    assert(eventer->life == LH_EVENTER_OPEN && life != LH_EVENTER_OPEN);
     lh_list_remove(&eventer->owned.owned_node);
     eventer->socket = NULL;
     eventer->sibling = NULL;
@@ -215,6 +231,7 @@ static void check_not_busy(lua_State *L, const lh_eventer *eventer) {
 lh_socket *lh_eventer_take_socket(lua_State *L, lh_eventer *eventer) {
     if (eventer->sibling) lh_raise(L, "mtev.eventer is split");
     check_not_busy(L, eventer);
+    assert(eventer->directions == (LH_EVENTER_READS | LH_EVENTER_WRITES));
     lh_socket *socket = eventer->socket;
     detach(eventer, LH_EVENTER_CLOSED);
     socket->events = NULL;
@@ -287,6 +304,7 @@ lh_eventer *lh_check_own_eventer(lua_State *L, int index, int directions) {
         lh_raise(L, "mtev.eventer: this half of a split one cannot %s",
                  directions == LH_EVENTER_READS ? "read" : "write");
     }
+    assert(lh_slab_has(&lh_state_here()->net.sockets, eventer->socket));
     return eventer;
 }
 
@@ -374,4 +392,5 @@ void lh_eventer_open_type(lua_State *L, const luaL_Reg *methods) {
     state->eventer_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_createtable(L, LH_EVENTER_RESERVE_MAX, 0);
     state->spare_eventers_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    assert(lua_gettop(L) == table);
 }

@@ -1,7 +1,9 @@
 /* What is due lies in a table of the registry: [n] the object, [n + 1] its finalizer. A guard is a C function with the
- * finalizer, or the key where the object's metatable has it, as its upvalue. It raises nothing but for lack of memory, and
- * takes nothing but a table's slots, so that it may run anywhere. */
+ * finalizer, or the key where the object's metatable has it, as its upvalue. It raises nothing but for lack of memory,
+ * and takes nothing but a table's slots, so that it may run anywhere. */
 #include "runtime/finalizer.h"
+
+#include <assert.h>
 
 #include "runtime/task.h"
 
@@ -9,10 +11,14 @@ static void reset_if_empty(lh_state *state) {
     if (state->finalizers_due == 0) state->finalizers_first = 1;
 }
 
-static int next_index(const lh_state *state) { return state->finalizers_first + 2 * state->finalizers_due; }
+static int next_index(const lh_state *state) {
+    assert(state->finalizers_first > 0 && state->finalizers_due >= 0);
+    return state->finalizers_first + 2 * state->finalizers_due;
+}
 
 /* Takes note of the object and the finalizer that are all there is on the stack. */
 static void note_due(lua_State *L) {
+    assert(lua_gettop(L) == 2);
     lh_state *state = lh_state_here();
     if (state->is_closing) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, state->finalizer_runner_ref);
@@ -53,6 +59,7 @@ void lh_finalizer_metatable_guard(lua_State *L) { lua_pushcclosure(L, call_metat
 
 /* Pushes runner, finalizer, object of the one that is due first, which it stays until `remove_first`. */
 static void push_first(const lh_state *state, lua_State *L) {
+    assert(state->finalizers_due > 0);
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->finalizer_runner_ref);
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->finalizers_ref);
     lua_rawgeti(L, -1, state->finalizers_first + 1);
@@ -72,6 +79,7 @@ static void remove_first(lh_state *state, lua_State *L) {
 }
 
 void lh_finalizers_run(lh_state *state, lua_State *L) {
+    assert(lh_loop_is_mine(&state->net.loop));
     for (int count = state->finalizers_due; count > 0 && state->finalizers_due > 0; count--) {
         push_first(state, L);
         lh_task *task = lh_task_new(state, L, 2);
@@ -82,6 +90,7 @@ void lh_finalizers_run(lh_state *state, lua_State *L) {
 }
 
 void lh_finalizers_end(lh_state *state) {
+    assert(state->is_closing && lh_loop_is_mine(&state->net.loop));
     lua_State *L = state->L;
     while (state->finalizers_due > 0) {
         push_first(state, L);
@@ -91,6 +100,7 @@ void lh_finalizers_end(lh_state *state) {
 }
 
 void lh_finalizers_set_runner(lua_State *L) {
+    assert(lua_isfunction(L, -1));
     lua_rawseti(L, LUA_REGISTRYINDEX, lh_state_here()->finalizer_runner_ref);
 }
 

@@ -8,6 +8,7 @@
  * The states are not looked at from other threads: a thread is signalled, and looks at its own. */
 #include "runtime/hang.h"
 
+#include <assert.h>
 #include <lauxlib.h>
 #include <luajit.h>
 #include <signal.h>
@@ -74,6 +75,7 @@ void lh_hang_take_profiler(void) {
 
 void lh_hang_end(lua_State *L) {
     const int signal = atomic_load(&stop_signal);
+    assert(signal > 0);
     lh_log_print("error", "%s: ended by SIG%s while this was running:\n", lh_program_options()->program,
                  sigabbrev_np(signal));
     lh_log_flush();
@@ -150,6 +152,7 @@ void lh_hang_begin(int signal) {
 /* -- Opening ------------------------------------------------------------------------------------------------------- */
 
 void lh_hang_open(void) {
+    assert(!holder && !has_alarm);
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = HANG_SIGNAL};
     event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
     struct sigaction action = {.sa_sigaction = on_hang_signal, .sa_flags = SA_RESTART | SA_SIGINFO | SA_ONSTACK};
@@ -162,6 +165,7 @@ void lh_hang_open(void) {
 }
 
 void lh_hang_open_state(lh_state *state) {
+    assert(state == lh_state_here() && state->L && state->index >= 0);
     if (holder) luaJIT_profile_start(state->L, "l", ignore_sample, NULL);
     if (state->index < LH_HEARTBEATS) atomic_store(&threads[state->index], state->thread_id);
 }

@@ -2,6 +2,7 @@
  * the graph or a flag changes, so that writing needs to read one byte only. */
 #include "runtime/log.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -77,6 +78,7 @@ void lh_log_flush(void) {
 
 /* LH_LOG_* of a record that has `style` when it comes to `log`. */
 static unsigned char compute_effective(const lh_log *log, int style, int depth) {
+    assert(log->outlet_count >= 0 && log->outlet_count <= OUTLETS_MAX);
     if (!log->is_enabled || depth > PASS_MAX) return 0;
     unsigned char flags = 0;
     style |= log->style;
@@ -229,6 +231,7 @@ static lh_log *make(const char *name, lh_log_sink *sink, lh_log *outlet, bool is
 }
 
 void lh_log_open(void) {
+    assert(!stdout_sink && !stderr_sink);
     lh_program_note_sigpipe();
     stdout_sink = lh_log_sink_of_fd(STDOUT_FILENO, true);
     const bool is_one = is_same_file(STDOUT_FILENO, STDERR_FILENO);

@@ -1,5 +1,6 @@
 #include "runtime/log_config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,6 +61,7 @@ static bool fail(const log_element *element, const char *format, ...) {
 static char *read_path(const log_element *element, const char *format, ...) {
     char path[PATH_BYTES], why[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
     const int length = snprintf(path, sizeof(path), LOG_ELEMENT, element->number);
+    assert(length > 0 && (size_t)length < sizeof(path));
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(path + length, sizeof(path) - (size_t)length, format, arguments);
@@ -293,6 +295,7 @@ static bool connect_outlet(const log_element *element, const char *name) {
 }
 
 static bool connect_outlets(const log_element *element) {
+    assert(element->log && !element->is_ignored);
     bool is_good = true;
     for (int i = 1; is_good; i++) {
         char base[PATH_BYTES], path[PATH_BYTES + 16], why[LH_CONFIG_MESSAGE_BYTES], *name = NULL;
@@ -338,6 +341,7 @@ bool lh_log_configure(bool is_follower, char message[LH_CONFIG_MESSAGE_BYTES]) {
 
 void lh_log_give_files(uid_t user, gid_t group) {
     for (const open_file *file = open_files; file; file = file->next) {
+        assert(lh_log_sink_file(file->sink));
         if (fchown(lh_log_sink_file(file->sink)->fd, user, group) < 0) continue; /* then it cannot be opened anew */
     }
 }

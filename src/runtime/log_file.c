@@ -1,5 +1,6 @@
 #include "runtime/log_file.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -114,6 +115,7 @@ static void print_stamp(char stamp[STAMP_BYTES + 1], const struct timespec *at) 
     gmtime_r(&at->tv_sec, &parts);
     strftime(seconds, sizeof(seconds), "%Y%m%dT%H%M%S", &parts);
     snprintf(stamp, STAMP_BYTES + 1, "%.15s.%06u", seconds, (unsigned)(at->tv_nsec / 1000) % 1000000);
+    assert(is_stamp(stamp));
 }
 
 /* Renames the file to a name that nothing has yet. */
@@ -141,6 +143,7 @@ static int move_aside(const char *path) {
 
 /* When it fails the file grows on: nothing is lost for want of a new one. */
 static void rotate(lh_log_file *file) {
+    assert(!file->is_following && !file->is_rotation_off);
     int error = move_aside(file->path);
     if (error == 0 || error == -ENOENT) error = open_path(file);
     if (error < 0) {
@@ -190,6 +193,7 @@ int lh_log_file_write(lh_log_file *file, struct iovec *pieces, int count, bool i
         if (rv < 0) return rv;
     }
     if (!is_continued && !file->is_following && is_due(file, sum(pieces, count))) rotate(file);
+    assert(file->fd >= 0);
     while (count > 0) {
         const ssize_t n = writev(file->fd, pieces, count);
         if (n < 0 && errno == EINTR) continue;

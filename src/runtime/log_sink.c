@@ -3,6 +3,7 @@
  * few allocations. The writer takes a batch of chunks and writes them at once. */
 #include "runtime/log_sink.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -69,6 +70,12 @@ static size_t sink_count;
 static lh_log_sink *complaints; /* set before any sink can fail */
 static atomic_bool is_output_lost;
 
+/* For assertions: there are chunks, or nothing that counts them. */
+static inline bool is_sound(const lh_log_sink *sink) {
+    return !sink->first == !sink->last && !sink->first == !sink->queued_bytes &&
+           (sink->first || sink->debug_chunk_count == 0) && sink->done <= sink->put;
+}
+
 /* -- Writing ------------------------------------------------------------------------------------------------------- */
 
 static void wait_until_writable(int fd) {
@@ -133,10 +140,12 @@ static int write_file(lh_log_sink *sink, struct iovec *pieces, int count, bool i
 }
 
 static int write_pieces(lh_log_sink *sink, struct iovec *pieces, int count, bool is_continued) {
+    assert(sink->kind != SINK_MEMORY && count > 0);
     return sink->kind == SINK_FD ? write_fd(sink->fd, pieces, count) : write_file(sink, pieces, count, is_continued);
 }
 
 static void unlock_and_reopen(lh_log_sink *sink) {
+    assert(sink->kind == SINK_FILE || sink->kind == SINK_SYNCHRONOUS);
     sink->must_reopen = false;
     pthread_mutex_unlock(&sink->mutex);
     const int rv = lh_log_file_reopen(&sink->file);
@@ -203,12 +212,14 @@ static void write_surely(lh_log_sink *sink, struct iovec *pieces, int count) {
 }
 
 static chunk *take_batch(lh_log_sink *sink, size_t *record_count) {
+    assert(sink->first && is_sound(sink));
     chunk *first = sink->first, *last = NULL;
     size_t length = 0;
     int count = 0;
     *record_count = 0;
     for (chunk *c = first; c && count < BATCH && (!last || length + c->length <= BATCH_MAX_BYTES); c = c->next) {
         length += c->length;
+        assert(sink->queued_bytes >= c->capacity && (!c->is_debug || sink->debug_chunk_count > 0));
         sink->queued_bytes -= c->capacity;
         if (c->is_debug) sink->debug_chunk_count--;
         *record_count += c->record_count;
@@ -218,6 +229,7 @@ static chunk *take_batch(lh_log_sink *sink, size_t *record_count) {
     sink->first = last->next;
     if (!sink->first) sink->last = NULL;
     last->next = NULL;
+    assert(is_sound(sink));
     return first;
 }
 
@@ -238,6 +250,7 @@ static void report_loss(lh_log_sink *sink) {
         sink->is_json ? "{\"facility\":\"error\",\"message\":\"lhotse: %zu log records were lost (queue full)\"}\n"
                       : "lhotse: %zu log records were lost (queue full)\n";
     const int length = snprintf(text, sizeof(text), format, sink->lost_count);
+    assert(length > 0 && (size_t)length < sizeof(text));
     sink->lost_count = 0;
     struct iovec piece = {.iov_base = text, .iov_len = (size_t)length};
     pthread_mutex_unlock(&sink->mutex);
@@ -263,6 +276,7 @@ static void *write_records(void *argument) {
         pthread_mutex_lock(&sink->mutex);
         sink->is_failing = false;
         sink->done += count;
+        assert(is_sound(sink));
         pthread_cond_broadcast(&sink->written);
     }
     return NULL;
@@ -286,10 +300,12 @@ static bool drop_oldest(lh_log_sink *sink, bool only_debug) {
         sink->first = c->next;
     }
     if (sink->last == c) sink->last = previous;
+    assert(sink->queued_bytes >= c->capacity && (!c->is_debug || sink->debug_chunk_count > 0));
     sink->queued_bytes -= c->capacity;
     if (c->is_debug) sink->debug_chunk_count--;
     sink->lost_count += c->record_count;
     sink->done += c->record_count;
+    assert(is_sound(sink));
     lh_free(c);
     return true;
 }
@@ -343,10 +359,12 @@ static chunk *chunk_for(lh_log_sink *sink, size_t length, lh_log_importance impo
     sink->last = c;
     sink->queued_bytes += capacity;
     if (is_debug) sink->debug_chunk_count++;
+    assert(is_sound(sink) && c->capacity >= length);
     return c;
 }
 
 static void append(chunk *c, const char *bytes, size_t length) {
+    assert(c->length <= c->capacity && length <= c->capacity - c->length);
     memcpy(c->bytes + c->length, bytes, length);
     c->length += length;
 }
@@ -405,7 +423,9 @@ static void put_now(lh_log_sink *sink, const char *head, size_t head_length, con
 static ring_record *ring_at(const lh_log_sink *sink, uint64_t number) { return &sink->ring[number % sink->line_max]; }
 
 static void forget_oldest(lh_log_sink *sink) {
+    assert(sink->ring_count > 0 && sink->ring_count <= sink->line_max);
     ring_record *record = ring_at(sink, sink->put - sink->ring_count + 1);
+    assert(record->bytes && record->length <= sink->ring_bytes);
     sink->ring_bytes -= record->length;
     sink->ring_count--;
     lh_free(record->bytes);
@@ -420,6 +440,7 @@ static void put_memory(lh_log_sink *sink, const char *head, size_t head_length, 
     while (sink->ring_count > 0 && (sink->ring_count == sink->line_max || sink->ring_bytes + total > sink->byte_max)) {
         forget_oldest(sink);
     }
+    assert(sink->ring_count < sink->line_max && sink->ring_bytes + total <= sink->byte_max);
     char *copy = lh_try_alloc(total + 1);
     if (!copy) return;
     memcpy(copy, head, head_length);
@@ -431,6 +452,7 @@ static void put_memory(lh_log_sink *sink, const char *head, size_t head_length, 
 
 uint64_t lh_log_sink_each(lh_log_sink *sink, uint64_t after,
                           void (*visit)(const char *bytes, size_t length, void *context), void *context) {
+    assert(sink->kind == SINK_MEMORY);
     pthread_mutex_lock(&sink->mutex);
     const uint64_t oldest = sink->put - sink->ring_count + 1;
     for (uint64_t i = after < oldest ? oldest : after + 1; i <= sink->put; i++) {

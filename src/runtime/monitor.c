@@ -1,5 +1,6 @@
 #include "runtime/monitor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -109,6 +110,7 @@ static char **worker_environment(char *variable) {
         }
         if (!is_ours) environment[kept++] = environ[i];
     }
+    assert(kept + 1 < count + ENVIRONMENT_EXTRA);
     environment[kept] = variable;
     return environment;
 }
@@ -253,6 +255,7 @@ static int wait_for_worker(void) {
 
 /* It is still there, so that a glider can look at it. */
 static void end_hung_worker(int slot) {
+    assert(monitor.worker > 1);
     lh_log_print("error", "%s: worker %d: loop default/%d has not turned for more than %.1f s\n",
                  monitor.settings->program, (int)monitor.worker, slot, (double)monitor.heartbeats->timeout * 1e-9);
     trace_hang();
@@ -308,6 +311,7 @@ static int next_signal(lh_ns timeout) {
 
 /* The worker is told to end, and the monitor ends with it. */
 static int stop(int signal) {
+    assert(monitor.worker > 1);
     const lh_ns timeout = monitor.settings->timeout > STOP_TIME_MIN ? monitor.settings->timeout : STOP_TIME_MIN;
     const lh_ns limit = lh_clock_now() + timeout;
     int status;

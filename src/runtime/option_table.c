@@ -1,5 +1,6 @@
 #include "runtime/option_table.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ void lh_raise_unknown_option(lua_State *L, int index, const char *const *names) 
 }
 
 bool lh_check_options(lua_State *L, int index, const char *const *names) {
+    assert(index > 0);
     if (lua_isnoneornil(L, index)) return false;
     if (!lua_istable(L, index)) lh_raise_type(L, index, "table");
     luaL_checkstack(L, 6, "options");
@@ -35,6 +37,7 @@ bool lh_check_options(lua_State *L, int index, const char *const *names) {
 }
 
 bool lh_option_boolean(lua_State *L, int index, const char *name) {
+    assert(index > 0 && lua_istable(L, index));
     lua_getfield(L, index, name);
     int truth = lua_toboolean(L, -1);
     if (lua_isstring(L, -1)) {
@@ -49,6 +52,7 @@ bool lh_option_boolean(lua_State *L, int index, const char *name) {
 }
 
 double lh_option_number(lua_State *L, int index, const char *name, double absent) {
+    assert(index > 0 && lua_istable(L, index));
     lua_getfield(L, index, name);
     double number = absent;
     if (!lua_isnil(L, -1)) {

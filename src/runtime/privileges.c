@@ -1,5 +1,6 @@
 #include "runtime/privileges.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -93,12 +94,14 @@ static bool bound(unsigned capabilities) {
 }
 
 static bool set_groups(const lh_identity *identity) {
+    assert(identity->group != NO_GROUP);
     if (identity->user == geteuid() && geteuid() != 0) return true; /* they are ours already */
     if (!identity->name[0]) return setgroups(1, &identity->group) == 0;
     return initgroups(identity->name, identity->group) == 0;
 }
 
 static bool set_user(uid_t user) {
+    assert(user != NO_ID);
     const unsigned kept = 1u << CAP_NET_BIND_SERVICE;
     const bool was_root = geteuid() == 0;
     const bool keeps = was_root && user != 0;

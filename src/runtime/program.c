@@ -1,5 +1,6 @@
 #include "runtime/program.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +40,10 @@ static void stop_all(void) {
 }
 
 static bool is_all_quiet(void) {
+    assert(program.idle_count >= 0 && program.idle_count <= program.thread_count);
     if (program.idle_count < program.thread_count) return false;
     for (int i = 0; i < program.thread_count; i++) {
+        assert(program.states[i]);
         if (!lh_mailbox_is_empty(&program.states[i]->net.loop.mailbox)) return false;
     }
     return true;
@@ -61,6 +64,7 @@ static void end_quietly(void) {
 /* A mail to an idle thread keeps the program from ending: either it is still in the mailbox, or the thread has called
  * on_busy before taking it. Both are looked at under the mutex. */
 static void on_idle(lh_loop *loop) {
+    assert(lh_loop_is_mine(loop));
     (void)loop;
     if (lh_program_options()->is_luamtev) return; /* runs until it is told to end */
     pthread_mutex_lock(&program.mutex);
@@ -73,6 +77,7 @@ static void on_busy(lh_loop *loop) {
     (void)loop;
     if (lh_program_options()->is_luamtev) return;
     pthread_mutex_lock(&program.mutex);
+    assert(program.idle_count > 0);
     program.idle_count--;
     pthread_mutex_unlock(&program.mutex);
 }
@@ -93,6 +98,7 @@ static void show_figures(lh_state *state) {
 
 static bool on_turn(lh_loop *loop) {
     lh_state *state = lh_state_of_loop(loop);
+    assert(state == lh_state_here() && !state->running);
     const bool has_more = lh_task_run_ready(state);
     show_figures(state);
     if (!has_more) lh_log_flush_stdio();
@@ -115,6 +121,7 @@ static void ask_all_to_stop(void) {
 }
 
 static void on_signal(lh_loop *loop, int signal) {
+    assert(lh_loop_is_mine(loop));
     if (signal == SIGHUP) {
         lh_log_sink_reopen_all();
         return;
@@ -180,6 +187,7 @@ static int describe_error(lua_State *L) {
     if (lh_alloc_is_low()) lua_gc(L, LUA_GCCOLLECT, 0); /* what is short is held by garbage, as a rule */
     push_error_text(L, task->L);
     lh_traceback_push(L, lh_state_here(), task);
+    assert(lua_gettop(L) == 2);
     return 2;
 }
 
@@ -190,6 +198,7 @@ static void release_reserve_for(lua_State *T) {
 }
 
 static void on_error(lh_state *state, lh_task *task) {
+    assert(task->L && lua_gettop(task->L) > 0);
     lua_State *L = state->L;
     const int top = lua_gettop(L);
     const bool was_in_hook = state->is_in_hook;
@@ -216,6 +225,7 @@ void lh_program_report_error(lua_State *L) {
 }
 
 static void on_main_end(lh_state *state, lua_State *T) {
+    assert(!state->main_task);
     (void)state;
     if (lh_program_options()->is_luamtev || lua_gettop(T) < 1 || lua_type(T, 1) != LUA_TNUMBER) return;
     const double status = lua_tonumber(T, 1);
@@ -227,6 +237,7 @@ static void on_main_end(lh_state *state, lua_State *T) {
 
 static void publish(lh_state *state) {
     pthread_mutex_lock(&program.mutex);
+    assert(state->index >= 0 && state->index < program.thread_count && !program.states[state->index]);
     program.states[state->index] = state;
     if (atomic_load(&program.is_stopping)) lh_loop_stop(&state->net.loop);
     pthread_mutex_unlock(&program.mutex);
@@ -234,6 +245,7 @@ static void publish(lh_state *state) {
 
 static void withdraw(const lh_state *state) {
     pthread_mutex_lock(&program.mutex);
+    assert(program.states[state->index] == state);
     program.states[state->index] = NULL;
     pthread_mutex_unlock(&program.mutex);
 }

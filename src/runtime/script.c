@@ -1,5 +1,7 @@
 #include "runtime/script.h"
 
+#include <assert.h>
+
 #include "base/buffer.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
@@ -74,6 +76,7 @@ static int load_main(lua_State *L) {
 }
 
 void lh_script_start(lh_state *state) {
+    assert(lh_loop_is_mine(&state->net.loop) && !state->main_task);
     lua_State *L = state->L;
     lua_settop(L, 0);
     lua_pushcfunction(L, load_main);
@@ -81,6 +84,7 @@ void lh_script_start(lh_state *state) {
         lh_log_print("error", "lhotse: %s\n", lua_tostring(L, -1));
         lh_program_exit(1);
     }
+    assert(lua_gettop(L) == 1 && lua_isfunction(L, 1));
     state->main_task = lh_task_new(state, L, 0);
     lua_settop(L, 0);
     lh_task_start(state, state->main_task);

@@ -1,5 +1,6 @@
 #include "runtime/service.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ void lh_service_notify(const char *state) {
 }
 
 lh_ns lh_service_watchdog(void) {
+    assert(!notify || watchdog_enabled);
     uint64_t usec = 0;
     if (!notify || watchdog_enabled(0, &usec) <= 0) return LH_NEVER;
     return usec * 1000;

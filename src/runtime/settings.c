@@ -1,5 +1,6 @@
 #include "runtime/settings.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -53,6 +54,7 @@ static const char *find_near(const char *name, const char *words, int most, size
     if (name_length > NAME_MAX_BYTES) return NULL;
     for (const char *word = words + strspn(words, " "); *word; word += strspn(word, " ")) {
         const size_t word_length = strcspn(word, " ");
+        assert(word_length <= NAME_MAX_BYTES);
         char known_name[NAME_MAX_BYTES + 1];
         snprintf(known_name, sizeof(known_name), "%.*s", (int)word_length, word);
         const int away = lh_word_distance(name, known_name);

@@ -1,5 +1,6 @@
 #include "runtime/shared.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -37,6 +38,7 @@ lh_blob *lh_blob_new(const char *bytes, size_t length) {
 }
 
 void lh_blob_unref(lh_blob *blob) {
+    assert(!blob || atomic_load(&blob->references) > 0);
     if (blob && atomic_fetch_sub(&blob->references, 1) == 1) lh_free(blob);
 }
 
@@ -85,6 +87,7 @@ static lh_shared_queue *get_queue(lh_strmap *map, const char *name, size_t lengt
         *slot = queue;
     }
     lh_shared_queue *queue = *slot;
+    assert(queue->is_semaphore == is_semaphore);
     pthread_mutex_unlock(&mutex);
     return queue;
 }
@@ -101,10 +104,12 @@ lh_shared_queue *lh_shared_messages(const char *key, size_t length) {
 static bool take_locked(lh_shared_queue *queue, lh_blob **item) {
     *item = NULL;
     if (queue->is_semaphore) {
+        assert(lh_list_is_empty(&queue->items));
         if (queue->count <= 0) return false;
         queue->count--;
         return true;
     }
+    assert(queue->count == 0);
     lh_list *node = lh_list_take_first(&queue->items);
     if (node) *item = LH_CONTAINER(node, lh_blob, item_node);
     return node != NULL;
@@ -140,6 +145,7 @@ bool lh_shared_take_or_wait(lh_shared_queue *queue, lh_blob **item, lh_task *tas
 
 /* On the waiter's own thread: its item is here. */
 static void hand_over(lh_shared_waiter *waiter) {
+    assert(waiter->state == lh_state_here() && !lh_list_is_linked(&waiter->wait_node));
     if (waiter->task) {
         lh_task_wake(waiter->task, 0);
     } else {
@@ -150,6 +156,7 @@ static void hand_over(lh_shared_waiter *waiter) {
 static void arrive(lh_mail *mail, lh_loop *loop, bool is_closing) {
     (void)loop;
     lh_shared_waiter *waiter = LH_CONTAINER(mail, lh_shared_waiter, mail);
+    assert(loop == &waiter->state->net.loop);
     if (is_closing) {
         lh_blob_unref(waiter->item);
         lh_free(waiter);
@@ -160,6 +167,7 @@ static void arrive(lh_mail *mail, lh_loop *loop, bool is_closing) {
 
 /* Adds an item and, if both are there, takes an item for the first waiter. */
 static void put(lh_shared_queue *queue, lh_blob *item, bool at_front) {
+    assert(queue->is_semaphore == !item);
     lh_shared_waiter *waiter = NULL;
     pthread_mutex_lock(&mutex);
     if (queue->is_semaphore) {
@@ -193,6 +201,7 @@ bool lh_shared_is_granted(lh_shared_waiter *waiter) {
 }
 
 bool lh_shared_give_up(lh_shared_waiter *waiter) {
+    assert(waiter->state == lh_state_here() && waiter->task);
     pthread_mutex_lock(&mutex);
     const bool is_waiting = lh_list_is_linked(&waiter->wait_node);
     lh_list_remove(&waiter->wait_node);
@@ -206,6 +215,7 @@ bool lh_shared_give_up(lh_shared_waiter *waiter) {
 }
 
 lh_blob *lh_shared_receive(lh_shared_waiter *waiter) {
+    assert(waiter->state == lh_state_here() && !lh_list_is_linked(&waiter->wait_node));
     lh_blob *item = waiter->item;
     lh_free(waiter);
     return item;

@@ -1,5 +1,6 @@
 #include "runtime/state.h"
 
+#include <assert.h>
 #include <lualib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -44,6 +45,7 @@ static void make_weak_table(lua_State *L, const char *name, const char *mode) {
 /* Names for the functions of the table on top of the stack: prefix .. key, or "" when `prefix` is NULL. Functions that
  * have one keep it. */
 static void name_functions(lua_State *L, const char *prefix) {
+    assert(lua_istable(L, -1));
     lua_getfield(L, LUA_REGISTRYINDEX, LH_NAMES); /* stack: table, names */
     lua_pushnil(L);
     while (lua_next(L, -3)) { /* stack: table, names, key, value */
@@ -99,6 +101,7 @@ static int open_lua(lua_State *L) {
     make_weak_table(L, LH_NAMES, "k");
     make_weak_table(L, LH_INNER, "kv");
     make_weak_table(L, LH_FAILED, "v");
+    assert(lua_gettop(L) == 0);
     lua_newtable(L);
     lua_pushvalue(L, -1);
     lua_setglobal(L, "mtev");
@@ -106,6 +109,7 @@ static int open_lua(lua_State *L) {
     lua_getglobal(L, "mtev");
     name_functions(L, "mtev.");
     name_standard_library(L);
+    assert(lua_gettop(L) == 1);
     return 0;
 }
 
@@ -128,6 +132,7 @@ static void set_allocator(lh_state *state) { state->allocate = lua_getallocf(sta
 void lh_state_name_methods(lua_State *L, const char *prefix) { name_functions(L, prefix); }
 
 bool lh_state_open(lh_state *state, struct lh_program *program, int index, void (*open_api)(lua_State *L)) {
+    assert(!lh__state_here && index >= 0);
     *state = (lh_state){.program = program, .index = index, .thread_id = (pid_t)syscall(SYS_gettid)};
     lh__state_here = state;
     const int rv = lh_net_open(&state->net);
@@ -154,6 +159,7 @@ bool lh_state_open(lh_state *state, struct lh_program *program, int index, void 
 }
 
 void lh_state_close(lh_state *state) {
+    assert(state->L && !state->is_closing && !state->running);
     lh__state_here = state; /* the thread that closes need not be the one that ran */
     lh_loop_adopt(&state->net.loop);
     state->is_closing = true;

@@ -1,5 +1,7 @@
 #include "runtime/stop.h"
 
+#include <assert.h>
+
 #include "base/alloc.h"
 #include "runtime/task.h"
 
@@ -13,6 +15,7 @@ void lh_stop_register(int count) { atomic_fetch_add(&function_count, count); }
 bool lh_stop_is_registered(void) { return atomic_load(&function_count) > 0; }
 
 void lh_stop_done(void) {
+    assert(end_program && atomic_load(&pending) > 0);
     if (atomic_fetch_sub(&pending, 1) == 1) end_program();
 }
 
@@ -24,6 +27,7 @@ static void on_patience_over(lh_timer *timer) {
 static void run_functions(lh_mail *mail, lh_loop *loop, bool is_closing) {
     lh_free(mail);
     if (is_closing) return;
+    assert(lh_loop_is_mine(loop));
     lh_state *state = lh_state_of_loop(loop);
     lua_State *L = state->L;
     lua_settop(L, 0);
@@ -40,6 +44,7 @@ static void run_functions(lh_mail *mail, lh_loop *loop, bool is_closing) {
 
 bool lh_stop_begin(lh_loop *loop, void (*end)(void)) {
     if (!lh_stop_is_registered()) return false;
+    assert(lh_loop_is_mine(loop) && !patience.is_armed);
     end_program = end;
     atomic_store(&pending, 1);
     lh_timer_init(&patience, on_patience_over);

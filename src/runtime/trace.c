@@ -1,5 +1,6 @@
 #include "runtime/trace.h"
 
+#include <assert.h>
 #include <execinfo.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -141,6 +142,7 @@ static void on_crash(int signal) {
 static _Thread_local void *signal_stack;
 
 void lh_trace_open_thread(void) {
+    assert(!signal_stack);
     signal_stack = lh_alloc(SIGNAL_STACK_BYTES);
     const stack_t stack = {.ss_sp = signal_stack, .ss_size = SIGNAL_STACK_BYTES};
     sigaltstack(&stack, NULL);

@@ -3,6 +3,7 @@
  */
 #include "runtime/traceback.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -119,6 +120,7 @@ static void push_buffer(lua_State *L, lh_buffer *out) {
 }
 
 static void describe(lua_State *L, lh_state *state, const lh_task *task, lh_buffer *out) {
+    assert(task->L && task->slot > 0);
     lh_buffer_print(out, "stack traceback:");
     if (task->status == LH_TASK_RUNNING) describe_failed(L, task->L, out);
     describe_nested(L, task->L, out, 0);
@@ -126,6 +128,7 @@ static void describe(lua_State *L, lh_state *state, const lh_task *task, lh_buff
 }
 
 void lh_traceback_push(lua_State *L, lh_state *state, const lh_task *task) {
+    assert(lh_loop_is_mine(&state->net.loop));
     luaL_checkstack(L, 8, "traceback");
     lh_buffer out = {0};
     describe(L, state, task, &out);
@@ -141,6 +144,7 @@ void lh_traceback_push_here(lua_State *L) {
 }
 
 void lh_traceback_push_all(lua_State *L, lh_state *state) {
+    assert(lh_loop_is_mine(&state->net.loop));
     luaL_checkstack(L, 8, "traceback");
     lh_buffer out = {0};
     for (size_t i = 0; i < state->task_of.capacity; i++) {
