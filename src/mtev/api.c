@@ -1,5 +1,6 @@
 #include "mtev/api.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,6 +29,7 @@ static void (*const topics[])(lua_State *L) = {
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 void lh_set_functions(lua_State *L, int index, const struct luaL_Reg *functions) {
+    assert(index > 0 && lua_istable(L, index));
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushcfunction(L, f->func);
         lua_setfield(L, index, f->name);
@@ -45,6 +47,7 @@ void **lh_push_object(lua_State *L, const char *type) {
     void **object = lua_newuserdata(L, sizeof(*object));
     *object = NULL;
     luaL_getmetatable(L, type);
+    assert(lua_istable(L, -1));
     lua_setmetatable(L, -2);
     return object;
 }
@@ -130,6 +133,7 @@ static void open_library(lua_State *L) {
         lua_rawset(L, -3);
     }
     lua_pop(L, 2);
+    assert(lua_gettop(L) == LH_CORE);
 }
 
 /* -- Names of functions -------------------------------------------------------------------------------------------- */
@@ -167,6 +171,7 @@ void lh_open_api(lua_State *L) {
     for (size_t i = 0; i < COUNT(topics); i++) {
         topics[i](L);
         lua_settop(L, LH_CORE);
+        assert(lua_istable(L, LH_MTEV) && lua_istable(L, LH_CORE));
     }
     open_library(L);
     name_classes(L);

@@ -5,6 +5,7 @@
  * code may give way to the collector, and so to a finalizer of the script that calls here too: each result has a serial
  * number, by which Lua sees that the text is another one's. Results that do not fit are made by the core_ functions
  * below. */
+#include <assert.h>
 #include <limits.h>
 #include <stdint.h>
 #include <string.h>
@@ -39,6 +40,7 @@ int lh_ffi_utf8tohtml(lh_codec *codec, const char *text, size_t length, bool esc
 
 /* The text has a new result. */
 static int publish(lh_codec *codec, size_t length) {
+    assert(length <= TEXT_BYTES && codec->serial >= 0);
     codec->length = (int32_t)length;
     codec->serial = codec->serial == INT_MAX ? 1 : codec->serial + 1;
     return codec->serial;
@@ -47,6 +49,7 @@ static int publish(lh_codec *codec, size_t length) {
 /* -- Digests ------------------------------------------------------------------------------------------------------- */
 
 static lh_digests *digests_of(lh_codec *codec) {
+    assert(!codec->is_closed || !codec->digests);
     if (!codec->digests && !codec->is_closed) codec->digests = lh_digests_new();
     return codec->digests;
 }
@@ -113,6 +116,7 @@ static char *lend(lua_State *L, lh_codec *codec, size_t length) {
 }
 
 static void push_and_give_back(lua_State *L, lh_codec *codec, const char *bytes, size_t length) {
+    assert(bytes != codec->out.block || codec->is_out_lent);
     if (length > LH_STRING_MAX) lh_raise(L, "not enough memory");
     lua_pushlstring(L, bytes, length);
     if (bytes != codec->out.block) return;

@@ -8,6 +8,7 @@
  *
  * A condition remembers nothing: look at what you wait for, wait, look again. Someone who was signalled and is then
  * cancelled passes the signal on. */
+#include <assert.h>
 #include <string.h>
 
 #include "mtev/api.h"
@@ -25,6 +26,7 @@ static void signal_first(condition *c) {
     lh_list *node = lh_list_take_first(&c->waiters);
     if (!node) return;
     lh_task *task = LH_CONTAINER(node, lh_task, wait_node);
+    assert(task->object == c && task->wait == c->wait);
     lua_pushboolean(task->L, 1);
     lh_task_wake(task, 1);
 }

@@ -1,5 +1,6 @@
 /* What scripts get: mtev.conf_get_* and mtev.conf_replace_* under all their names. mtev.conf_save is in
  * lualib/mtev/conf.lua. */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -58,6 +59,7 @@ static int write_value(lua_State *L, bool is_boolean, bool is_replacing) {
     if (!lh_xml_is_text(value, length)) lh_raise_argument(L, 2, "text of characters that XML allows expected");
     const lh_config_result result = lh_config_write(path, value, length, is_replacing, message);
     check_result(L, result, message);
+    assert(result == LH_CONFIG_DONE || result == LH_CONFIG_NONE);
     lua_pushboolean(L, result == LH_CONFIG_DONE);
     return 1;
 }

@@ -1,5 +1,6 @@
 /* What scripts get: e:connect (finished in lualib/mtev/eventer.lua): to an address, at once; to a host's name, which is
  * looked up first and whose addresses race; to "reverse:NAME", through a tunnel. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static int push_connected(lua_State *L, int rv) {
 /* -- To an address ------------------------------------------------------------------------------------------------- */
 
 static int attempt(lh_task *task, lua_State *T, lh_socket *socket) {
+    assert(socket->writer == task);
     (void)task;
     return push_connected(T, lh_socket_connect_result(socket));
 }
@@ -80,6 +82,7 @@ static void on_again(lh_timer *timer);
 static int attempt_more(lh_task *task, lua_State *T, lh_socket *socket) {
     (void)task;
     const connecting *c = socket->connecting;
+    assert(socket->writer == task && c->socket == socket);
     if (!c->is_over) return LH_TASK_STAY;
     if (c->message[0]) return fail(T, c->message);
     return push_connected(T, c->result == -EINPROGRESS ? lh_socket_connect_result(socket) : c->result);
@@ -102,6 +105,7 @@ static const lh_io_wait more_wait = {.wait = {.name = "eventer:connect",
 
 /* Pushes a `connecting` for the running task, which is to park on it. */
 static connecting *push_connecting(lua_State *L, lh_task *task, lh_socket *socket, const char *name) {
+    assert(!socket->writer && strlen(name) <= NAME_MAX_BYTES);
     connecting *c = lua_newuserdata(L, sizeof(*c));
     *c = (connecting){.socket = socket};
     lh_timer_init(&c->again, on_again);
@@ -122,6 +126,7 @@ static int park(lua_State *L, lh_task *task, connecting *c, lh_ns timeout) {
 }
 
 static void finish(connecting *c, int result) {
+    assert(!c->is_over && c->socket->connecting == c && c->socket->writer);
     c->is_over = true;
     c->result = result;
     lh_io_retry(c->socket, true);
@@ -140,6 +145,7 @@ static const char *obstacle(const lh_socket *socket) {
 enum { PAUSE_LEAST = 1, PAUSE_MOST = 20 }; /* ms between tries at a unix listener whose queue is full */
 
 static void try_again_later(connecting *c) {
+    assert(!c->again.is_armed && c->pause > 0);
     lh_timer_start(&c->socket->net->loop.timers, &c->again, lh_loop_deadline(c->pause));
     if (c->pause < PAUSE_MOST * LH_MILLISECOND) c->pause *= 2;
 }
@@ -233,6 +239,7 @@ static void connect_to_names(connecting *c, lh_names *names) {
     } else if (c->socket->type == SOCK_DGRAM || is_bound(c->socket)) {
         connect_alone(c, names);
     } else {
+        assert(names->count > 0);
         c->race = lh_race_start(c->socket, names->addresses, names->count, on_race, c);
     }
 }
@@ -240,6 +247,7 @@ static void connect_to_names(connecting *c, lh_names *names) {
 static void on_names(lh_names *names, bool is_closing) {
     connecting *c = names->owner;
     if (c && !is_closing) {
+        assert(c->names == names);
         c->names = NULL;
         connect_to_names(c, names);
     }
@@ -276,6 +284,7 @@ static int connect_to_name(lua_State *L, lh_socket *socket, const char *name, un
 
 static void on_dialled(void *owner, lh_socket *take_socket, const char *reason) {
     connecting *c = owner;
+    assert(c->dial && (take_socket || reason));
     c->dial = NULL;
     if (take_socket) {
         lh_socket_replace(c->socket, take_socket);

@@ -1,6 +1,7 @@
 /* What scripts get: mtev.coroutine_spawn, mtev.sleep, mtev.cancel_coro. sleep is
  * finished in lualib/mtev/time.lua, cancel_coro in coroutine.lua there, which also replaces coroutine.resume and wrap
  * with the help of `core` below. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -21,6 +22,7 @@ static int mtev_coroutine_spawn(lua_State *L) {
     if (!lua_isfunction(L, 1)) lh_raise(L, "mtev.coroutine_spawn(func, ...): bad arguments");
     lh_state *state = lh_state_here();
     lh_task *task = lh_task_new(state, L, lua_gettop(L) - 1); /* stack: thread */
+    assert(lua_gettop(L) == 1 && lua_isthread(L, 1));
     lh_task_start(state, task);
     return 1;
 }
@@ -75,6 +77,7 @@ static void deliver_cancel(lh_mail *mail, lh_loop *loop, bool is_closing) {
     (void)loop;
     cancel_mail *cancel = LH_CONTAINER(mail, cancel_mail, mail);
     if (!is_closing) {
+        assert(lh_loop_is_mine(loop));
         lh_task *task = lh_task_of(lh_state_here(), cancel->thread);
         if (task) lh_task_cancel(task);
     }

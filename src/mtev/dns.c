@@ -1,6 +1,7 @@
 /* What scripts get: mtev.dns and its lookup (finished in lualib/mtev/dns.lua), mtev.getaddrinfo (there, too),
  * mtev.inet_pton. */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <netinet/in.h>
 #include <netdb.h>
 #include <string.h>
@@ -133,6 +134,7 @@ static bool push_strings(lua_State *L, const lh_dns_message *message, lh_dns_rec
 
 /* Pushes the field that `letter` stands for; on false it may have pushed anything. */
 static bool push_field(lua_State *L, const lh_dns_message *message, lh_dns_record *record, char letter) {
+    assert(record->at <= record->end && record->end <= message->length);
     char name[LH_DNS_NAME_MAX];
     const char *bytes;
     size_t length;
@@ -231,6 +233,7 @@ static int collect_answers(lua_State *L, int list, const lookup *l, lh_dns_messa
         if (is_wanted(l, &record)) {
             if (count == RECORDS_MAX || !push_record(L, message, &record)) return -1;
             lua_rawseti(L, list, ++count);
+            assert(lua_gettop(L) == list);
         } else if (record.type == LH_DNS_CNAME && !lh_dns_take_name(message, &record, alias)) {
             return -1;
         }
@@ -283,11 +286,13 @@ static int push_answer(lh_task *task, lua_State *T, void *context) {
 static void on_answer(lh_question *question, const char *bytes, size_t length, const char *error) {
     lh_task *task = question->owner;
     answer a = {.bytes = bytes, .length = length, .error = error};
+    assert(((lookup *)task->object)->question == question);
     ((lookup *)task->object)->question = NULL;
     lh_task_answer(task, push_answer, &a);
 }
 
 static void ask(lookup *l, lh_task *task) {
+    assert(!l->question);
     l->question = lh_resolver_ask(l->resolver, l->name, l->class_number, l->type, on_answer, task);
 }
 
@@ -355,6 +360,7 @@ static int push_ip_text(lua_State *L, const lh_address *address) {
 
 /* -> ip, "inet" or "inet6", all of them; IPv4 first. */
 static int push_addresses(lua_State *L, const lh_address *addresses, size_t count) {
+    assert(count > 0);
     lua_createtable(L, (int)count, 0);
     const int table = lua_gettop(L);
     int at = 0;

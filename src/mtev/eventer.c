@@ -1,6 +1,7 @@
 /* What scripts get: the methods of mtev.eventer that move bytes: read, write, send, sendto, recv, and close. The
  * blocking ones are finished in lualib/mtev/eventer.lua. Opening, naming and connecting are in socket.c, options in
  * sockopt.c, own and split in runtime/eventer.c. */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -53,6 +54,7 @@ static int push_read(lua_State *L, const lh_socket *socket, int rv, const char *
 }
 
 static int attempt_read(lh_task *task, lua_State *T, lh_socket *socket) {
+    assert(socket->reader == task);
     (void)task;
     const char *bytes;
     size_t length;
@@ -177,6 +179,7 @@ static int push_write(lua_State *L, const lh_socket *socket, int rv, size_t leng
 }
 
 static int attempt_write(lh_task *task, lua_State *T, lh_socket *socket) {
+    assert(socket->writer == task && socket->out.written <= socket->out.length);
     (void)task;
     const int rv = lh_stream_write(socket, socket->out.bytes, socket->out.length, &socket->out.written);
     return push_write(T, socket, rv, socket->out.length, socket->out.written);
@@ -204,6 +207,7 @@ static const lh_io_wait write_wait = {.wait = {.name = "eventer:write",
 static int park_write(lua_State *L, lh_socket *socket, int index, size_t written, lh_ns timeout) {
     size_t length;
     const char *bytes = lua_tolstring(L, index, &length);
+    assert(bytes && written <= length);
     if (timeout == 0) {
         watch_only(socket);
         return push_write_failure(L, "timeout", written);
@@ -312,6 +316,7 @@ typedef struct sending {
 static int attempt_send(lh_task *task, lua_State *T, lh_socket *socket) {
     (void)task;
     const sending *s = (const void *)socket->out.bytes;
+    assert(socket->writer == task && s->bytes);
     return push_sent(T, socket, send_once(socket, s->bytes, s->length, s->has_address ? &s->to : NULL));
 }
 
@@ -421,6 +426,7 @@ static int receive_chunk(lua_State *L, lh_socket *socket, size_t count) {
 }
 
 static int attempt_recv(lh_task *task, lua_State *T, lh_socket *socket) {
+    assert(socket->reader == task);
     (void)task;
     return receive_chunk(T, socket, socket->stop.count);
 }

@@ -7,6 +7,7 @@
  *   else SIGTERM to its group; 3 s later SIGKILL; when it has exited: nil, with what was read
  *
  * The object is a userdata held by the coroutine: however the wait ends, its collection releases what is left. */
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -106,6 +107,7 @@ static int push_end(lh_task *task, lua_State *T, void *context) {
 }
 
 static void end_if_over(execution *e) {
+    assert(!e->task || (e->child && e->outputs[0] && e->outputs[1]));
     if (!e->task || !e->child->has_exited) return;
     if (e->phase == RUNNING && !(e->is_at_end[0] && e->is_at_end[1])) return;
     lh_task_answer(e->task, push_end, e);
@@ -115,6 +117,7 @@ static void on_exit(lh_child *child) { end_if_over(child->owner); }
 
 static void on_readable(lh_socket *socket) {
     execution *e = socket->reader;
+    assert(e && (socket == e->outputs[0] || socket == e->outputs[1]));
     read_output(e, socket == e->outputs[0] ? 0 : 1);
     end_if_over(e);
 }
@@ -130,6 +133,7 @@ static int wait_longer(lh_task *task, lh_ns duration) {
 
 static int on_deadline(lh_task *task, lua_State *T) {
     execution *e = task->object;
+    assert(e->task == task && e->child);
     e->child->on_exit = NULL; /* this call ends it if it must */
     if (lh_child_poll(e->child)) return end(e, T);
     e->child->on_exit = on_exit;

@@ -9,6 +9,7 @@
  *
  * What is no file (FIFOs, terminals, sockets) may keep one waiting for ever: its job leaves the pool, the loop waits
  * for it, and the job is submitted again. Only where a coroutine cannot yield does the call itself wait. */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -69,6 +70,7 @@ struct file_job {
 };
 
 static void free_job(file_job *job) {
+    assert(!job->is_in_loop && !job->watch.is_registered && !job->timer.is_armed);
     if (job->is_loaned) lh_descriptor_close(job->fd);
     lh_free(job->path);
     lh_buffer_reset(&job->bytes);
@@ -93,6 +95,7 @@ static void drop_result(const file_job *job) {
 static int push_done(lh_task *task, lua_State *T, void *context) {
     (void)task;
     file_job **file = context;
+    assert((*file)->task == task);
     const int n = (*file)->op->push(T, *file);
     free_job(*file);
     *file = NULL;
@@ -102,6 +105,7 @@ static int push_done(lh_task *task, lua_State *T, void *context) {
 static lh_loop *loop_here(void) { return &lh_state_here()->net.loop; }
 
 static void leave_loop(file_job *file) {
+    assert(file->is_in_loop);
     lh_poll_remove(&loop_here()->poll, &file->watch);
     lh_timer_stop(&loop_here()->timers, &file->timer);
     file->is_in_loop = false;
@@ -122,6 +126,7 @@ static void on_ready(lh_watch *watch, unsigned events) {
 static bool is_matched(int fd);
 
 static void look_again_later(file_job *file) {
+    assert(file->is_in_loop && !file->timer.is_armed);
     file->pause = file->pause == 0 ? FIRST_PAUSE : 2 * file->pause < LAST_PAUSE ? 2 * file->pause : LAST_PAUSE;
     lh_timer_start(&loop_here()->timers, &file->timer, lh_loop_deadline(file->pause));
 }
@@ -146,6 +151,7 @@ static bool borrow(file_job *file) {
 }
 
 static void wait_in_loop(file_job *file) {
+    assert(!file->is_in_loop && file->task);
     file->is_in_loop = true;
     lh_timer_init(&file->timer, on_pause);
     lh_watch_init(&file->watch, -1, on_ready);
@@ -160,6 +166,7 @@ static bool waits_in_loop(const file_job *file) { return file->awaited || file->
 
 static void finish_job(lh_job *job, bool is_closing) {
     file_job *file = job_of(job);
+    assert(!file->is_in_loop);
     lh_task *task = is_closing ? NULL : file->task;
     if (!task) {
         drop_result(file);
@@ -179,6 +186,7 @@ static void finish_job(lh_job *job, bool is_closing) {
 
 static void withdraw(lh_task *task) {
     file_job *file = task->object;
+    assert(file->task == task);
     file->task = NULL;
     if (!file->is_in_loop) {
         lh_pool_abandon(&file->job);
@@ -339,6 +347,7 @@ static void run_open(file_job *job) {
 
 static int push_open(lua_State *L, file_job *job) {
     if (job->error) return lh_push_minus1_errno(L, job->error);
+    assert(job->fd >= 0);
     lua_pushinteger(L, job->fd);
     return 1;
 }
@@ -384,6 +393,7 @@ static int mtev_close(lua_State *L) {
 
 /* Is the descriptor ready for `events` (POLLIN or POLLOUT)? If not, the loop waits for it, or this call. */
 static bool is_ready(file_job *job, short events) {
+    assert((events == POLLIN || events == POLLOUT) && !job->awaited);
     struct pollfd pollfd = {.fd = job->fd, .events = events};
     int n;
     do {
@@ -478,6 +488,7 @@ static void run_write(file_job *job) {
 }
 
 static int push_written(lua_State *L, file_job *job) {
+    assert(job->error || job->done_bytes == job->bytes.length);
     lua_pushnumber(L, job->error ? -1 : (double)job->bytes.length);
     if (!job->error) {
         lua_pushnil(L);
@@ -661,6 +672,7 @@ static int push_names(lua_State *L, file_job *job) {
     lua_newtable(L);
     const char *name = lh_buffer_bytes(&job->bytes);
     const char *end = name + job->bytes.length;
+    assert(name == end || end[-1] == '\0');
     for (int i = 1; name < end; name += strlen(name) + 1) {
         lua_pushstring(L, name);
         lua_rawseti(L, -2, i++);

@@ -1,4 +1,6 @@
 /* What scripts get: mtev.gunzip, which gives the function that decompresses a stream, and mtev.gzip. */
+#include <assert.h>
+
 #include "data/inflate.h"
 
 #include "base/alloc.h"
@@ -41,6 +43,7 @@ static int feed(lua_State *L) {
     const char *bytes = lh_check_string(L, 1, &length);
     const size_t limit = get_limit(L, 2);
     if (g->is_busy) lh_raise(L, "gunzip is busy");
+    assert(g->out.length == 0);
     lh_buffer_reset(&g->out);
     if (!g->inflate) lh_raise(L, "the state is closing");
     switch (lh_inflate_feed(g->inflate, bytes, length, limit, &g->out)) {

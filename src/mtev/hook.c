@@ -4,6 +4,7 @@
  * is called, which a coroutine of the scheduler does not survive. lh_task_can_yield asks.
  *
  * As in LuaJIT there is one hook for all coroutines of a state; a thread as the first argument is accepted. */
+#include <assert.h>
 #include <string.h>
 
 #include "mtev/api.h"
@@ -20,6 +21,7 @@ static void push_hook(lua_State *L) {
 /* Raises what the hook raised, at the instruction it was called for. */
 static void call_hook(lua_State *L, lua_Debug *ar) {
     static const char *const events[] = {"call", "return", "line", "count", "tail return"};
+    assert(ar->event >= 0 && (size_t)ar->event < sizeof(events) / sizeof(events[0]));
     lh_state *state = lh_state_here();
     if (state->is_in_hook) return; /* an error that is caught inside a hook makes LuaJIT forget that one is running */
     push_hook(L);

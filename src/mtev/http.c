@@ -15,6 +15,7 @@
  *     core.http_redirect(r) -> URL        where the answer leads; nil: nowhere
  *     core.http_progress(r) -> down, down_total, up, up_total
  *     core.http_free(r) */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -156,6 +157,7 @@ static int push_event(lua_State *L, const request *r) {
 static int push_news(lh_task *task, lua_State *T, void *context) {
     (void)task;
     request *r = context;
+    assert(r->waiter == task && r->http);
     const int n = push_event(T, r);
     if (n != LH_TASK_STAY) r->waiter = NULL;
     return n;
@@ -163,18 +165,21 @@ static int push_news(lh_task *task, lua_State *T, void *context) {
 
 static void on_news(lh_http_request *http) {
     request *r = lh_http_owner(http);
+    assert(r->http == http);
     if (r->waiter) lh_task_answer(r->waiter, push_news, r);
 }
 
 /* Cancelled: nobody will take the answer. */
 static void withdraw(lh_task *task) {
     request *r = task->object;
+    assert(r->waiter == task);
     r->waiter = NULL;
     lh_http_free(r->http);
     r->http = NULL;
 }
 
 static int on_deadline(lh_task *task, lua_State *T) {
+    assert(((request *)task->object)->waiter == task);
     ((request *)task->object)->waiter = NULL;
     lua_pushliteral(T, "tick");
     return 1;
@@ -205,6 +210,7 @@ static int core_http_wait(lua_State *L) {
 
 /* What curl still reads lives in the request's environment: an array of settings, lines, body and resolved names. */
 static void keep_arguments(lua_State *L, int object) {
+    assert(lua_gettop(L) == object);
     lua_createtable(L, 4, 0);
     for (int i = 1; i <= 4; i++) {
         static const int arguments[] = {1, 4, 5, 7};

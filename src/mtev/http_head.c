@@ -13,6 +13,7 @@
  * was. has_start: a status line comes first. Lines that are no fields are skipped core.http_chunk_size(line) -> number;
  * nil: it is none core.http_items(text) -> {{name =, value =, separator =}, ...} of a list with "," or ";", value nil:
  * it has none; nil: it is none core.http_is_token(text) -> boolean */
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -72,6 +73,7 @@ static int core_http_request(lua_State *L) {
     size_t length;
     const char *bytes = luaL_checklstring(L, 2, &length);
     if (!head->is_whole || head->length > length) return 0;
+    assert(head->target.offset + head->target.length <= head->length);
     push_span(L, bytes, head->method);
     push_span(L, bytes, head->target);
     lua_pushboolean(L, head->transfer != LH_HTTP_PLAIN || (head->has_length && head->body_length > 0));
@@ -100,12 +102,14 @@ static void push_name(lua_State *L, const chains *c, const lh_http_field *field)
 
 /* stack: ..., headers; the table maps a name to the index + 1 of its first field meanwhile. */
 static void link_fields(lua_State *L, chains *c, uint32_t count) {
+    assert(count <= LH_HTTP_FIELDS_MAX && lua_istable(L, -1));
     for (uint32_t i = 0; i < count; i++) {
         c->next[i] = 0;
         push_name(L, c, &c->fields[i]);
         lua_pushvalue(L, -1);
         lua_rawget(L, -3);
         const uint32_t first = (uint32_t)lua_tointeger(L, -1);
+        assert(first <= i);
         lua_pop(L, 1);
         c->is_first[i] = first == 0;
         if (first == 0) {

@@ -5,6 +5,8 @@
  * more. So an object that is kept costs no more than its text, and one that is used at once is parsed once. */
 #include "mtev/json.h"
 
+#include <assert.h>
+
 #include "mtev/api.h"
 #include "runtime/errors.h"
 
@@ -116,6 +118,7 @@ static int json_tostring(lua_State *L) {
     lh_json_workspace *w = lh_json_take(L);
     if (lh_buffer_reserve(&w->out, length + 64) < 0) lh_raise(L, "not enough memory");
     lua_pushlstring(L, w->out.block, lh_json_minify(text, length, w->out.block));
+    assert(lua_gettop(L) == 4);
     lh_json_give(L, 3);
     lua_getfenv(L, 1);
     lua_pushvalue(L, 4);
@@ -132,6 +135,7 @@ static int mtev_tojson(lua_State *L) {
     lh_json_workspace *w = lh_json_take(L);
     lua_pushvalue(L, 1);
     lh_json_encode(L, 2, (int)depth_max);
+    assert(lua_gettop(L) == 3);
     if (w->out.length > LH_STRING_MAX) {
         lh_json_give(L, 2);
         lh_raise(L, "cannot encode as JSON: text of 2 GiB or more");

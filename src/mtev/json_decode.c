@@ -1,4 +1,5 @@
 /* document: from the tape of a parser to Lua values, straight. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,7 @@ typedef struct walk {
 } walk;
 
 static const char *next_string(walk *w, size_t *length) {
+    assert(lh_json_type_of(w->tape[w->at]) == LH_JSON_STRING);
     const char *string = w->strings + lh_json_payload(w->tape[w->at++]);
     uint32_t bytes;
     memcpy(&bytes, string, sizeof(bytes));
@@ -174,6 +176,7 @@ static void push_object(lua_State *L, walk *w) {
 }
 
 static void begin_level(lua_State *L, walk *w) {
+    assert(w->depth >= 0 && w->depth < LH_JSON_DEPTH_MAX);
     if (w->depth++ % LEVELS_AT_ONCE == 0) luaL_checkstack(L, LEVELS_AT_ONCE * LEVEL_SLOTS, "nested too deeply");
 }
 
@@ -212,6 +215,7 @@ static void push_value(lua_State *L, walk *w) {
         lua_pushboolean(L, 0);
         return;
     default: /* null */
+        assert(lh_json_type_of(w->tape[w->at]) == LH_JSON_NULL);
         w->at++;
         if (w->options.null_index) {
             lua_pushvalue(L, w->options.null_index);
@@ -249,4 +253,5 @@ void lh_json_push_value(lua_State *L, const lh_json_parser *parser, const char *
     w.keys_index = 0;
     if (length > KNOWN_KEYS_MIN_TEXT) know_keys(L, &w);
     push_value(L, &w);
+    assert(w.depth == 0);
 }

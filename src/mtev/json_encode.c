@@ -1,4 +1,5 @@
 /* tojson: Lua values to text, written into one growing buffer. Nothing here runs code of the script's. */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -296,6 +297,7 @@ static bool is_exact(double key) { return key == floor(key) && fabs(key) < 1e14;
 /* Raises if two members have the same name: 1 and "1" do, and so do numbers that differ in their 15th digit. */
 static void check_unique(encoder *e, level *l, int index) {
     lua_State *L = e->L;
+    assert(lua_gettop(L) == index);
     char text[32];
     const int names = index + 1, key = index + 2;
     lua_newtable(L);
@@ -323,6 +325,7 @@ static void put_object(encoder *e, level *l, int index, int key_type) {
     char before = '{';
     bool has_strings = false, has_numbers = false, has_inexact = false;
     for (;;) { /* stack: table, key, value */
+        assert(lua_gettop(L) == index + 2);
         const int type = lua_type(L, index + 2);
         if ((key_type == LUA_TSTRING || key_type == LUA_TNUMBER) && is_encodable(type)) {
             l->key_index = index + 1;
@@ -398,11 +401,13 @@ static void put_table(encoder *e, const level *up, int index) {
     e->depth++;
     put_members(e, &l, index);
     e->depth--;
+    assert(e->depth >= 0 && lua_gettop(e->L) == index);
 }
 
 /* The value on top of the stack, at `index`, which it leaves there. */
 static void put_value(encoder *e, const level *l, int index, int type) {
     lua_State *L = e->L;
+    assert(lua_gettop(L) == index);
     size_t length;
     switch (type) {
     case LUA_TSTRING: {
@@ -427,4 +432,5 @@ void lh_json_encode(lua_State *L, int workspace_index, int depth_max) {
     lh_json_workspace *w = lua_touserdata(L, workspace_index);
     encoder e = {.L = L, .out = &w->out, .workspace_index = workspace_index, .depth_max = depth_max};
     put_value(&e, NULL, lua_gettop(L), lua_type(L, -1));
+    assert(e.depth == 0);
 }

@@ -1,4 +1,5 @@
 /* The workspaces of JSON: see json.h. */
+#include <assert.h>
 #include <lauxlib.h>
 
 #include "mtev/json.h"
@@ -46,6 +47,7 @@ lh_json_workspace *lh_json_take(lua_State *L) {
     push_place(L);
     lua_pushnil(L);
     lua_rawset(L, LUA_REGISTRYINDEX);
+    assert(w->out.length == 0);
     return w;
 }
 

@@ -1,5 +1,6 @@
 /* What scripts get: mtev.log, mtev.print, mtev.printto, mtev.log_enabled, mtev.enable_log, mtev.log_lines. The first
  * two are in lualib/mtev/log.lua. */
+#include <assert.h>
 #include <string.h>
 
 #include "base/buffer.h"
@@ -56,8 +57,10 @@ static int push_lines(lua_State *L) {
     lua_newtable(L);
     for (int i = 1; lines->length > 0; i++) {
         size_t length;
+        assert(lines->length >= sizeof(length));
         memcpy(&length, lh_buffer_bytes(lines), sizeof(length));
         lh_buffer_consume(lines, sizeof(length));
+        assert(length <= lines->length);
         lua_pushlstring(L, lh_buffer_bytes(lines), length);
         lh_buffer_consume(lines, length);
         lua_rawseti(L, -2, i);

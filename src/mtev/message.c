@@ -6,6 +6,8 @@
  *
  * A channel is found by the address of its key's bytes: equal strings of a state are one object, and a Lua table keeps
  * the keys that have channels. That costs one call into Lua where a look-up in the table would cost five. */
+#include <assert.h>
+
 #include "base/alloc.h"
 #include "base/ptrmap.h"
 #include "mtev/api.h"
@@ -40,6 +42,7 @@ static void sweep(lua_State *L, lh_messages *messages) {
     lua_pushnil(L);
     while (lua_next(L, -2)) { /* stack: queues, map, key, channel */
         channel *ch = lua_touserdata(L, -1);
+        assert(lh_slab_has(&messages->channels, ch));
         if (is_empty(ch)) {
             lua_pushnil(L);
             lua_rawset(L, -5); /* queues[channel] = nil; pops the channel */
@@ -63,6 +66,7 @@ static channel *find_channel(const lh_messages *messages, const char *bytes) {
 
 /* The channel of the string at `key`, whose bytes are `bytes`; made if need be. */
 static channel *get_channel(lua_State *L, lh_messages *messages, int key, const char *bytes) {
+    assert(lua_type(L, key) == LUA_TSTRING && lua_tostring(L, key) == bytes);
     channel *ch = find_channel(messages, bytes);
     if (ch) return ch;
     if (messages->channels.used_count >= messages->sweep_at) sweep(L, messages);
@@ -134,6 +138,7 @@ static void enqueue(lua_State *L, const lh_messages *messages, channel *ch, int 
 
 /* Pushes the values of the oldest message; returns their number. */
 static int dequeue(lua_State *L, const lh_messages *messages, channel *ch) {
+    assert(ch->first <= ch->last);
     push_queue(L, messages, ch); /* stack: queue */
     lua_pushnumber(L, ch->first);
     lua_rawget(L, -2); /* stack: queue, message */
@@ -158,7 +163,10 @@ static int dequeue(lua_State *L, const lh_messages *messages, channel *ch) {
 
 /* Hands the key (its bytes) and `n` values, all on top of `L` (popped), to the first waiter, or queues the values. */
 static void deliver(lua_State *L, lh_messages *messages, const char *bytes, int n, bool at_front) {
+    assert(n >= 0 && n < lua_gettop(L));
     channel *ch = get_channel(L, messages, lua_gettop(L) - n, bytes);
+    assert(lh_slab_has(&messages->channels, ch));
+    assert(lh_list_is_empty(&ch->waiters) || ch->first > ch->last);
     const bool is_packed = n > VALUES_MAX && !lh_list_is_empty(&ch->waiters);
     if (is_packed) pack(L, n); /* may raise: before a waiter is taken */
     lh_list *node = lh_list_take_first(&ch->waiters);

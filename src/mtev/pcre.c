@@ -4,6 +4,7 @@
  * is given, searching goes on behind the last match. One workspace serves all matchers of a Lua state. */
 #include "data/regex.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -122,6 +123,7 @@ static int search(lua_State *L) {
     if (!lua_rawequal(L, 1, lua_upvalueindex(SUBJECT))) begin(L, e->regex);
     switch (lh_regex_next(e->regex, w->space, subject, length, o.limit, o.limit_recurse, &match)) {
     case LH_REGEX_MATCH:
+        assert(match.count > 0 && match.count <= capture_count + 1);
         memcpy(pairs, match.pairs, 2 * match.count * sizeof(*pairs));
         /* PCRE2 counts up to the last capture that took part. */
         for (size_t i = 2 * match.count; i < 2 * (capture_count + 1); i++) pairs[i] = LH_REGEX_UNSET;
@@ -156,6 +158,7 @@ static int mtev_pcre(lua_State *L) {
     }
     lua_pushnil(L);
     lua_pushvalue(L, -3);
+    assert(lua_touserdata(L, -1) == w && lua_touserdata(L, -3) == e);
     lua_pushcclosure(L, search, 3);
     return 1;
 }

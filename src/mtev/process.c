@@ -3,6 +3,7 @@
  *
  * A process object holds its lh_child. Any number of coroutines may wait for it; each keeps the object alive meanwhile.
  * When Lua collects the object, a child that still runs is killed. */
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -82,6 +83,7 @@ static process *push_process(lua_State *L) {
 }
 
 static int push_status(lua_State *L, const process *p) {
+    assert(!p->child || p->child->has_exited);
     if (p->child && p->child->error) {
         lua_pushnil(L);
         lua_pushinteger(L, p->child->error);
@@ -94,6 +96,7 @@ static int push_status(lua_State *L, const process *p) {
 /* Woken, not resumed: it may be a script's call that has found out. */
 static void on_exit(lh_child *child) {
     process *p = child->owner;
+    assert(p->child == child);
     for (lh_list *node; (node = lh_list_take_first(&p->waiters));) {
         lh_task *task = LH_CONTAINER(node, lh_task, wait_node);
         lh_task_wake(task, push_status(task->L, p));
@@ -217,6 +220,7 @@ static int process_pgkill(lua_State *L) {
 
 static int process_gc(lua_State *L) {
     process *p = lua_touserdata(L, 1);
+    assert(lh_state_here()->is_closing || lh_list_is_empty(&p->waiters));
     lh_child_abandon(p->child);
     p->child = NULL;
     return 0;

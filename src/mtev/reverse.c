@@ -9,6 +9,7 @@
  *     core.channel_accept(channel[, e]) -> e: the channel's other end, or the one given, which is closed from then on;
  *                                          nil, message
  *     core.channel_refuse(channel, reason) */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -86,6 +87,7 @@ static int core_channel_accept(lua_State *L) {
         return lh_push_nil_error(L, lh_error_text(-rv));
     }
     lh_channel_release(take_channel(L));
+    assert(lua_gettop(L) == (is_through ? 2 : 3));
     lua_pushvalue(L, is_through ? 2 : -1);
     return 1;
 }
@@ -103,6 +105,7 @@ static int core_channel_refuse(lua_State *L) {
 
 static int push_taken(lh_task *task, lua_State *T, void *context) {
     tunnel *t = task->object;
+    assert(t->waiter == task);
     push_channel(T, context);
     t->waiter = NULL;
     return 1;
@@ -110,6 +113,7 @@ static int push_taken(lh_task *task, lua_State *T, void *context) {
 
 static void on_channel(lh_tunnel *which) {
     tunnel *t = lh_tunnel_owner(which);
+    assert(t->tunnel == which);
     if (!t->waiter) return;
     lh_channel *channel = lh_tunnel_take(which);
     if (channel) lh_task_answer(t->waiter, push_taken, channel);
@@ -127,6 +131,7 @@ static void close_tunnel(tunnel *t, const char *reason) {
 static int push_reason(lh_task *task, lua_State *T) { return lh_push_nil_error(T, ((tunnel *)task->object)->reason); }
 
 static int push_end(lh_task *task, lua_State *T, void *context) {
+    assert(((tunnel *)context)->waiter == task);
     const int n = push_reason(task, T);
     ((tunnel *)context)->waiter = NULL;
     return n;
@@ -160,7 +165,11 @@ static int core_tunnel_open(lua_State *L) {
     return 1;
 }
 
-static void withdraw_next(lh_task *task) { ((tunnel *)task->object)->waiter = NULL; }
+static void withdraw_next(lh_task *task) {
+    tunnel *t = task->object;
+    assert(t->waiter == task);
+    t->waiter = NULL;
+}
 
 static const lh_wait next_wait = {
     .name = "mtev.reverse", .is_world = true, .withdraw = withdraw_next, .on_run = push_reason};
@@ -182,6 +191,7 @@ static int core_tunnel_next(lua_State *L) {
 
 static int tunnel_gc(lua_State *L) {
     tunnel *t = lua_touserdata(L, 1);
+    assert(lh_state_here()->is_closing || !t->waiter);
     t->waiter = NULL;
     close_tunnel(t, "closed");
     return 0;

@@ -4,6 +4,7 @@
  * A value crosses threads as bytes: one tag per value, then its payload. The format never leaves the process, so
  * numbers and lengths are in host order. z nil   t true   f false   n double   s length bytes   { key value ... }
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -136,6 +137,7 @@ static lh_blob *pack(lua_State *L, int index) {
     packer p = {.L = L};
     lua_pushvalue(L, index); /* a copy: `serialize` replaces it in place */
     if (pack_value(&p, lua_gettop(L))) {
+        assert(p.depth == 0 && !p.problem);
         lh_blob *blob = p.is_out_of_memory ? NULL : lh_blob_new(lh_buffer_bytes(&p.out), p.out.length);
         lh_buffer_reset(&p.out);
         lh_buffer_reset(&p.path);
@@ -144,6 +146,7 @@ static lh_blob *pack(lua_State *L, int index) {
         return blob;
     }
     lh_buffer_reset(&p.out);
+    assert(p.problem);
     if (p.has_raised) {
         lh_buffer_reset(&p.path);
         lua_error(L);
@@ -188,13 +191,17 @@ static void unpack_value(lua_State *L, const char **at) {
         }
         ++*at;
         break;
-    default: lua_pushnil(L); break;
+    default:
+        assert((*at)[-1] == 'z');
+        lua_pushnil(L);
+        break;
     }
 }
 
 static void push_blob(lua_State *L, const lh_blob *blob) {
     const char *at = blob->bytes;
     unpack_value(L, &at);
+    assert(at == blob->bytes + blob->length);
 }
 
 /* -- Values and sequences ------------------------------------------------------------------------------------------ */

@@ -1,5 +1,6 @@
 /* What scripts get: mtev.socket and the methods of mtev.eventer that make servers and tell names: bind, listen, accept,
  * peer_name, sock_name. accept is finished in lualib/mtev/eventer.lua; connect is in connect.c. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -114,6 +115,7 @@ static int attempt_accept(lh_task *task, lua_State *T, lh_socket *listener) {
     lh_eventer_reserve(T, 1);
     const int rv = lh_socket_accept(listener, &accepted);
     lh_state *state = lh_state_here();
+    assert(!state->running && listener->reader == task);
     state->running = task;
     const int n = push_accepted(T, rv, accepted);
     state->running = NULL; /* where it raises, lh_task_answer puts it back */

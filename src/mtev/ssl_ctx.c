@@ -1,6 +1,7 @@
 /* What scripts get: e:ssl_ctx() and what it leads to, `crypto.x509` and `crypto.ssl_session`: objects with fields,
  * each read when it is asked for. They keep OpenSSL's objects alive, also after e:close(). */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <string.h>
 #include <time.h>
 
@@ -395,6 +396,7 @@ static int eventer_ssl_ctx(lua_State *L) {
     *object = lh_tls_hold(tls);
     lua_pushlightuserdata(L, tls);
     lua_pushvalue(L, -2);
+    assert(lua_istable(L, -5));
     lua_rawset(L, -5); /* stack: ..., known, nil, object */
     return 1;
 }

@@ -1,4 +1,5 @@
 /* What scripts get: mtev.thread_self, mtev.thread_stats, mtev.eventer_loop_concurrency. */
+#include <assert.h>
 #include <unistd.h>
 
 #include "mtev/api.h"
@@ -6,6 +7,7 @@
 
 static int mtev_thread_self(lua_State *L) {
     const lh_state *state = lh_state_here();
+    assert(lh_loop_is_mine(&state->net.loop));
     lua_pushinteger(L, state->thread_id);
     lua_pushinteger(L, state->index);
     lua_pushfstring(L, "default/%d", state->index);

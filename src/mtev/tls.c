@@ -1,5 +1,6 @@
 /* What scripts get: e:ssl_upgrade_socket (finished in lualib/mtev/tls.lua, which reads its many forms). e:ssl_ctx is in
  * ssl_ctx.c. */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -69,6 +70,7 @@ static int core_tls_context(lua_State *L) {
     lh_tls_context_hold(context);
     *object = context;
     lua_settop(L, 2);
+    assert(lua_touserdata(L, 2) == object);
     return 1;
 }
 
@@ -97,6 +99,7 @@ static int push_handshake(lua_State *L, const lh_socket *socket, int rv) {
 }
 
 static int attempt(lh_task *task, lua_State *T, lh_socket *socket) {
+    assert(socket->reader == task);
     (void)task;
     return push_handshake(T, socket, lh_tls_handshake(socket));
 }

@@ -10,6 +10,7 @@
  *     core.ws_wait_for_room(ws) -> true; nil, INTERRUPTED, message
  *     core.ws_shutdown(ws, code, reason)                 sends a close frame
  *     core.ws_close(ws)                                  ends it at once */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -61,6 +62,7 @@ static bool has_room(const websocket *object) { return !object->websocket || !lh
 static void wake_senders(websocket *object) {
     for (lh_list *node; has_room(object) && (node = lh_list_take_first(&object->senders));) {
         lh_task *task = LH_CONTAINER(node, lh_task, wait_node);
+        assert(task->object == object);
         lua_pushboolean(task->L, 1);
         lh_task_wake(task, 1);
     }
@@ -69,6 +71,7 @@ static void wake_senders(websocket *object) {
 static int push_news(lh_task *task, lua_State *T, void *context) {
     (void)task;
     websocket *object = context;
+    assert(object->reader == task);
     const int n = push_next(T, object);
     if (n != LH_TASK_STAY) object->reader = NULL;
     return n;
@@ -76,11 +79,16 @@ static int push_news(lh_task *task, lua_State *T, void *context) {
 
 static void on_news(lh_websocket *which) {
     websocket *object = lh_websocket_owner(which);
+    assert(object->websocket == which);
     wake_senders(object);
     if (object->reader) lh_task_answer(object->reader, push_news, object);
 }
 
-static void withdraw_reader(lh_task *task) { ((websocket *)task->object)->reader = NULL; }
+static void withdraw_reader(lh_task *task) {
+    websocket *object = task->object;
+    assert(object->reader == task);
+    object->reader = NULL;
+}
 
 /* It was closed by another coroutine. */
 static int push_closed(lh_task *task, lua_State *T) { return push_end(T, task->object); }
@@ -186,6 +194,7 @@ static int core_ws_close(lua_State *L) {
 /* Nobody waits on it: who does holds it. */
 static int websocket_gc(lua_State *L) {
     websocket *object = lua_touserdata(L, 1);
+    assert(lh_state_here()->is_closing || (!object->reader && lh_list_is_empty(&object->senders)));
     lh_websocket_close(object->websocket);
     object->websocket = NULL;
     return 0;

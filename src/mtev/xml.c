@@ -5,6 +5,7 @@
  * parsed since the last time, it is run. */
 #include "data/xml.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -207,6 +208,7 @@ static const lh_xml_prefix *get_prefixes(lua_State *L, int index, size_t *count)
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         prefixes[i++] = (lh_xml_prefix){.prefix = lua_tostring(L, -2), .uri = lua_tostring(L, -1)};
     }
+    assert(i == *count);
     return prefixes;
 }
 
