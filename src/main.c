@@ -52,13 +52,6 @@ static void open_config(lh_options *options) {
     if (options->thread_count == 0) options->thread_count = count;
 }
 
-/* A sanitizer has a report of its own of a crash. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { IS_SANITIZED = true };
-#else
-enum { IS_SANITIZED = false };
-#endif
-
 /* What the path says, freed with lh_free; NULL = nothing. */
 static char *configured_name(const char *path) {
     char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
@@ -172,7 +165,7 @@ int main(int argc, char **argv) {
     if (is_monitor) {
         status = run_monitor(&options, argv);
     } else {
-        if (!is_worker && !IS_SANITIZED) lh_trace_open(STDERR_FILENO);
+        if (!is_worker) lh_trace_open(STDERR_FILENO);
         drop_privileges(&options);
         lh_service_start(options.thread_count);
         status = lh_program_run(&options, lh_open_api);

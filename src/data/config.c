@@ -333,7 +333,7 @@ lh_config_result lh_config_set(lh_config *config, const char *path, const char *
 
 static bool is_include(const xmlNode *node) {
     return node->type == XML_ELEMENT_NODE && strcmp((const char *)node->name, "include") == 0 &&
-           xmlHasProp(node, (const xmlChar *)"file");
+           xmlHasNsProp(node, (const xmlChar *)"file", NULL);
 }
 
 static bool include_all(xmlDoc *document, xmlNode *top, const char *directory, int depth,
@@ -406,6 +406,10 @@ static void name_file(const char *path, char message[LH_CONFIG_MESSAGE_BYTES]) {
 static bool include_file(xmlDoc *document, xmlNode *element, const char *directory, int depth,
                          char message[LH_CONFIG_MESSAGE_BYTES]) {
     xmlChar *file = xmlGetNoNsProp(element, (const xmlChar *)"file");
+    if (!file) {
+        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "not enough memory");
+        return false;
+    }
     lh_buffer path = {0}, text = {0};
     const bool is_absolute = file[0] == '/';
     bool is_good =
@@ -478,11 +482,13 @@ void lh_config_free(lh_config *config) {
 
 char *lh_config_text(const lh_config *config, bool with_included, size_t *length) {
     xmlDoc *copy = xmlCopyDoc(document_of(config), 1);
-    if (!copy) return NULL;
-    if (!with_included) drop_included(xmlDocGetRootElement(copy));
+    xmlNode *root = copy ? xmlDocGetRootElement(copy) : NULL;
     xmlChar *text = NULL;
     int size = 0;
-    xmlDocDumpMemory(copy, &text, &size);
+    if (root) { /* else there was no memory */
+        if (!with_included) drop_included(root);
+        xmlDocDumpMemory(copy, &text, &size);
+    }
     xmlFreeDoc(copy);
     char *result = text ? lh_alloc_copy((char *)text, (size_t)size) : NULL;
     *length = (size_t)size;

@@ -86,7 +86,10 @@ int lh_message_compress(lh_message_deflate *d, const char *bytes, size_t length,
         const int flush = length == 0 ? Z_SYNC_FLUSH : Z_NO_FLUSH;
         do {
             const int rv = deflate_piece(&d->out, out, flush);
-            if (rv < 0) return rv;
+            if (rv < 0) {
+                close_out(d); /* it has taken in what nobody will get: the next message refers to none before it */
+                return rv;
+            }
         } while (d->out.avail_out == 0);
     } while (length > 0);
     assert(d->out.avail_in == 0 && out->length >= sizeof(flush_end));

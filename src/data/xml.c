@@ -115,10 +115,11 @@ static void remove_node(lh_xml *xml, xmlNode *node) {
         return;
     }
     if (xml->removed_count == xml->removed_capacity) {
-        xml->removed_capacity = xml->removed_capacity ? 2 * xml->removed_capacity : 16;
-        xmlNode **grown = lh_try_realloc(xml->removed, xml->removed_capacity * sizeof(*grown));
+        const size_t capacity = xml->removed_capacity ? 2 * xml->removed_capacity : 16;
+        xmlNode **grown = lh_try_realloc(xml->removed, capacity * sizeof(*grown));
         if (!grown) return; /* leaks one node rather than letting somebody read what is freed */
         xml->removed = grown;
+        xml->removed_capacity = capacity;
     }
     assert(xml->removed_count < xml->removed_capacity);
     xml->removed[xml->removed_count++] = node;

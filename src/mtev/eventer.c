@@ -253,10 +253,13 @@ static int write_pieces(lua_State *L, lh_socket *socket, lh_ns timeout) {
     if (rv < 0) return push_write_failure(L, lh_socket_error_text(socket, -rv), written);
     lua_settop(L, 2);
     if (written < total) {
-        lua_getglobal(L, "table");
-        lua_getfield(L, -1, "concat");
-        lua_pushvalue(L, 2);
-        lua_call(L, 1, 1); /* stack: e, pieces, table, whole */
+        luaL_Buffer whole;
+        luaL_buffinit(L, &whole);
+        for (int i = 1; i <= count; i++) {
+            lua_rawgeti(L, 2, i);
+            luaL_addvalue(&whole);
+        }
+        luaL_pushresult(&whole); /* stack: e, pieces, whole */
         size_t length;
         const char *bytes = lua_tolstring(L, -1, &length);
         const int more = lh_stream_write(socket, bytes, length, &written);

@@ -1,5 +1,4 @@
 /* What scripts get: mtev.gunzip, which gives the function that decompresses a stream, and mtev.gzip. */
-#include <assert.h>
 
 #include "data/inflate.h"
 
@@ -13,8 +12,7 @@ enum { DEFAULT_LIMIT = 1024 * 1024, DEFAULT_LEVEL = 6 };
 
 typedef struct gunzip {
     lh_inflate *inflate;
-    lh_buffer out; /* of the call under way; empty between calls */
-    bool is_busy;  /* its result is on its way to a Lua string: a finalizer may run now and call here too */
+    lh_buffer out; /* of the call under way; between calls only what there was no memory to push */
 } gunzip;
 
 static size_t get_limit(lua_State *L, int index) {
@@ -26,13 +24,7 @@ static size_t get_limit(lua_State *L, int index) {
 
 /* Pushes what the buffer holds, and empties it. */
 static int push_and_reset(lua_State *L, gunzip *g) {
-    if (g->out.length > 0) {
-        g->is_busy = true;
-        lua_pushlstring(L, lh_buffer_bytes(&g->out), g->out.length);
-        g->is_busy = false;
-    } else {
-        lua_pushliteral(L, "");
-    }
+    lua_pushlstring(L, g->out.length > 0 ? lh_buffer_bytes(&g->out) : "", g->out.length);
     lh_buffer_reset(&g->out);
     return 1;
 }
@@ -42,8 +34,6 @@ static int feed(lua_State *L) {
     gunzip *g = lua_touserdata(L, lua_upvalueindex(1));
     const char *bytes = lh_check_string(L, 1, &length);
     const size_t limit = get_limit(L, 2);
-    if (g->is_busy) lh_raise(L, "gunzip is busy");
-    assert(g->out.length == 0);
     lh_buffer_reset(&g->out);
     if (!g->inflate) lh_raise(L, "the state is closing");
     switch (lh_inflate_feed(g->inflate, bytes, length, limit, &g->out)) {

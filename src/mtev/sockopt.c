@@ -316,15 +316,25 @@ static void open_group(lua_State *L, int index) {
     }
 }
 
+/* The group that open_group pushed for the argument at `index`. */
+static const char *check_group(lua_State *L, int index) {
+    const int interface = lua_type(L, -1);
+    if (lua_type(L, -2) != LUA_TSTRING ||
+        (interface != LUA_TNIL && interface != LUA_TSTRING && interface != LUA_TNUMBER)) {
+        lh_raise_argument(L, index, "a group, or {group, interface}, expected");
+    }
+    return lh_check_name(L, lua_gettop(L) - 1);
+}
+
 static bool get_group4(lua_State *L, int index, struct ip_mreqn *request) {
     open_group(L, index);
-    return inet_pton(AF_INET, lh_check_name(L, -2), &request->imr_multiaddr) == 1 &&
+    return inet_pton(AF_INET, check_group(L, index), &request->imr_multiaddr) == 1 &&
            get_interface4(L, lua_gettop(L), request);
 }
 
 static bool get_group6(lua_State *L, int index, struct ipv6_mreq *request) {
     open_group(L, index);
-    return inet_pton(AF_INET6, lh_check_name(L, -2), &request->ipv6mr_multiaddr) == 1 &&
+    return inet_pton(AF_INET6, check_group(L, index), &request->ipv6mr_multiaddr) == 1 &&
            find_interface(L, lua_gettop(L), &request->ipv6mr_interface);
 }
 

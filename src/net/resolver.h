@@ -16,7 +16,7 @@
 typedef struct lh_resolver lh_resolver;
 typedef struct lh_question lh_question;
 
-/* Called once, from the loop or from lh_resolver_ask; `bytes` is the message, or NULL with why there is none:
+/* Called once, from the loop; `bytes` is the message, or NULL with why there is none:
  * "timeout", "no such name", "server failure" ... A message may still say that there is no such name. */
 typedef void (*lh_answer_fn)(lh_question *question, const char *bytes, size_t length, const char *error);
 

@@ -411,7 +411,10 @@ int lh_websocket_send(lh_websocket *w, int opcode, const char *bytes, size_t len
     lh_buffer packed = {0};
     uint8_t rsv = WSLAY_RSV_NONE;
     if (w->deflate && is_data && length >= COMPRESS_MIN && w->options.deflate.out_window_bits >= COMPRESS_BITS) {
-        if (lh_message_compress(w->deflate, bytes, length, &packed) < 0) return -ENOMEM;
+        if (lh_message_compress(w->deflate, bytes, length, &packed) < 0) {
+            lh_buffer_reset(&packed);
+            return -ENOMEM;
+        }
         bytes = lh_buffer_bytes(&packed);
         length = packed.length;
         rsv = WSLAY_RSV1_BIT;

@@ -73,10 +73,17 @@ static bool read_positive(const char *name, double most, double *number, char *m
     return is_good;
 }
 
+static bool read_retries(double *retries, char *message) {
+    if (!read_positive("retries", RETRIES_MAX, retries, message)) return false;
+    if (*retries == floor(*retries)) return true;
+    snprintf(message, LH_CONFIG_MESSAGE_BYTES, "<watchdog>: retries: a whole number expected, got '%g'", *retries);
+    return false;
+}
+
 bool lh_monitor_configure(lh_monitor_settings *settings, char message[LH_CONFIG_MESSAGE_BYTES]) {
     double timeout = 5, retries = 5, span = 60, interrupt_time = INFINITY;
-    if (!read_positive("timeout", 1e9, &timeout, message) ||
-        !read_positive("retries", RETRIES_MAX, &retries, message) || !read_positive("span", 1e9, &span, message) ||
+    if (!read_positive("timeout", 1e9, &timeout, message) || !read_retries(&retries, message) ||
+        !read_positive("span", 1e9, &span, message) ||
         !read_positive("interrupt_time", 1e9, &interrupt_time, message)) {
         return false;
     }

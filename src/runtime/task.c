@@ -137,7 +137,7 @@ lh_task *lh_task_new(lh_state *state, lua_State *L, int n) {
     task->result_count = 0;
     task->status = LH_TASK_RUNNING;
     task->park_attempts = 0;
-    task->is_cancelled = task->is_started = task->has_held = task->is_early = false;
+    task->is_cancelled = task->is_started = task->has_held = task->is_early = task->is_interrupted = false;
     task->ready_next = NULL;
     state->task_count++;
     lh_ptrmap_set(&state->task_of, thread, task);
@@ -183,6 +183,7 @@ static void run(lh_state *state, lh_task *task, int n) {
     assert(lua_gettop(T) >= n);
     state->running = task;
     task->status = LH_TASK_RUNNING;
+    task->is_interrupted = false;
     if (task->has_held) release_held(state->L, task);
     const int rc = lua_resume(T, n);
     state->running = previous;
@@ -518,7 +519,7 @@ static void take_back(lh_task *task) {
         return;
     }
     if (!task->is_started) return;
-    if (task->wait->on_undelivered) pass_on(task);
+    if (task->wait->on_undelivered && !task->is_interrupted) pass_on(task);
     lua_settop(task->L, 0);
 }
 
@@ -560,6 +561,7 @@ static void interrupt(lh_state *state, lh_task *task, lua_State *L) {
     lh_task_push_interrupted(T);
     lua_xmove(L, T, 1);
     task->result_count = 3;
+    task->is_interrupted = true;
     if (task->status != LH_TASK_READY) append_ready(state, task);
 }
 

@@ -74,6 +74,7 @@ struct lh_task {
     bool is_started;       /* its function has been entered */
     bool has_held;         /* its slot in the held values is set */
     bool is_early;         /* it yielded in a callback of the loop: its turn is the next one, not the one under way */
+    bool is_interrupted;   /* it is ready to raise what interrupted it, not to take results */
     /* What is above may be read when the task has ended. */
     lh_list wait_node;     /* the wait's own: in a queue of waiters */
     lh_timer timer;        /* its deadline */

@@ -15,8 +15,15 @@
 
 enum { C_FRAMES_MAX = 64, SIGNAL_STACK_BYTES = 128 * 1024 };
 
-static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+static const int crash_signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
 enum { CRASH_SIGNAL_COUNT = sizeof(crash_signals) / sizeof(crash_signals[0]) };
+
+/* A sanitizer has a report of its own of all but the first of them. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { IS_SANITIZED = true };
+#else
+enum { IS_SANITIZED = false };
+#endif
 
 static int trace_fd = -1;
 static _Thread_local sigjmp_buf way_out; /* of reading what may not be readable */
@@ -167,5 +174,6 @@ void lh_trace_open(int fd) {
         sigaction(LH_TRACE_SIGNAL, &trace, NULL);
     }
     struct sigaction crash = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_NODEFER};
-    for (int i = 0; i < CRASH_SIGNAL_COUNT; i++) sigaction(crash_signals[i], &crash, NULL);
+    const int count = IS_SANITIZED && !lh_heartbeats_here ? 1 : CRASH_SIGNAL_COUNT;
+    for (int i = 0; i < count; i++) sigaction(crash_signals[i], &crash, NULL);
 }

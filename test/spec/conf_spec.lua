@@ -225,6 +225,8 @@ describe("A configuration file", function()
     assert.matches("files include one another too deeply", output)
     assert.equal(2, status)
     assert.matches("parts/none.xml: No such file or directory", (run("", "<app><include file='parts/none.xml'/></app>")))
+    output = run("print(mtev.conf_get_string('count(//include)'))", "<app xmlns:x='y'><include x:file='parts/none.xml'/></app>")
+    assert.equal("1\n", output) -- no file of ours
   end)
 
   it("that cannot be used ends the program with the reason", function()

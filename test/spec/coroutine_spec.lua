@@ -456,6 +456,24 @@ describe("mtev.cancel_coro", function()
     assert.equal(0, select("#", mtev.cancel_coro(co)))
   end)
 
+  it("gives nothing on that a coroutine was interrupted with: one inside a task, then the task, in one turn", function()
+    local semaphore = mtev.semaphore("coroutine_spec interrupted", 0)
+    for _, wait in ipairs {
+      function() mtev.waitfor("coroutine_spec interrupted") end,
+      function() semaphore:acquire() end,
+      function() mtev.shared_waitfor("coroutine_spec interrupted") end,
+    } do
+      local inner = coroutine.create(wait)
+      local task = spawn(function() coroutine.resume(inner) end)
+      mtev.cancel_coro(inner)
+      mtev.cancel_coro(task)
+      mtev.sleep(0.01)
+    end
+    assert.is_nil((mtev.waitfor("coroutine_spec interrupted", 0)))
+    assert.is_nil((mtev.shared_waitfor("coroutine_spec interrupted", 0)))
+    assert.is_false(semaphore:try_acquire())
+  end)
+
   it("raises for what names no coroutine", function()
     for _, bad in ipairs { "nonsense", "", "0x", true, {}, 1.5 } do
       assert.error_matches(function() mtev.cancel_coro(bad) end, "bad argument to mtev.cancel_coro")

@@ -309,6 +309,7 @@ describe("A monitor", function()
     for watchdog, message in pairs {
       ["timeout='0'"] = "<watchdog>: timeout: a number above 0 expected, got '0'",
       ["retries='many'"] = "<watchdog>: retries: a number above 0 expected, got 'many'",
+      ["retries='0.5'"] = "<watchdog>: retries: a whole number expected, got '0.5'",
       ["span='-1'"] = "<watchdog>: span: a number above 0 expected, got '-1'",
     } do
       write("", watchdog)
