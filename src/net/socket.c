@@ -154,7 +154,7 @@ int lh_socket_expect(lh_socket *socket) {
 
 bool lh_socket_may_move(lh_socket *socket) {
     const uint32_t turn = socket->net->loop.turn;
-    if (turn == 0) return true; /* the loop does not run yet */
+    if (turn == 0) return true;            /* the loop does not run yet */
     if (socket->turn != (turn & 0x1fff)) { /* 8,192 turns later one is taken for another: then it waits for the next */
         socket->turn = turn & 0x1fff;
         socket->turn_bytes = 0;

@@ -19,7 +19,8 @@ void lh_finalizers_open(lh_state *state, lua_State *L);
 void lh_finalizer_guard(lua_State *L);
 
 /* Replaces the key on top of `L` by a guard that finds the finalizer of each object under it in the object's metatable:
- * LuaJIT passes over an object that it finds before there is a guard, so a metatable has this one from the beginning. */
+ * LuaJIT passes over an object that it finds before there is a guard, so a metatable has this one from the beginning.
+ */
 void lh_finalizer_metatable_guard(lua_State *L);
 
 /* Replaces the function on top of `L`, which is called with a finalizer and its object, as what runs them all. */

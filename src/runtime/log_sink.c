@@ -71,7 +71,7 @@ static lh_log_sink *complaints; /* set before any sink can fail */
 static atomic_bool is_output_lost;
 
 /* For assertions: there are chunks, or nothing that counts them. */
-static inline bool is_sound(const lh_log_sink *sink) {
+static __attribute__((unused)) bool is_sound(const lh_log_sink *sink) {
     return !sink->first == !sink->last && !sink->first == !sink->queued_bytes &&
            (sink->first || sink->debug_chunk_count == 0) && sink->done <= sink->put;
 }
