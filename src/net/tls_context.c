@@ -189,9 +189,15 @@ static bool trust_certificates(maker *m, BIO *bio) {
     return count > 0 || fail(m, "%s: no certificate in it", name_of(m->config->ca));
 }
 
+/* A server that asks nobody for a certificate. */
+static bool asks_nobody(const lh_tls_config *config) {
+    return config->is_server && !config->requests_certificate && !config->requires_certificate;
+}
+
 static bool use_authorities(maker *m) {
     const char *ca = m->config->ca;
     struct stat status;
+    if (!ca && asks_nobody(m->config)) return true; /* the system's are many: reading them takes tens of milliseconds */
     if (!ca) return SSL_CTX_set_default_verify_paths(m->context->ssl) == 1 || fail(m, "no system store");
     if (!is_text(ca) && stat(ca, &status) == 0 && S_ISDIR(status.st_mode)) {
         note_source(m->context, ca, &status);
@@ -335,7 +341,7 @@ static void use_verification(maker *m) {
     context->accepts_unknown_issuer = config->accepts_unknown_issuer;
     context->ignores_dates = config->ignores_dates;
     int mode = SSL_VERIFY_PEER;
-    if (config->is_server && !config->requests_certificate && !config->requires_certificate) mode = SSL_VERIFY_NONE;
+    if (asks_nobody(config)) mode = SSL_VERIFY_NONE;
     if (config->requires_certificate) mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(context->ssl, mode, on_verified);
 }
