@@ -70,18 +70,11 @@ local function unescape(path)
   return (path:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
 end
 
-local function has_token(list, token)
-  for word in (list or ""):gmatch("[^,%s]+") do
-    if word:lower() == token then return true end
-  end
-  return false
-end
-
 -- The name that is offered, or nil.
 local function parse_request(reader, head)
   local method, target, has_body = core.http_request(reader, head)
   if method ~= "POST" or has_body or target:byte() ~= 47 then return nil end
-  if not has_token(core.http_fields(head, true).upgrade, PROTOCOL:lower()) then return nil end
+  if not core.http_has_token(core.http_fields(head, true).upgrade, PROTOCOL) then return nil end
   local name = unescape(target:sub(2))
   if name == "" or #name > NAME_MAX or name:find("%z") then return nil end
   return name
@@ -326,7 +319,7 @@ local function is_turned_round(options, e)
     if status == 101 or status >= 200 then break end
   end
   if status == 101 then
-    if has_token(core.http_fields(head, true).upgrade, PROTOCOL:lower()) then return true end
+    if core.http_has_token(core.http_fields(head, true).upgrade, PROTOCOL) then return true end
     return false, "the hub speaks another protocol"
   end
   _, _, length = core.http_answer(reader)

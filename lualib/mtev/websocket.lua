@@ -90,13 +90,6 @@ local function spell_request(self, key)
   return table.concat(lines, "\r\n") .. "\r\n\r\n"
 end
 
-local function has_token(list, token)
-  for word in (list or ""):gmatch("[^,%s]+") do
-    if word:lower() == token then return true end
-  end
-  return false
-end
-
 local function is_offered(service, chosen)
   for word in (service or ""):gmatch("[^,%s]+") do
     if word == chosen then return true end
@@ -132,8 +125,8 @@ end
 
 -- What is wrong with the server's answer (RFC 6455, 4.1); nil: nothing.
 local function examine(fields, key, options)
-  if not has_token(fields.upgrade, "websocket") then return "the server did not upgrade to websocket" end
-  if not has_token(fields.connection, "upgrade") then return "the server's Connection is not Upgrade" end
+  if not core.http_has_token(fields.upgrade, "websocket") then return "the server did not upgrade to websocket" end
+  if not core.http_has_token(fields.connection, "upgrade") then return "the server's Connection is not Upgrade" end
   if fields["sec-websocket-accept"] ~= mtev.base64_encode(mtev.sha1(key .. GUID)) then
     return "the server's Sec-WebSocket-Accept is wrong"
   end

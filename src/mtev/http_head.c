@@ -9,10 +9,13 @@
  *     core.http_request(reader, head) -> method, target, has_body; nil: as above
  *     core.http_fields(text[, has_start]) -> headers, cookies, end
  *                                                    by lower-case names, several of one name joined by ", ", but for
- *                                                    those of Set-Cookie, which are an array; and how long the head
- * was. has_start: a status line comes first. Lines that are no fields are skipped core.http_chunk_size(line) -> number;
- * nil: it is none core.http_items(text) -> {{name =, value =, separator =}, ...} of a list with "," or ";", value nil:
- * it has none; nil: it is none core.http_is_token(text) -> boolean */
+ *                                                    those of Set-Cookie, which are an array; and the head's length.
+ *                                                    has_start: a status line is first; other lines are skipped
+ *     core.http_chunk_size(line) -> number           nil: it is none
+ *     core.http_items(text) -> {{name =, value =, separator =}, ...}
+ *                                                    of a list with "," or ";"; value nil: it has none; nil: no list
+ *     core.http_is_token(text) -> boolean
+ *     core.http_has_token(list, token) -> boolean    in a list with ",", whatever the case; list nil: no */
 #include <assert.h>
 #include <string.h>
 #include <strings.h>
@@ -243,15 +246,27 @@ static int core_http_is_token(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg core_functions[] = {{"http_head", core_http_head},
-                                          {"http_problem", core_http_problem},
-                                          {"http_answer", core_http_answer},
-                                          {"http_request", core_http_request},
-                                          {"http_fields", core_http_fields},
-                                          {"http_chunk_size", core_http_chunk_size},
-                                          {"http_items", core_http_items},
-                                          {"http_is_token", core_http_is_token},
-                                          {NULL, NULL}};
+static int core_http_has_token(lua_State *L) {
+    static const char between[] = ", \t";
+    const char *list = luaL_optstring(L, 1, "");
+    size_t length;
+    const char *token = luaL_checklstring(L, 2, &length);
+    bool is_found = false;
+    while (*(list += strspn(list, between)) && !is_found) {
+        const size_t size = strcspn(list, between);
+        is_found = size == length && strncasecmp(list, token, size) == 0;
+        list += size;
+    }
+    lua_pushboolean(L, is_found);
+    return 1;
+}
+
+static const luaL_Reg core_functions[] = {
+    {"http_head", core_http_head},           {"http_problem", core_http_problem},
+    {"http_answer", core_http_answer},       {"http_request", core_http_request},
+    {"http_fields", core_http_fields},       {"http_chunk_size", core_http_chunk_size},
+    {"http_items", core_http_items},         {"http_is_token", core_http_is_token},
+    {"http_has_token", core_http_has_token}, {NULL, NULL}};
 
 void lh_open_http_head(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
