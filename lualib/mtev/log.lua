@@ -31,12 +31,12 @@ local function open(facility)
   return flag
 end
 
--- string.format's complaints name 'format' and count its arguments: here it is 'log', and one further.
-local function format_failed(message)
+-- string.format's complaints name 'format' and count its arguments: here it is `name`, with `before` arguments more.
+local function format_failed(message, name, before)
   message = tostring(message):gsub("^.-:%d+: ", "", 1)
   message = message:gsub("bad argument #(%d+) to '[^']*'", function(n)
-    return ("bad argument #%d to 'log'"):format(tonumber(n) + 1)
-  end):gsub("to 'format'", "to 'log'")
+    return ("bad argument #%d to '%s'"):format(tonumber(n) + before, name)
+  end):gsub("to 'format'", "to '" .. name .. "'")
   error(message, 3)
 end
 
@@ -52,7 +52,7 @@ function mtev.log(facility, fmt, ...)
     return 0
   end
   local text, message = finish(pcall(format, check_name(fmt, "log", 2), ...))
-  if not text then format_failed(message) end
+  if not text then format_failed(message, "log", 1) end
   if flag[0] ~= REACHES then return write(streams[facility] or streams[tostring(facility)], text) end
   C.lh_ffi_log_write(handles[facility] or handles[tostring(facility)], text, #text)
   return #text
@@ -76,9 +76,13 @@ end
 print = mtev.print
 
 function printf(...)
-  return mtev.print(format(...))
+  local text, message = finish(pcall(format, ...))
+  if not text then format_failed(message, "printf", 0) end
+  return mtev.print(text)
 end
 
 function errorf(...)
-  error(format(...), 2)
+  local text, message = finish(pcall(format, ...))
+  if not text then format_failed(message, "errorf", 0) end
+  error(text, 2)
 end

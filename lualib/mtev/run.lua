@@ -172,7 +172,7 @@ end
 local get, get_list = mtev.conf_get_string, mtev.conf_get_string_list
 
 local function fail_setting(message)
-  options.fail((options.config and options.config .. ": " or "") .. message)
+  options.fail((options.config and options.config .. ": " or "") .. message, 2)
 end
 
 -- Which scripts this thread runs: each takes so many threads, one after the other around.

@@ -41,7 +41,7 @@ static void push_options(lua_State *L, const lh_options *options) {
     lua_setfield(L, -2, "arguments");
 }
 
-/* The script cannot be loaded: one line, and the process ends. */
+/* The script cannot be loaded: one line, and the process ends, with the status if there is a second argument. */
 static int fail(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
@@ -50,7 +50,7 @@ static int fail(lua_State *L) {
         lh_buffer_append(&record, text, length) == 0 && lh_buffer_append(&record, "\n", 1) == 0) {
         lh_log_write(lh_log_get("error", 5), lh_buffer_bytes(&record), record.length);
     }
-    lh_program_exit(lh_program_failure_status());
+    lh_program_exit((int)luaL_optinteger(L, 2, lh_program_failure_status()));
 }
 
 static int exit_process(lua_State *L) {
