@@ -848,10 +848,20 @@ static void free_sessions(const lh_strmap_node *node, void *context) {
     curl_share_cleanup(node->value);
 }
 
+/* Those that curl has closed without a word. */
+static void drop_sockets(struct lh_http *http) {
+    for (size_t i = 0; i < http->sockets.capacity;) {
+        http_socket *s = http->sockets.entries[i].value;
+        if (s) drop_socket(s);
+        i = s ? 0 : i + 1; /* what is removed may move others */
+    }
+}
+
 void lh_http_close(lh_net *net) {
     struct lh_http *http = net->http;
     if (!http) return;
     curl_multi_cleanup(http->multi);
+    drop_sockets(http);
     lh_strmap_each(&http->sessions, free_sessions, NULL);
     lh_strmap_fini(&http->sessions);
     lh_timer_stop(&net->loop.timers, &http->news_timer);
