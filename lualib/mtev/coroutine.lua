@@ -17,6 +17,10 @@ local inner = core.inner   -- blocked coroutine -> the coroutine inside it, for 
 local failed = core.failed -- the last error that a wrap passed on: {message, coroutine, ...}, outermost first
 local blocked = setmetatable({}, { __mode = "k" }) -- coroutine -> number of the task it blocks in, or why it cannot be resumed
 
+-- How often a cancelled coroutine wanted to wait: it hears of its end in each of these calls, and then runs no more.
+local attempts = setmetatable({}, { __mode = "k" })
+local ATTEMPTS_MAX = 3
+
 local pass
 
 local function unblock(me, co, ...)
@@ -27,6 +31,12 @@ end
 -- What resuming `co` gave. A token means that `co` waits, and so do we.
 function pass(co, ok, ...)
   if (...) ~= TOKEN then return ok, ... end
+  if blocked[co] == CANCELLED then -- while it ran, by itself or by one that it resumed
+    attempts[co] = (attempts[co] or 0) + 1
+    withdraw()
+    if attempts[co] > ATTEMPTS_MAX then return false, CANCELLED end
+    return pass(co, resume(co, nil, INTERRUPTED, CANCELLED))
+  end
   if not can_yield() then
     local name = withdraw()
     return pass(co, resume(co, nil, INTERRUPTED, "attempt to yield across C-call boundary (" .. name .. ")"))
@@ -98,7 +108,11 @@ end
 
 function mtev.cancel_coro(co)
   if type(co) == "thread" then
-    if not cancel_task(co) then cancel_nested(co) end
+    if not cancel_task(co) then
+      cancel_nested(co)
+    elseif status(co) == "suspended" then
+      blocked[co] = CANCELLED -- nor may a script resume it
+    end
     return
   end
   local address = type(co) == "string" and (co:match("^0[xX]%x+$") or co:match("^%d+$"))

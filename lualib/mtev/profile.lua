@@ -14,10 +14,14 @@ package.preload["jit.profile"] = function(...)
     local interval = type(mode) == "string" and tonumber(mode:match("i(%d+)")) or DEFAULT_INTERVAL
     if not core.profile_begin() then error("jit.profile: another thread is profiling", 2) end
     -- "l": code that is compiled meanwhile looks for samples in every line, so that a signal can end a loop
-    start((mode or "f") .. "l", function(thread, ...)
+    local ok, problem = pcall(start, type(mode) == "table" and mode or (mode or "f") .. "l", function(thread, ...)
       if is_over[0] ~= 0 then core.profile_exit(thread) end
       return callback(thread, ...)
     end)
+    if not ok then
+      core.profile_end()
+      error(problem, 2)
+    end
     core.profile_timer(math.max(1, interval))
   end
 

@@ -162,8 +162,10 @@ end
 local function serve(listener, e, co)
   local options = listener.options
   local address, port = e:peer_name()
-  local name, why = greet(options, e, function() listener.greeting[co] = nil end)
+  -- Cancelled, or without memory: its place becomes free all the same.
+  local ok, name, why = pcall(greet, options, e, function() listener.greeting[co] = nil end)
   leave_pending(listener, co)
+  if not ok then error(name, 0) end
   if not name then
     debug_log("%s:%s: %s", tostring(address), tostring(port), tostring(why))
     return

@@ -18,7 +18,8 @@ lh_wall_time lh_clock_wall(void) {
 lh_ns lh_clock_from_seconds(double seconds) {
     if (!(seconds > 0)) return 0;
     const double ns = ceil(seconds * 1e9);
-    return ns >= 9.2e18 ? LH_NEVER : (lh_ns)ns;
+    if (isinf(ns)) return LH_NEVER;
+    return ns < 9.2e18 ? (lh_ns)ns : (lh_ns)9.2e18; /* 292 years: longer than the program, and yet an end */
 }
 
 lh_ns lh_clock_add(lh_ns start, lh_ns duration) { return duration > LH_NEVER - start ? LH_NEVER : start + duration; }

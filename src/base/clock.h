@@ -30,8 +30,8 @@ lh_ns lh_clock_now(void);
 /* The wall clock now. */
 lh_wall_time lh_clock_wall(void);
 
-/* `seconds` as a duration, rounded up to a whole nanosecond. Negative gives 0, what does not fit (and infinity) gives
- * LH_NEVER. NaN is the caller's to refuse. */
+/* `seconds` as a duration, rounded up to a whole nanosecond. Negative gives 0, infinity LH_NEVER, what does not
+ * fit 292 years. NaN is the caller's to refuse. */
 lh_ns lh_clock_from_seconds(double seconds);
 
 /* Blocks the calling thread; for threads without a loop. A signal may end it early. */

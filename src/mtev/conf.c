@@ -68,7 +68,7 @@ static int write_value(lua_State *L, bool is_boolean, bool is_replacing) {
 static int set_value(lua_State *L, bool is_boolean) { return write_value(L, is_boolean, false); }
 
 static int mtev_conf_get_string(lua_State *L) {
-    if (lua_gettop(L) >= 2) return set_value(L, false);
+    if (!lua_isnoneornil(L, 2)) return set_value(L, false);
     push_value(L, check_path(L, 1));
     return 1;
 }
@@ -76,7 +76,7 @@ static int mtev_conf_get_string(lua_State *L) {
 static bool is_space(const char *text) { return text[strspn(text, " \t\r\n")] == 0; }
 
 static int mtev_conf_get_integer(lua_State *L) {
-    if (lua_gettop(L) >= 2) return set_value(L, false);
+    if (!lua_isnoneornil(L, 2)) return set_value(L, false);
     const char *value = push_value(L, check_path(L, 1));
     if (!value) return 1;
     char *end;
@@ -89,7 +89,7 @@ static int mtev_conf_get_integer(lua_State *L) {
 }
 
 static int mtev_conf_get_float(lua_State *L) {
-    if (lua_gettop(L) >= 2) return set_value(L, false);
+    if (!lua_isnoneornil(L, 2)) return set_value(L, false);
     const char *value = push_value(L, check_path(L, 1));
     if (!value) return 1;
     char *end;
@@ -100,7 +100,7 @@ static int mtev_conf_get_float(lua_State *L) {
 }
 
 static int mtev_conf_get_boolean(lua_State *L) {
-    if (lua_gettop(L) >= 2) return set_value(L, true);
+    if (!lua_isnoneornil(L, 2)) return set_value(L, true);
     const char *value = push_value(L, check_path(L, 1));
     if (!value) return 1;
     const int truth = lh_word_boolean(value);

@@ -88,11 +88,29 @@ static bool pack_entries(packer *p, int index) {
     return true;
 }
 
-/* If the table at `index` has a function `serialize`, replaces it there by what that returns. */
-static bool replace_by_serialized(packer *p, int index) {
+static int get_serialize(lua_State *L) {
+    lua_getfield(L, 1, "serialize");
+    return 1;
+}
+
+/* Pushes what the table at `index` has as `serialize`, perhaps by its metatable, which may raise. */
+static bool push_serialize(packer *p, int index) {
     lua_State *L = p->L;
     lua_pushliteral(L, "serialize");
     lua_rawget(L, index);
+    if (!lua_isnil(L, -1) || !lua_getmetatable(L, index)) return true;
+    lua_pop(L, 2);
+    lua_pushcfunction(L, get_serialize);
+    lua_pushvalue(L, index);
+    if (lua_pcall(L, 1, 1, 0) == 0) return true;
+    p->has_raised = true;
+    return fail(p, "__index raised");
+}
+
+/* If the table at `index` has a function `serialize`, replaces it there by what that returns. */
+static bool replace_by_serialized(packer *p, int index) {
+    lua_State *L = p->L;
+    if (!push_serialize(p, index)) return false;
     if (!lua_isfunction(L, -1)) {
         lua_pop(L, 1);
         return true;

@@ -602,6 +602,22 @@ static bool is_current(const lh_resolver *resolver) {
            now.st_mtim.tv_nsec == then->st_mtim.tv_nsec;
 }
 
+/* The system's configuration has changed since, or could not be read then: asks by what it says now. False: there is
+ * somebody who waits, or no other channel to be had. */
+static bool renew(lh_resolver *resolver) {
+    if (resolver->wanted_count > 0) return false;
+    const ares_channel old = resolver->channel;
+    struct stat configuration;
+    note_configuration(&configuration);
+    if (!open_channel(resolver)) {
+        resolver->channel = old;
+        return false;
+    }
+    ares_destroy(old);
+    resolver->configuration = configuration;
+    return true;
+}
+
 static bool is_for(const lh_resolver *resolver, const char *nameserver) {
     if (!nameserver || !resolver->nameserver) return nameserver == resolver->nameserver;
     return strcmp(resolver->nameserver, nameserver) == 0;
@@ -610,7 +626,7 @@ static bool is_for(const lh_resolver *resolver, const char *nameserver) {
 lh_resolver *lh_resolver_get(lh_net *net, const char *nameserver) {
     for (lh_list *node = net->resolvers.next; node != &net->resolvers; node = node->next) {
         lh_resolver *resolver = LH_CONTAINER(node, lh_resolver, node);
-        if (is_for(resolver, nameserver) && is_current(resolver)) return resolver;
+        if (is_for(resolver, nameserver) && (is_current(resolver) || renew(resolver))) return resolver;
     }
     return new_resolver(net, nameserver);
 }

@@ -119,6 +119,10 @@ bool lh_privileges_drop(const lh_identity *identity, char message[LH_PRIVILEGES_
     if (identity->user != NO_ID && !set_groups(identity)) return fail(message, "cannot take the groups of", "the user");
     if (identity->group != NO_GROUP) {
         snprintf(who, sizeof(who), "%u", (unsigned)identity->group);
+        const bool has_no_user = identity->user == NO_ID;
+        if (has_no_user && geteuid() == 0 && setgroups(1, &identity->group) < 0) {
+            return fail(message, "cannot leave the groups but", who);
+        }
         if (setresgid(identity->group, identity->group, identity->group) < 0) {
             return fail(message, "cannot become group", who);
         }

@@ -83,6 +83,13 @@ describe("mtev.coroutine_spawn", function()
 end)
 
 describe("mtev.sleep", function()
+  it("sleeps, however long it is asked to", function()
+    local co = spawn(mtev.sleep, 1e10) -- 317 years
+    assert.matches("waiting in mtev.sleep", select(2, coroutine.resume(co)))
+    assert.is_true(require("mtev.debug").counts().timers > 0) -- nobody else would wake it: without a timer that is a deadlock
+    mtev.cancel_coro(co)
+  end)
+
   it("sleeps at least as long as asked, and says how long", function()
     local start = mtev.time()
     local slept = mtev.sleep(0.05)
@@ -454,6 +461,43 @@ describe("mtev.cancel_coro", function()
     mtev.cancel_coro("0xdeadbeef")
     mtev.cancel_coro("12345")
     assert.equal(0, select("#", mtev.cancel_coro(co)))
+  end)
+
+  it("ends what nobody may go on with, a script neither", function()
+    for _, wait in ipairs { function() mtev.sleep(10) end, function() mtev.sleep(0) end, function() mtev.waitfor("nobody") end } do
+      local went_on = false
+      local co = spawn(function()
+        wait()
+        went_on = true
+      end)
+      mtev.cancel_coro(co)
+      assert.same({ false, "coroutine cancelled" }, { coroutine.resume(co) })
+      mtev.sleep(0)
+      assert.same({ false, "coroutine cancelled" }, { coroutine.resume(co) })
+      assert.is_false(went_on)
+    end
+  end)
+
+  it("ends a coroutine of the script that cancels itself, at its next wait", function()
+    local reached = false
+    local co = coroutine.create(function()
+      mtev.cancel_coro(coroutine.running())
+      mtev.sleep(0)
+      reached = true
+    end)
+    assert.same({ false, "coroutine cancelled" }, { coroutine.resume(co) })
+    assert.is_false(reached)
+
+    local caught = 0
+    co = coroutine.create(function()
+      mtev.cancel_coro(coroutine.running())
+      while true do
+        if not pcall(mtev.sleep, 0) then caught = caught + 1 end
+      end
+    end)
+    assert.same({ false, "coroutine cancelled" }, { coroutine.resume(co) })
+    assert.equal(3, caught) -- it was told often enough
+    assert.same({ false, "coroutine cancelled" }, { coroutine.resume(co) })
   end)
 
   it("gives nothing on that a coroutine was interrupted with: one inside a task, then the task, in one turn", function()

@@ -80,6 +80,12 @@ describe("The option -u", function()
     assert.equal(2, status)
   end)
 
+  as_root("-g alone leaves the other groups, too", function()
+    assert.equal("1\n", process.sh("setpriv --groups 0,4,27 true && echo 1"))
+    files.write(dir .. "/groups.lua", [[print(io.open("/proc/self/status"):read("*a"):match("Groups:%s*([^\n]*)"))]])
+    assert.equal("1 \n", process.sh(("setpriv --groups 0,4,27 %s -g 1 %s/groups.lua"):format(process.lhotse, dir)))
+  end)
+
   as_root("takes a number, and -g another group", function()
     local output = run("print(field('Uid')) print(field('Gid'))", "-u 65534 -g 65533")
     assert.equal("65534\t65534\t65534\t65534\n65533\t65533\t65533\t65533\n", output)

@@ -156,7 +156,10 @@ describe("Coroutines:", function()
 
   it("shared_waitfor returns the value only, serialize is found through a metatable", function()
     mtev.shared_notify("reference", setmetatable({}, { __index = { serialize = function() return { 5 } end } }))
-    assert.same({ n = 1, { 5 } }, { n = select("#", mtev.shared_waitfor("reference", 0)), { 5 } })
+    local got = { mtev.shared_waitfor("reference", 0) }
+    assert.same({ { 5 } }, got)
+    local raising = setmetatable({ 1 }, { __index = function() error("no", 0) end })
+    assert.error_matches(function() mtev.shared_set("reference", raising) end, "no")
   end)
 end)
 

@@ -216,7 +216,7 @@ static void seconds_round_up_and_saturate(void **state) {
     assert_int_equal(lh_clock_from_seconds(1e-10), 1); /* never early */
     assert_int_equal(lh_clock_from_seconds(0), 0);
     assert_int_equal(lh_clock_from_seconds(-5), 0);
-    assert_true(lh_clock_from_seconds(1e18) == LH_NEVER);
+    assert_true(lh_clock_from_seconds(1e18) < LH_NEVER); /* long, but not for ever */
     assert_true(lh_clock_from_seconds(INFINITY) == LH_NEVER);
     assert_true(lh_clock_add(LH_NEVER - 1, 5) == LH_NEVER);
     assert_true(lh_clock_now() <= lh_clock_now());
