@@ -77,6 +77,16 @@ local function see_end(stderr)
   for _, f in ipairs(stderr.finishers) do f() end
 end
 
+-- A pattern is read only as far as it matches, so that what is wrong with its end may show late.
+local function is_boot(stderr, line)
+  local ok, found = pcall(line.find, line, stderr.boot_match)
+  if ok then return found ~= nil end
+  mtev.log("error", "%s: boot_match '%s': %s\n", stderr.name, stderr.boot_match, tostring(found))
+  stderr.boot = false
+  broadcast(stderr.boot_seen)
+  return false
+end
+
 -- Who started the process goes on first: listeners that it adds at once hear every line.
 local function read_stderr(e, stderr)
   e = e:own()
@@ -84,7 +94,7 @@ local function read_stderr(e, stderr)
   while true do
     local line = next_line(e)
     if not line then break end
-    if stderr.boot == nil and line:find(stderr.boot_match) then
+    if stderr.boot == nil and is_boot(stderr, line) then
       stderr.boot = true
       broadcast(stderr.boot_seen)
     end

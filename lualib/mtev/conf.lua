@@ -3,25 +3,30 @@
 local mtev, core = ...
 local conf_text = core.conf_text
 
--- The new text replaces the file whole, or not at all.
+local function write_all(fd, text)
+  local written, errno = mtev.write(fd, text)
+  if written ~= #text then return false, ("write: errno %s"):format(tostring(errno)) end
+  return true
+end
+
+-- The new text replaces the file whole, or not at all: the file that a symbolic link points at, not the link.
 function mtev.conf_save()
   local text, file = conf_text()
   if not text then return false, "there is no configuration file" end
+  file = mtev.realpath(file) or file
   local temporary = ("%s.%s"):format(file, mtev.uuid())
   local mode = mtev.stat(file)
   local fd, _, err = mtev.open(temporary, O_WRONLY + O_CREAT + O_EXCL + O_SYNC, mode and mode.mode % 512 or 420)
   if fd < 0 then return false, err end
-  local written, errno = mtev.write(fd, text)
+  local ok, is_written, problem = pcall(write_all, fd, text) -- a coroutine that is cancelled here leaves nothing behind
   mtev.close(fd)
-  local ok
-  if written == #text then
-    ok, err = os.rename(temporary, file)
-    if ok then return true end
-  else
-    err = ("write: errno %s"):format(tostring(errno))
+  if ok and is_written then
+    is_written, problem = os.rename(temporary, file)
+    if is_written then return true end
   end
-  mtev.unlink(temporary)
-  return false, err
+  os.remove(temporary)
+  if not ok then error(is_written, 0) end
+  return false, problem
 end
 
 -- libmtev's word for "somebody should save this"; here saving is asked for, so there is nothing to note.

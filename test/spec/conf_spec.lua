@@ -229,6 +229,14 @@ describe("A configuration file", function()
     assert.equal("1\n", output) -- no file of ours
   end)
 
+  it("is saved where a symbolic link points", function()
+    files.write(dir .. "/real.conf", "<app/>")
+    os.execute(("ln -s real.conf %s/link.conf"):format(dir))
+    assert.equal("true\n", process.run("mtev.conf_replace_value('/app/a', '1') print(mtev.conf_save())", { options = "-c " .. dir .. "/link.conf" }))
+    assert.matches("<a>1</a>", files.read(dir .. "/real.conf"))
+    assert.equal("real.conf\n", process.sh(("readlink %s/link.conf"):format(dir)))
+  end)
+
   it("that cannot be used ends the program with the reason", function()
     for text, reason in pairs {
       ["<app>\n<b>\n</app>"] = "line 3, column 7: Opening and ending tag mismatch: b line 2 and app",
