@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/descriptors.h"
 
 enum { FILE_MODE = 0664, STAMP_BYTES = 22 }; /* ".YYYYMMDDTHHMMSS.UUUUUU" without the first dot */
 
@@ -30,8 +31,10 @@ static int open_path(lh_log_file *file) {
         close(fd);
         return error;
     }
-    if (file->fd >= 0) close(file->fd);
-    file->fd = fd;
+    lh_descriptor_close(file->fd);
+    file->fd = lh_descriptor_claim(fd);
+    file->device = status.st_dev;
+    file->inode = status.st_ino;
     file->size = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
     file->period = period_of(file, file->size > 0 ? status.st_mtime : time(NULL));
     file->is_rotation_off = !S_ISREG(status.st_mode);
@@ -172,9 +175,13 @@ int lh_log_file_open(lh_log_file *file, const char *path, const lh_log_file_limi
 int lh_log_file_reopen(lh_log_file *file) { return open_path(file); }
 
 /* False when what is open is no longer what the path says, as far as that matters. */
-static bool is_current(const lh_log_file *file) {
+static bool is_current(lh_log_file *file) {
     struct stat mine, theirs;
     if (file->fd < 0 || fstat(file->fd, &mine) < 0) return false;
+    if (mine.st_dev != file->device || mine.st_ino != file->inode) {
+        file->fd = -1; /* foreign code has closed ours; the number is another's, not to be closed by us */
+        return false;
+    }
     if (!S_ISREG(mine.st_mode)) return true;
     if (mine.st_nlink == 0) return false;
     if (!file->is_following) return true;

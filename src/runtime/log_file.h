@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 typedef struct lh_log_file_limits {
@@ -24,7 +25,9 @@ typedef struct lh_log_file_limits {
 typedef struct lh_log_file {
     char *path;
     lh_log_file_limits limits;
-    int fd; /* -1 = could not be opened */
+    int fd;       /* claimed; -1 = could not be opened */
+    dev_t device; /* of what was opened: any code in the process can close a number, and the next file gets it */
+    ino_t inode;
     uint64_t size;
     uint64_t period;      /* of the last write, by rotate_seconds */
     bool is_following;    /* another process rotates it: the path is looked at before each write */

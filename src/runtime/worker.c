@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/heartbeat.h"
 #include "runtime/trace.h"
 
@@ -29,6 +30,6 @@ bool lh_worker_attach(void) {
         _exit(1);
     }
     lh_worker_follow_monitor();
-    lh_trace_open(trace);
+    lh_trace_open(lh_descriptor_claim(trace));
     return true;
 }

@@ -220,6 +220,40 @@ describe("a log", function()
 end)
 
 describe("a log's file", function()
+  -- The number of an open log file is the program's: a script that closed it by mistake would give it to the next socket,
+  -- whose peer would receive the log.
+  it("is not to be closed or written by scripts, also when it was opened anew", function()
+    expect("-1 9\n-1 9\n-1 9\n", '<log name="a" type="file_synch" path="DIR/a.log"/>', [[
+      local function descriptor()
+        for fd = 3, 100 do
+          if mtev.realpath("/proc/self/fd/" .. fd) == mtev.realpath("DIR/a.log") then return fd end
+        end
+      end
+      mtev.log("a", "1\n")
+      print(("%d %d"):format(mtev.close(descriptor())))
+      print(("%d %d"):format(mtev.write(descriptor(), "x")))
+      os.remove("DIR/a.log")
+      mtev.log("a", "2\n")
+      print(("%d %d"):format(mtev.close(descriptor())))]])
+    assert.equal("2\n", files.read(dir .. "/a.log"))
+  end)
+
+  -- C code can close any number. Then the file is opened anew, and what has the number now is left alone.
+  it("that foreign code closed is opened again; nothing gets into what has its number now", function()
+    expect("true\n", '<log name="a" type="file_synch" path="DIR/a.log"/>', [[
+      local ffi = require("ffi")
+      ffi.cdef "int close(int); int pipe(int *);"
+      mtev.log("a", "1\n")
+      for fd = 3, 100 do
+        if mtev.realpath("/proc/self/fd/" .. fd) == mtev.realpath("DIR/a.log") then ffi.C.close(fd) end
+      end
+      local pipe = ffi.new("int[2]") -- one of its ends has the number
+      assert(ffi.C.pipe(pipe) == 0)
+      mtev.log("a", "2\n")
+      print(ffi.C.close(pipe[0]) == 0 and ffi.C.close(pipe[1]) == 0)]])
+    assert.equal("1\n2\n", files.read(dir .. "/a.log"))
+  end)
+
   it("keeps lines whole at a million a second from two threads", function()
     local output, status = run('<log name="a" type="file" path="DIR/a.log"/>', [[
       local _, id = mtev.thread_self()

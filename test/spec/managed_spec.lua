@@ -90,6 +90,18 @@ describe("A managed program", function()
     assert.matches(("\n%d %d\n"):format(monitor.child:pid(), worker), notes())
   end)
 
+  -- The file for traces has a number in the worker. A script that closed it by mistake would give it to a socket, and the
+  -- trace of a hang to whoever is at its other end.
+  it("cannot close the file that its traces go to", function()
+    local monitor = start([[
+      for fd = 3, 20 do
+        local name = io.popen("readlink /proc/" .. pid .. "/fd/" .. fd):read("*a")
+        if name:find("memfd:trace") then note(("closed %d %d"):format(mtev.close(fd))) end
+      end]])
+    assert.equal(0, monitor:ended(), monitor.said)
+    assert.matches("closed %-1 9\n", notes())
+  end)
+
   it("is started again when it is killed", function()
     local monitor = start("mtev.sleep(1e6)")
     local first = wait_for(function() return workers()[1] end)
