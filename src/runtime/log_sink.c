@@ -144,15 +144,18 @@ static int write_pieces(lh_log_sink *sink, struct iovec *pieces, int count, bool
     return sink->kind == SINK_FD ? write_fd(sink->fd, pieces, count) : write_file(sink, pieces, count, is_continued);
 }
 
-static void unlock_and_reopen(lh_log_sink *sink) {
+/* The mutex is held. A file that only its writer uses is opened without it; a synchronous one is the mutex's, and any
+ * thread that got it meanwhile would write to a descriptor that is being closed. */
+static void reopen(lh_log_sink *sink) {
     assert(sink->kind == SINK_FILE || sink->kind == SINK_SYNCHRONOUS);
+    const bool is_writers = sink->kind == SINK_FILE;
     sink->must_reopen = false;
-    pthread_mutex_unlock(&sink->mutex);
+    if (is_writers) pthread_mutex_unlock(&sink->mutex);
     const int rv = lh_log_file_reopen(&sink->file);
     if (rv < 0 && sink->reopen_ns == 0) {
         complain_of(sink->file.path, "cannot be reopened; still writing to the old file, will try again", rv);
     }
-    pthread_mutex_lock(&sink->mutex);
+    if (is_writers) pthread_mutex_lock(&sink->mutex);
     sink->reopen_ns = rv < 0 ? lh_clock_now() + RETRY_TIME : 0;
 }
 
@@ -184,7 +187,7 @@ static void wait_for_retry(lh_log_sink *sink, int error) {
     pthread_cond_broadcast(&sink->written);
     const lh_ns deadline = lh_clock_now() + RETRY_TIME;
     while (!sink->must_reopen && lh_clock_now() < deadline) wait_until(sink, deadline);
-    if (is_reopen_due(sink)) unlock_and_reopen(sink);
+    if (is_reopen_due(sink)) reopen(sink);
     pthread_mutex_unlock(&sink->mutex);
 }
 
@@ -265,7 +268,7 @@ static void *write_records(void *argument) {
         while (!sink->first && !is_reopen_due(sink)) {
             wait_until(sink, sink->reopen_ns ? sink->reopen_ns : LH_NEVER);
         }
-        if (is_reopen_due(sink)) unlock_and_reopen(sink);
+        if (is_reopen_due(sink)) reopen(sink);
         if (!sink->first) continue;
         if (sink->lost_count) report_loss(sink);
         if (!sink->first) continue; /* it was dropped meanwhile, and there was no memory for another */
@@ -410,7 +413,7 @@ static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, 
 static void put_now(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length) {
     struct iovec pieces[] = {
         {"\n", sink->is_torn}, {(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)bytes, length}};
-    if (is_reopen_due(sink)) unlock_and_reopen(sink);
+    if (is_reopen_due(sink)) reopen(sink);
     const int rv = write_file(sink, pieces, 3, false);
     if (rv < 0 && !sink->is_failing) complain_of_file(sink->file.path, lh_error_text(-rv));
     sink->is_failing = rv < 0;
@@ -544,7 +547,7 @@ void lh_log_sink_reopen_all(void) {
         if (!lh_log_sink_file(sinks[i])) continue;
         pthread_mutex_lock(&sinks[i]->mutex);
         sinks[i]->must_reopen = true;
-        if (sinks[i]->kind == SINK_SYNCHRONOUS) unlock_and_reopen(sinks[i]);
+        if (sinks[i]->kind == SINK_SYNCHRONOUS) reopen(sinks[i]);
         if (sinks[i]->kind == SINK_FILE && !sinks[i]->has_writer) start_writer(sinks[i]);
         pthread_cond_signal(&sinks[i]->queued);
         pthread_mutex_unlock(&sinks[i]->mutex);

@@ -37,10 +37,12 @@ local function glob(pattern)
 end
 
 -- Runs a program that goes on, as a child of ours; returns it and a function that waits until its file holds a text.
-local function start(logs, script)
+local function start(logs, script, options)
   local config = files.write(dir .. "/config.xml", "<any><logs>" .. logs:gsub("DIR", dir) .. "</logs></any>")
-  local child = mtev.spawn(process.lhotse, { "lhotse", "-c", config, files.write(dir .. "/script.lua", (script:gsub("DIR", dir))) })
-  return child
+  local argv = { "lhotse", "-c", config }
+  for _, option in ipairs(options or {}) do argv[#argv + 1] = option end
+  argv[#argv + 1] = files.write(dir .. "/script.lua", (script:gsub("DIR", dir)))
+  return (mtev.spawn(process.lhotse, argv))
 end
 
 local wait_for = process.wait_for
@@ -347,6 +349,43 @@ describe("a log's file", function()
     for i in (files.read(dir .. "/a.log.1") .. files.read(dir .. "/a.log")):gmatch("line (%d+)\n") do
       assert.equal(expected, tonumber(i))
       expected = expected + 1
+    end
+  end)
+
+  -- A synchronous log is written by all threads. One of them got in while the first opened the file anew, and wrote to a
+  -- descriptor that had just been closed.
+  it("of type file_synch loses nothing at SIGHUP while other threads write", function()
+    local child = start('<log name="a" type="file_synch" path="DIR/a.log"/>', [[
+      local _, id = mtev.thread_self()
+      if id == 0 then
+        for _ = 1, 2 do mtev.shared_waitfor("done") end
+        mtev.log("a", "end\n")
+        mtev.sleep(1e6)
+      end
+      local i = 0
+      repeat
+        for _ = 1, 50 do
+          i = i + 1
+          mtev.log("a", "%d %d\n", id, i)
+        end
+        mtev.sleep(0)
+      until mtev.stat("DIR/stop")
+      mtev.shared_notify("done", true)
+      mtev.sleep(1e6)]], { "-n", "3" })
+    for id = 1, 2 do wait_for(function() return holds(dir .. "/a.log", id .. " 50\n") end) end
+    for _ = 1, 2000 do
+      child:kill(1)
+      mtev.sleep(0.0003)
+    end
+    files.write(dir .. "/stop", "")
+    wait_for(function() return holds(dir .. "/a.log", "end\n") end)
+    child:kill(15)
+    child:wait(60)
+    local next_line = { 1, 1 }
+    for id, i in files.read(dir .. "/a.log"):gmatch("(%d) (%d+)\n") do
+      id = tonumber(id)
+      assert.equal(next_line[id], tonumber(i))
+      next_line[id] = next_line[id] + 1
     end
   end)
 
