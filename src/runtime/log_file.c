@@ -88,6 +88,11 @@ static size_t list_old(DIR *directory, const char *base, old_file **files) {
     return count;
 }
 
+/* A time that is still to come, by a clock that was set back or another machine's, is no age. */
+static bool is_older(time_t time, time_t now, uint64_t seconds) {
+    return time < now && (uint64_t)(now - time) > seconds;
+}
+
 static void remove_old(const lh_log_file *file) {
     const lh_log_file_limits *limits = &file->limits;
     if (!limits->retain_bytes && !limits->retain_seconds) return;
@@ -103,7 +108,7 @@ static void remove_old(const lh_log_file *file) {
     for (size_t i = 0; i < count; i++) {
         total += files[i].size;
         const bool is_too_much = limits->retain_bytes && total > limits->retain_bytes;
-        const bool is_too_old = limits->retain_seconds && (uint64_t)(now - files[i].time) > limits->retain_seconds;
+        const bool is_too_old = limits->retain_seconds && is_older(files[i].time, now, limits->retain_seconds);
         if (is_too_much || is_too_old) unlinkat(dirfd(directory), files[i].name, 0);
     }
     lh_free(files);

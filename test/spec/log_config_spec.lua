@@ -321,6 +321,17 @@ describe("a log's file", function()
     assert.equal("old\n", files.read(names[1]))
   end)
 
+  -- The clock may have been set back since. What was rotated an hour from now is not older than anything.
+  it("keeps what was rotated in the future", function()
+    files.write(dir .. "/a.log", "old\n")
+    os.execute("touch -d '2 hours ago' " .. dir .. "/a.log")
+    files.write(dir .. "/a.log.20200101T000000.000000", "from the future\n")
+    os.execute("touch -d '+1 hour' " .. dir .. "/a.log.2020*")
+    run('<log name="a" type="file" path="DIR/a.log" rotate_seconds="3600" retain_seconds="86400"/>', "mtev.log('a', 'new\\n')")
+    assert.equal(2, #glob(dir .. "/a.log.*"))
+    assert.equal("from the future\n", files.read(dir .. "/a.log.20200101T000000.000000"))
+  end)
+
   it("that cannot be rotated says so once, and grows", function()
     local ffi = require("ffi")
     ffi.cdef "unsigned geteuid(void);"
