@@ -409,6 +409,13 @@ static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, 
     sink->put++;
 }
 
+/* Does the file end in a part of a record, after an attempt to write one of `length` bytes left these pieces? The first
+ * ends the line of a part that was there before: what is left of it says that nothing at all was written. */
+static bool is_torn_by(const struct iovec pieces[3], size_t length) {
+    const size_t left = pieces[1].iov_len + pieces[2].iov_len;
+    return pieces[0].iov_len > 0 || (left > 0 && left < length);
+}
+
 /* What cannot be written is lost, and said. */
 static void put_now(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length) {
     struct iovec pieces[] = {
@@ -417,8 +424,7 @@ static void put_now(lh_log_sink *sink, const char *head, size_t head_length, con
     const int rv = write_file(sink, pieces, 3, false);
     if (rv < 0 && !sink->is_failing) complain_of_file(sink->file.path, lh_error_text(-rv));
     sink->is_failing = rv < 0;
-    sink->is_torn = pieces[0].iov_len + pieces[1].iov_len + pieces[2].iov_len != 0 &&
-                    pieces[1].iov_len + pieces[2].iov_len != head_length + length;
+    sink->is_torn = is_torn_by(pieces, head_length + length);
 }
 
 /* -- The ring ------------------------------------------------------------------------------------------------------ */

@@ -436,6 +436,27 @@ describe("a log's file", function()
     assert.equal(last + 1, tonumber(files.read(dir .. "/logs/a.log"):match("^line (%d+)\n")))
   end)
 
+  -- A record that found room for a part of itself only has its line ended by the next one that is written, whatever could
+  -- not be written at all in between.
+  it("of type file_synch on a full disk ends the line of a record that was cut, once there is room", function()
+    local output = run('<log name="a" type="file_synch" path="DIR/a.log"/>', [[
+      local ffi = require("ffi")
+      ffi.cdef "int setrlimit(int, const unsigned long *); void *signal(int, void *);"
+      local function limit(bytes) assert(ffi.C.setrlimit(1, ffi.new("unsigned long[2]", bytes, 2^40)) == 0) end -- RLIMIT_FSIZE
+      ffi.C.signal(25, ffi.cast("void *", 1)) -- SIGXFSZ is ignored
+      mtev.log("a", "record one\n")
+      limit(15)
+      mtev.log("a", "record two\n")
+      mtev.log("a", "record three\n")
+      limit(16)
+      mtev.log("a", "record four\n") -- there is room for the end of the line
+      mtev.log("a", "record five\n")
+      limit(2^40)
+      mtev.log("a", "record six\n")]])
+    assert.equal("record one\nreco\nrecord six\n", files.read(dir .. "/a.log"))
+    assert.equal(("lhotse: log file %s/a.log: File too large\n"):format(dir), output)
+  end)
+
   -- What is wrong with a log is said on stderr, which may be a pipe that nobody empties.
   it("on a full disk holds nothing up when stderr is full too", function()
     for _, kind in ipairs { "file", "file_synch" } do
