@@ -1220,7 +1220,8 @@ function mtev.log_enabled(facility) end
 ---@param on? boolean default true
 function mtev.enable_log(facility, on) end
 
----The records that a log of type `memory` holds, the oldest first, each with its prefix. Does not yield.
+---The records that a log of type `memory` holds, the oldest first, each with its prefix. Does not yield. Raises when there is no
+---memory for all of them.
 ---@param facility string
 ---@param after? integer the number of a record: only those that came later; default 0, all
 ---@return string[]? lines nil if the log is not of that type

@@ -44,16 +44,23 @@ static int mtev_printto(lua_State *L) {
     return 0;
 }
 
+typedef struct copied_lines {
+    lh_buffer bytes; /* each with its length in front */
+    bool is_short;   /* there was no memory for one */
+} copied_lines;
+
 /* The ring's lock is held: nothing of Lua here. */
 static void copy_line(const char *bytes, size_t length, void *context) {
-    lh_buffer *lines = context;
-    if (lh_buffer_reserve(lines, sizeof(length) + length) < 0) return;
-    if (lh_buffer_append(lines, (const char *)&length, sizeof(length)) < 0) return;
-    if (lh_buffer_append(lines, bytes, length) < 0) return;
+    copied_lines *lines = context;
+    if (lines->is_short) return;
+    lines->is_short = lh_buffer_append(&lines->bytes, (const char *)&length, sizeof(length)) < 0 ||
+                      lh_buffer_append(&lines->bytes, bytes, length) < 0;
 }
 
 static int push_lines(lua_State *L) {
-    lh_buffer *lines = lua_touserdata(L, 1);
+    copied_lines *copied = lua_touserdata(L, 1);
+    lh_buffer *lines = &copied->bytes;
+    if (copied->is_short) lh_raise(L, "not enough memory");
     lua_newtable(L);
     for (int i = 1; lines->length > 0; i++) {
         size_t length;
@@ -80,12 +87,12 @@ static int mtev_log_lines(lua_State *L) {
         lua_pushfstring(L, "the log '%s' is not of type memory", name);
         return 2;
     }
-    lh_buffer lines = {0};
-    const uint64_t last = lh_log_sink_each(sink, (uint64_t)after, copy_line, &lines);
-    lua_pushcfunction(L, push_lines);
+    copied_lines lines = {0};
+    lua_pushcfunction(L, push_lines); /* before there is anything to free: it may raise */
     lua_pushlightuserdata(L, &lines);
+    const uint64_t last = lh_log_sink_each(sink, (uint64_t)after, copy_line, &lines);
     const int rv = lua_pcall(L, 1, 1, 0);
-    lh_buffer_reset(&lines);
+    lh_buffer_reset(&lines.bytes);
     if (rv != 0) return lua_error(L);
     lua_pushnumber(L, (double)last);
     return 2;

@@ -3,7 +3,9 @@
 -- there were no more. Only builds of the presets debug and asan can do that.
 
 local debug_info = require("mtev.debug")
+local files = require("test.support.files")
 local net = require("test.support.net")
+local process = require("test.support.process")
 
 local function can_fail()
   local can = debug_info.fail_allocation(0)
@@ -96,6 +98,26 @@ describe("without memory", function()
     end)
   end)
 
+  -- Whoever reads a ring in turns gives the number of the last record next time: one left out would never be seen.
+  it("records of a ring: all of them or none", function()
+    local dir = files.directory()
+    local config = files.write(dir .. "/config.xml", '<x><logs><log name="ring" type="memory" path="1000,1000000"/></logs></x>')
+    local output, status = process.run([[
+      local fail_allocation = require("mtev.debug").fail_allocation
+      for i = 1, 100 do mtev.log("ring", ("line " .. i .. " "):rep(20)) end
+      local failures = 0
+      for n = 1, 200 do
+        fail_allocation(n)
+        local ok, lines, last = pcall(mtev.log_lines, "ring")
+        fail_allocation(0)
+        if ok then assert(#lines == 100 and last == 100) else assert(lines:find("not enough memory")) end
+        if not ok then failures = failures + 1 end
+      end
+      print(failures > 10)]], { options = "-c " .. config })
+    files.remove(dir)
+    assert.same({ "true\n", 0 }, { output, status }) -- under asan also: nothing leaked
+  end)
+
   it("coroutines of its own, waiting, cancelled", function()
     survives(function()
       local generator = coroutine.wrap(function()
@@ -127,14 +149,14 @@ describe("without memory", function()
 
   it("processes", function()
     survives(function()
-      local process, stdin, stdout = mtev.spawn("/bin/cat", { "cat" })
+      local child, stdin, stdout = mtev.spawn("/bin/cat", { "cat" })
       if not stdout then return nil, stdin end
       stdin:write("text\n")
       local line, err = stdout:read("\n")
       stdin:close()
       stdout:close()
-      process:kill("KILL")
-      process:wait(math.huge)
+      child:kill("KILL")
+      child:wait(math.huge)
       return line, err
     end)
     survives(function() return (select(2, mtev.exec("/bin/echo", { "echo", "text" }))) == "text\n" end, "^false$")
