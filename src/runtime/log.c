@@ -16,7 +16,7 @@
 #include "data/log_line.h"
 #include "runtime/options.h"
 
-enum { OUTLETS_MAX = 16, PASS_MAX = 16 };
+enum { OUTLETS_MAX = 16 };
 
 struct lh_log {
     char *name;
@@ -25,12 +25,15 @@ struct lh_log {
     lh_log_importance importance;       /* of its records: "debug" and those below it, "stdout", all others */
     int style;                          /* lh_log_style; it, the sink and the outlets are set before threads run, */
     lh_log_sink *sink;                  /* or before the stream is published; NULL = none */
-    lh_log *outlets[OUTLETS_MAX];
+    lh_log *outlets[OUTLETS_MAX];       /* never in a circle */
     int outlet_count;
+    lh_log *next;         /* of all, in the order in which they were made */
+    unsigned long search; /* the last one that came here */
 };
 
 static pthread_mutex_t directory_mutex = PTHREAD_MUTEX_INITIALIZER; /* guards `directory` and the graph */
 static lh_strmap directory;
+static lh_log *first_log, *last_log;
 static lh_log_sink *stdout_sink, *stderr_sink;
 
 /* A terminal, or 2>&1: one queue for both, so that what a script prints and what it logs stay in order. */
@@ -76,31 +79,44 @@ void lh_log_flush(void) {
 
 /* -- Streams ------------------------------------------------------------------------------------------------------- */
 
-/* LH_LOG_* of a record that has `style` when it comes to `log`. */
-static unsigned char compute_effective(const lh_log *log, int style, int depth) {
+/* What the stream's flag says when its outlets' flags are right. */
+static unsigned char compute_effective(const lh_log *log) {
     assert(log->outlet_count >= 0 && log->outlet_count <= OUTLETS_MAX);
-    if (!log->is_enabled || depth > PASS_MAX) return 0;
-    unsigned char flags = 0;
-    style |= log->style;
-    if (log->sink) flags = LH_LOG_REACHES | (style & (LH_LOG_CALLER | LH_LOG_JSON) ? LH_LOG_WANTS_CALLER : 0);
-    for (int i = 0; i < log->outlet_count; i++) flags |= compute_effective(log->outlets[i], style, depth + 1);
+    if (!log->is_enabled) return 0;
+    unsigned char flags = log->sink ? LH_LOG_REACHES : 0;
+    for (int i = 0; i < log->outlet_count; i++) flags |= atomic_load(&log->outlets[i]->is_effective);
+    if (flags && (log->style & (LH_LOG_CALLER | LH_LOG_JSON))) flags |= LH_LOG_WANTS_CALLER;
     return flags;
 }
 
-static void refresh_one(const lh_strmap_node *node, void *context) {
-    (void)context;
-    lh_log *log = node->value;
-    if (log) atomic_store(&log->is_effective, compute_effective(log, 0, 0));
+static bool refresh_one(lh_log *log) {
+    const unsigned char flags = compute_effective(log);
+    return atomic_exchange(&log->is_effective, flags) != flags;
 }
 
-static void refresh_all(void) { lh_strmap_each(&directory, refresh_one, NULL); }
+/* Until nothing changes any more. Names lead to streams that were made before: it is one round for them, however deep,
+ * and one more for each outlet on a way that leads to a stream made later. */
+static void refresh_all(void) {
+    for (bool is_changed = true; is_changed;) {
+        is_changed = false;
+        for (lh_log *log = first_log; log; log = log->next) is_changed |= refresh_one(log);
+    }
+}
 
-static bool leads_to(const lh_log *log, const lh_log *goal) {
+/* Looks at each stream once. */
+static bool search(lh_log *log, const lh_log *goal, unsigned long number) {
     if (log == goal) return true;
+    if (log->search == number) return false;
+    log->search = number;
     for (int i = 0; i < log->outlet_count; i++) {
-        if (leads_to(log->outlets[i], goal)) return true;
+        if (search(log->outlets[i], goal, number)) return true;
     }
     return false;
+}
+
+static bool leads_to(lh_log *log, const lh_log *goal) {
+    static unsigned long number;
+    return search(log, goal, ++number);
 }
 
 bool lh_log_add_outlet(lh_log *log, lh_log *outlet) {
@@ -118,20 +134,33 @@ static lh_log_importance importance_of(const char *name) {
     return strcmp(name, "stdout") == 0 ? LH_LOG_PRINTED : LH_LOG_LOGGED;
 }
 
-/* Finds or makes a stream; `directory_mutex` is held. */
-static lh_log *get_locked(const char *name, size_t length) {
-    lh_log *log = lh_strmap_get(&directory, name, length);
-    if (log) return log;
-    const char *slash = memrchr(name, '/', length);
-    lh_log *parent = slash ? get_locked(name, (size_t)(slash - name)) : NULL;
-    log = lh_alloc(sizeof(*log));
+static lh_log *make_one(const char *name, size_t length, lh_log *parent) {
+    lh_log *log = lh_alloc(sizeof(*log));
     log->name = lh_alloc_copy(name, length);
     log->is_enabled = true;
     log->importance = importance_of(log->name);
     if (parent) log->outlets[log->outlet_count++] = parent;
-    atomic_init(&log->is_effective, compute_effective(log, 0, 0));
+    atomic_init(&log->is_effective, compute_effective(log));
+    if (last_log) {
+        last_log->next = log;
+    } else {
+        first_log = log;
+    }
+    last_log = log;
     *lh_strmap_slot(&directory, name, length) = log;
     return log;
+}
+
+/* Finds or makes a stream and those above it; `directory_mutex` is held. */
+static lh_log *get_locked(const char *name, size_t length) {
+    lh_log *log = lh_strmap_get(&directory, name, length), *parent = NULL;
+    if (log) return log;
+    for (size_t i = 0; i < length; i++) {
+        if (name[i] != '/') continue;
+        log = lh_strmap_get(&directory, name, i);
+        parent = log ? log : make_one(name, i, parent);
+    }
+    return make_one(name, length, parent);
 }
 
 lh_log *lh_log_get(const char *name, size_t length) {
@@ -172,13 +201,16 @@ static void put_record(lh_log_sink *sink, const lh_log_record *record, int style
     lh_log_sink_put(sink, prefix, prefix_length, record->bytes, record->length, importance);
 }
 
-/* Outlets are set before a stream is published and never change, so passing along needs no lock. */
-static void pass_on(const lh_log *log, const lh_log_record *record, int style, lh_log_importance importance,
-                    int depth) {
-    if (!atomic_load_explicit(&log->is_effective, memory_order_relaxed) || depth > PASS_MAX) return;
-    style |= log->style;
-    if (log->sink) put_record(log->sink, record, style, importance);
-    for (int i = 0; i < log->outlet_count; i++) pass_on(log->outlets[i], record, style, importance, depth + 1);
+/* Outlets are set before a stream is published and never change, so passing along needs no lock. The last is gone on to
+ * without another frame: a name has a stream for each of its "/". */
+static void pass_on(const lh_log *log, const lh_log_record *record, int style, lh_log_importance importance) {
+    while (atomic_load_explicit(&log->is_effective, memory_order_relaxed)) {
+        style |= log->style;
+        if (log->sink) put_record(log->sink, record, style, importance);
+        if (log->outlet_count == 0) return;
+        for (int i = 0; i < log->outlet_count - 1; i++) pass_on(log->outlets[i], record, style, importance);
+        log = log->outlets[log->outlet_count - 1];
+    }
 }
 
 void lh_log_write_from(lh_log *log, const char *bytes, size_t length, const char *file, int line) {
@@ -187,7 +219,7 @@ void lh_log_write_from(lh_log *log, const char *bytes, size_t length, const char
         lh_log_flush_stdio();
     }
     const lh_log_record record = {log->name, file, line, bytes, length};
-    pass_on(log, &record, 0, log->importance, 0);
+    pass_on(log, &record, 0, log->importance);
 }
 
 void lh_log_write(lh_log *log, const char *bytes, size_t length) { lh_log_write_from(log, bytes, length, NULL, 0); }

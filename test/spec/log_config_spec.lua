@@ -161,6 +161,24 @@ describe("an outlet", function()
     refuse("leads back", '<log name="a"><outlet name="b"/></log><log name="b"><outlet name="a"/></log>')
   end)
 
+  -- Two ways from each layer to the next are 2^40 from the first to the last. Whether a record reaches a sink, and
+  -- whether outlets lead in a circle, must not be asked on each of them.
+  it("may be one of many that lead to the same log, on many ways", function()
+    local logs = {}
+    for i = 1, 40 do
+      for _, side in ipairs { "l", "r" } do
+        logs[#logs + 1] = ('<log name="%s%d"><outlet name="l%d"/><outlet name="r%d"/></log>'):format(side, i, i + 1, i + 1)
+      end
+    end
+    logs[#logs + 1] = '<log name="l41" disabled="on"><outlet name="end"/></log><log name="r41" disabled="on"><outlet name="end"/></log>'
+    logs[#logs + 1] = '<log name="end" type="file" path="DIR/a.log"/>'
+    expect("0\nfalse\ntrue\n", table.concat(logs), [[
+      print(mtev.log("l1", "x\n"))
+      print(mtev.log_enabled("l1/new"))
+      mtev.enable_log("l41")
+      print(mtev.log_enabled("l1/new"))]])
+  end)
+
   it("replaces the built-in ones of error; without any they stay", function()
     expect("", '<log name="error"><outlet name="f"/></log><log name="f" type="file" path="DIR/f"/>', "mtev.log('error', 'x\\n')")
     assert.equal("x\n", files.read(dir .. "/f"))

@@ -25,6 +25,18 @@ describe("mtev.log", function()
     expect("deep\nnotice\n", "mtev.log('error/x/y', 'deep\\n') mtev.log('notice', 'notice\\n')")
   end)
 
+  it("passes along names of any depth that a name may have", function()
+    expect("deep\n5\n0\nfalse\ndeep\n5\n", [[
+      local name = "error" .. ("/x"):rep(497)
+      print(mtev.log(name, "deep\n"))
+      mtev.enable_log("error/x", false)
+      print(mtev.log(name, "deep\n"))
+      print(mtev.log_enabled(name .. "/"))
+      mtev.enable_log("error/x")
+      print(mtev.log(name, "deep\n"))]])
+    assert.is_true(mtev.log_enabled("error" .. ("/"):rep(995)))
+  end)
+
   it("to an unknown top-level stream vanishes", function()
     expect("0\n", "print(mtev.log('nowhere', 'x\\n'))")
   end)
