@@ -44,7 +44,7 @@ typedef enum sink_kind { SINK_FD, SINK_FILE, SINK_SYNCHRONOUS, SINK_MEMORY } sin
 struct lh_log_sink {
     sink_kind kind;
     int fd;           /* of SINK_FD */
-    lh_log_file file; /* the writer's, or under `mutex` if synchronous */
+    lh_log_file file; /* of who made `is_writing` true, or under `mutex` if synchronous */
     bool is_output;   /* stdout: what is printed waits when it is full */
     bool is_json;
     pthread_mutex_t mutex;  /* guards everything below */
@@ -56,6 +56,8 @@ struct lh_log_sink {
     size_t lost_count;          /* records dropped and not yet reported */
     _Atomic uint64_t put, done; /* records ever queued, and ever written or dropped; a crash reads without the mutex */
     atomic_bool has_writer;
+    bool is_writing; /* `writing_thread` writes to the descriptor or file, without the mutex; not if synchronous */
+    pthread_t writing_thread;
     atomic_bool is_failing; /* a file that cannot be written now */
     bool is_torn;           /* of SINK_SYNCHRONOUS: the last record was written in part */
     bool must_reopen;
@@ -77,6 +79,25 @@ static __attribute__((unused)) bool is_sound(const lh_log_sink *sink) {
 }
 
 /* -- Writing ------------------------------------------------------------------------------------------------------- */
+
+static bool is_writing_here(const lh_log_sink *sink) {
+    return sink->is_writing && pthread_equal(sink->writing_thread, pthread_self());
+}
+
+/* Not only the writer writes: who flushes reports what was lost, and without memory for a writer everybody writes. One
+ * at a time: a file's size, rotation and descriptor are no place for two, and a record is written in one piece. */
+static void begin_writing(lh_log_sink *sink) {
+    assert((sink->kind == SINK_FD || sink->kind == SINK_FILE) && !is_writing_here(sink));
+    while (sink->is_writing) pthread_cond_wait(&sink->written, &sink->mutex);
+    sink->is_writing = true;
+    sink->writing_thread = pthread_self();
+}
+
+static void end_writing(lh_log_sink *sink) {
+    assert(is_writing_here(sink));
+    sink->is_writing = false;
+    pthread_cond_broadcast(&sink->written);
+}
 
 static void wait_until_writable(int fd) {
     struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
@@ -144,10 +165,10 @@ static int write_pieces(lh_log_sink *sink, struct iovec *pieces, int count, bool
     return sink->kind == SINK_FD ? write_fd(sink->fd, pieces, count) : write_file(sink, pieces, count, is_continued);
 }
 
-/* The mutex is held. A file that only its writer uses is opened without it; a synchronous one is the mutex's, and any
- * thread that got it meanwhile would write to a descriptor that is being closed. */
+/* The mutex is held. A file that only who `is_writing` uses is opened without it; a synchronous one is the mutex's, and
+ * any thread that got it meanwhile would write to a descriptor that is being closed. */
 static void reopen(lh_log_sink *sink) {
-    assert(sink->kind == SINK_FILE || sink->kind == SINK_SYNCHRONOUS);
+    assert(sink->kind == SINK_SYNCHRONOUS || (sink->kind == SINK_FILE && is_writing_here(sink)));
     const bool is_writers = sink->kind == SINK_FILE;
     sink->must_reopen = false;
     if (is_writers) pthread_mutex_unlock(&sink->mutex);
@@ -247,6 +268,7 @@ static void write_batch(lh_log_sink *sink, chunk *batch) {
     }
 }
 
+/* The mutex is held, and `is_writing` the caller's. */
 static void report_loss(lh_log_sink *sink) {
     char text[128];
     const char *format =
@@ -261,26 +283,29 @@ static void report_loss(lh_log_sink *sink) {
     pthread_mutex_lock(&sink->mutex);
 }
 
+static void write_next(lh_log_sink *sink) {
+    size_t count;
+    chunk *batch = take_batch(sink, &count);
+    pthread_mutex_unlock(&sink->mutex);
+    write_batch(sink, batch);
+    pthread_mutex_lock(&sink->mutex);
+    sink->is_failing = false;
+    sink->done += count;
+    assert(is_sound(sink));
+}
+
 static void *write_records(void *argument) {
     lh_log_sink *sink = argument;
     pthread_mutex_lock(&sink->mutex);
     for (;;) {
-        while (!sink->first && !is_reopen_due(sink)) {
+        while (!sink->first && !sink->lost_count && !is_reopen_due(sink)) {
             wait_until(sink, sink->reopen_ns ? sink->reopen_ns : LH_NEVER);
         }
+        begin_writing(sink);
         if (is_reopen_due(sink)) reopen(sink);
-        if (!sink->first) continue;
         if (sink->lost_count) report_loss(sink);
-        if (!sink->first) continue; /* it was dropped meanwhile, and there was no memory for another */
-        size_t count;
-        chunk *batch = take_batch(sink, &count);
-        pthread_mutex_unlock(&sink->mutex);
-        write_batch(sink, batch);
-        pthread_mutex_lock(&sink->mutex);
-        sink->is_failing = false;
-        sink->done += count;
-        assert(is_sound(sink));
-        pthread_cond_broadcast(&sink->written);
+        if (sink->first) write_next(sink); /* what there was may have been dropped meanwhile */
+        end_writing(sink);
     }
     return NULL;
 }
@@ -357,7 +382,7 @@ static chunk *chunk_for(lh_log_sink *sink, size_t length, lh_log_importance impo
         sink->last->next = c;
     } else {
         sink->first = c;
-        pthread_cond_signal(&sink->queued);
+        pthread_cond_broadcast(&sink->queued);
     }
     sink->last = c;
     sink->queued_bytes += capacity;
@@ -376,9 +401,16 @@ static void append(chunk *c, const char *bytes, size_t length) {
 static void put_without_writer(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes,
                                size_t length) {
     struct iovec pieces[] = {{(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)bytes, length}};
+    if (is_writing_here(sink)) { /* it complains of this sink itself, whose queue has no place for it */
+        sink->lost_count++;
+        return;
+    }
+    begin_writing(sink);
+    if (is_reopen_due(sink)) reopen(sink);
     pthread_mutex_unlock(&sink->mutex);
     write_surely(sink, pieces, 2);
     pthread_mutex_lock(&sink->mutex);
+    end_writing(sink);
 }
 
 static void wait_until_written(lh_log_sink *sink) {
@@ -555,7 +587,7 @@ void lh_log_sink_reopen_all(void) {
         sinks[i]->must_reopen = true;
         if (sinks[i]->kind == SINK_SYNCHRONOUS) reopen(sinks[i]);
         if (sinks[i]->kind == SINK_FILE && !sinks[i]->has_writer) start_writer(sinks[i]);
-        pthread_cond_signal(&sinks[i]->queued);
+        pthread_cond_broadcast(&sinks[i]->queued);
         pthread_mutex_unlock(&sinks[i]->mutex);
     }
 }
@@ -574,7 +606,11 @@ static void flush(lh_log_sink *sink) {
             limit.tv_sec += FLUSH_SECONDS;
         }
     }
-    if (sink->lost_count && sink->done >= goal) report_loss(sink); /* the writer says so only before it writes more */
+    if (sink->lost_count && sink->done >= goal && !sink->is_writing) { /* whoever writes now says so himself */
+        begin_writing(sink);
+        report_loss(sink);
+        end_writing(sink);
+    }
     pthread_mutex_unlock(&sink->mutex);
 }
 
@@ -601,6 +637,6 @@ void lh_log_sink_settle_all(void) {
 void lh_log_sink_forked(void) {
     for (size_t i = 0; i < sink_count; i++) {
         init_locks(sinks[i]);
-        sinks[i]->has_writer = false;
+        sinks[i]->has_writer = sinks[i]->is_writing = false;
     }
 }
