@@ -391,6 +391,12 @@ static chunk *chunk_for(lh_log_sink *sink, size_t length, lh_log_importance impo
     return c;
 }
 
+/* Why there was no chunk: the queue is full, and the record nothing to wait for. */
+static bool is_refused(const lh_log_sink *sink, size_t length, lh_log_importance importance) {
+    const size_t capacity = capacity_for(sink->last, length, importance == LH_LOG_DEBUGGING);
+    return importance != LH_LOG_PRINTED && is_full(sink, capacity);
+}
+
 static void append(chunk *c, const char *bytes, size_t length) {
     assert(c->length <= c->capacity && length <= c->capacity - c->length);
     memcpy(c->bytes + c->length, bytes, length);
@@ -426,7 +432,8 @@ static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, 
         return;
     }
     chunk *c = chunk_for(sink, head_length + length, importance);
-    if (!c && sink->is_output) { /* no memory: what a script prints is not dropped, but written in its turn */
+    if (!c && sink->is_output && !is_refused(sink, head_length + length, importance)) {
+        /* No memory: what shares a descriptor with the script's output is not dropped, but written in its turn. */
         wait_until_written(sink);
         put_without_writer(sink, head, head_length, bytes, length);
         return;

@@ -113,6 +113,21 @@ describe("mtev.log", function()
     assert.equal("1 2 3\n4 5\n6\n7\n", output)
   end)
 
+  -- stdout and stderr are one here, and nobody reads. What is printed waits for room; what is logged must not, or a slow
+  -- reader stops the loop.
+  it("does not wait where its queue is full of what was printed; the loss is said", function()
+    local name = os.tmpname()
+    os.remove(name)
+    local output = process.run(([[
+      local text = ("x"):rep(1024 * 1024 - 1)
+      for _ = 1, 8 do print(text) end
+      for i = 1, 20 do mtev.log("error", "%%s\n", text) end
+      io.open("%s", "w"):close()]]):format(name),
+      { after = "2>&1 | { i=0; until [ -e " .. name .. " ] || [ $((i += 1)) = 3000 ]; do sleep 0.01; done; grep -o 'lhotse: .*'; }" })
+    os.remove(name)
+    assert.matches("^lhotse: %d+ log records were lost %(queue full%)\n$", output)
+  end)
+
   it("survives a full disk and a closed pipe", function()
     local _, status = process.run("for i = 1, 1000 do print(i) mtev.log('error', 'x\\n') end os.exit(9)",
       { after = ">/dev/full 2>/dev/full" })
