@@ -5,7 +5,8 @@
  * where it cannot yield they run at once. lualib/mtev/files.lua raises for interrupted calls and filters readdir.
  *
  * An operation is a `file_op`: what runs on the pool, which touches the file_job only, and what pushes its results. A
- * cancelled coroutine leaves its job behind: the job ends, and what it opened is closed.
+ * cancelled coroutine leaves its job behind: the job ends, and what it opened is closed. A job that waits works on a
+ * descriptor of its own, because the script may close its one meanwhile.
  *
  * What is no file (FIFOs, terminals, sockets) may keep one waiting for ever: its job leaves the pool, the loop waits
  * for it, and the job is submitted again. Only where a coroutine cannot yield does the call itself wait. */
@@ -59,11 +60,11 @@ struct file_job {
     size_t done_bytes; /* of the write */
     lh_buffer bytes;   /* to write, or read; names, each with a NUL behind it */
     struct stat stat;
-    bool may_wait;     /* in the loop: the call was parked */
+    bool may_wait;     /* in the loop: the call is not to block */
     unsigned awaited;  /* LH_POLL_*: what the loop is to wait for, 0 = nothing */
     bool is_unmatched; /* a FIFO whose other end nobody has opened yet: the loop is to look again */
     bool is_in_loop;   /* which waits for it; the pool has no part in it */
-    bool is_loaned;    /* `fd` is a copy of the script's, which it may close meanwhile */
+    bool is_loaned;    /* `fd` is a copy of the script's (see copy_of) */
     lh_ns pause;       /* until the next look */
     lh_watch watch;    /* of `fd`, while the loop waits */
     lh_timer timer;    /* likewise */
@@ -140,22 +141,13 @@ static void on_pause(lh_timer *timer) {
     }
 }
 
-/* Keeps a copy, because the script may close its own meanwhile and the number mean another file then. False: there is
- * none left. */
-static bool borrow(file_job *file) {
-    if (file->is_loaned) return true;
-    const int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0) return false;
-    file->fd = lh_descriptor_claim(fd);
-    return file->is_loaned = true;
-}
-
 static void wait_in_loop(file_job *file) {
     assert(!file->is_in_loop && file->task);
     file->is_in_loop = true;
     lh_timer_init(&file->timer, on_pause);
     lh_watch_init(&file->watch, -1, on_ready);
-    if (file->awaited && borrow(file)) {
+    assert(!file->awaited || file->is_loaned);
+    if (file->awaited) {
         file->watch.fd = file->fd;
         if (lh_poll_add(&loop_here()->poll, &file->watch) == 0) return;
     }
@@ -202,11 +194,24 @@ static lh_task *waiting_task(lua_State *L, const file_op *op) {
     return lh_state_here()->running && lh_task_can_yield(L) ? lh_task_may_park(L, &op->wait) : NULL;
 }
 
-/* After the arguments are checked: nothing raises from here to `start`. */
-static file_job *new_job(lua_State *L, const file_op *op, const char *path) {
+/* A descriptor for the job alone: while it is queued, runs or waits, the script may close its own, whose number then
+ * means another file. -1: there is none left, or `fd` is not open. */
+static int copy_of(int fd) {
+    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return lh_descriptor_claim(copy);
+}
+
+/* After the arguments are checked: nothing raises from here to `start`. Works on `path`, or if that is NULL on `fd`. */
+static file_job *new_job(lua_State *L, const file_op *op, const char *path, int fd) {
     lh_task *task = waiting_task(L, op);
+    const int copy = task && !path ? copy_of(fd) : -1;
     file_job *file = lh_alloc(sizeof(*file));
-    *file = (file_job){.op = op, .task = task, .fd = -1};
+    *file = (file_job){.op = op, .fd = path ? -1 : fd, .may_wait = task != NULL};
+    if (path || copy >= 0) file->task = task;
+    if (copy >= 0) {
+        file->fd = copy;
+        file->is_loaned = true;
+    }
     if (!path) return file;
     const size_t length = strlen(path);
     if (length < PATH_MAX) {
@@ -217,12 +222,17 @@ static file_job *new_job(lua_State *L, const file_op *op, const char *path) {
     return file;
 }
 
+/* Where there is no descriptor left for a job of its own, what need not wait is done all the same. */
+static void run_at_once(file_job *file) {
+    file->op->run(file);
+    if (waits_in_loop(file)) file->error = EMFILE;
+}
+
 /* On the pool, or at once; to be returned. Takes `file`. */
 static int start(lua_State *L, file_job *file) {
     lh_task *task = file->task;
     if (task && !file->error) {
         const lh_wait *wait = &file->op->wait;
-        file->may_wait = true;
         file->job.kind = LH_POOL_FILES;
         file->job.run = run_job;
         file->job.done = finish_job;
@@ -230,7 +240,7 @@ static int start(lua_State *L, file_job *file) {
         lh_pool_submit(&lh_state_here()->net.loop, &file->job);
         return lh_task_park(task, L, wait, LH_NEVER);
     }
-    if (!file->error) file->op->run(file);
+    if (!file->error) run_at_once(file);
     const int n = file->op->push(L, file);
     free_job(file);
     return n;
@@ -359,7 +369,7 @@ static int core_open(lua_State *L) {
     const char *path = lh_check_name(L, 1);
     const int flags = (int)lh_check_integer(L, 2, 0, INT_MAX);
     const mode_t mode = opt_mode(L, 3, FILE_MODE);
-    file_job *job = new_job(L, &open_op, path);
+    file_job *job = new_job(L, &open_op, path, -1);
     job->flags = flags;
     job->mode = mode;
     return start(L, job);
@@ -456,8 +466,7 @@ static int core_file_read(lua_State *L) {
     int64_t offset = 0;
     get_offset(L, 3, &has_offset, &offset);
     if (is_refused(fd)) return lh_push_nil_errno(L, EBADF);
-    file_job *job = new_job(L, &read_op, NULL);
-    job->fd = fd;
+    file_job *job = new_job(L, &read_op, NULL, fd);
     job->count = count;
     job->has_offset = has_offset;
     job->offset = offset;
@@ -510,12 +519,11 @@ static int core_file_write(lua_State *L) {
     bool has_offset;
     int64_t offset = 0;
     get_offset(L, 3, &has_offset, &offset);
-    file_job *job = new_job(L, &write_op, NULL);
-    job->fd = fd;
+    file_job *job = new_job(L, &write_op, NULL, is_refused(fd) ? -1 : fd);
     job->has_offset = has_offset;
     job->offset = offset;
-    job->error = is_refused(fd) ? EBADF : -lh_buffer_append(&job->bytes, bytes, length);
-    if (!job->error && length == 0 && fcntl(fd, F_GETFD) < 0) job->error = EBADF;
+    job->error = -lh_buffer_append(&job->bytes, bytes, length);
+    if (!job->error && length == 0 && fcntl(job->fd, F_GETFD) < 0) job->error = EBADF;
     if (!job->error) return start(L, job);
     const int n = push_written(L, job);
     free_job(job);
@@ -562,7 +570,7 @@ static const file_op unlink_op = {
     .wait = {.name = "mtev.unlink", .is_world = true, .withdraw = withdraw}, .run = run_unlink, .push = push_true};
 
 static int start_with_mode(lua_State *L, const file_op *op, const char *path, mode_t mode) {
-    file_job *job = new_job(L, op, path);
+    file_job *job = new_job(L, op, path, -1);
     job->mode = mode;
     return start(L, job);
 }
@@ -582,8 +590,8 @@ static int core_mkdir_for_file(lua_State *L) {
     return start_with_mode(L, &mkdir_for_file_op, path, opt_mode(L, 2, DIRECTORY_MODE));
 }
 
-static int core_rmdir(lua_State *L) { return start(L, new_job(L, &rmdir_op, lh_check_name(L, 1))); }
-static int core_unlink(lua_State *L) { return start(L, new_job(L, &unlink_op, lh_check_name(L, 1))); }
+static int core_rmdir(lua_State *L) { return start(L, new_job(L, &rmdir_op, lh_check_name(L, 1), -1)); }
+static int core_unlink(lua_State *L) { return start(L, new_job(L, &unlink_op, lh_check_name(L, 1), -1)); }
 
 /* -- realpath, getcwd ---------------------------------------------------------------------------------------------- */
 
@@ -596,7 +604,7 @@ static void run_realpath(file_job *job) {
 static const file_op realpath_op = {
     .wait = {.name = "mtev.realpath", .is_world = true, .withdraw = withdraw}, .run = run_realpath, .push = push_bytes};
 
-static int core_realpath(lua_State *L) { return start(L, new_job(L, &realpath_op, lh_check_name(L, 1))); }
+static int core_realpath(lua_State *L) { return start(L, new_job(L, &realpath_op, lh_check_name(L, 1), -1)); }
 
 static int mtev_getcwd(lua_State *L) {
     char *path = getcwd(NULL, 0);
@@ -648,9 +656,7 @@ static int core_stat(lua_State *L) {
     }
     const bool is_fd = lua_type(L, 1) == LUA_TNUMBER;
     const int fd = is_fd ? check_fd(L, 1) : -1;
-    file_job *job = new_job(L, &stat_op, is_fd ? NULL : lh_check_name(L, 1));
-    job->fd = fd;
-    return start(L, job);
+    return start(L, new_job(L, &stat_op, is_fd ? NULL : lh_check_name(L, 1), fd));
 }
 
 static void run_readdir(file_job *job) {
@@ -683,7 +689,7 @@ static int push_names(lua_State *L, file_job *job) {
 static const file_op readdir_op = {
     .wait = {.name = "mtev.readdir", .is_world = true, .withdraw = withdraw}, .run = run_readdir, .push = push_names};
 
-static int core_readdir(lua_State *L) { return start(L, new_job(L, &readdir_op, lh_check_name(L, 1))); }
+static int core_readdir(lua_State *L) { return start(L, new_job(L, &readdir_op, lh_check_name(L, 1), -1)); }
 
 /* -- Lock files ---------------------------------------------------------------------------------------------------- */
 
@@ -739,7 +745,7 @@ static const file_op lock_op = {.wait = {.name = "mtev.lockfile_acquire", .is_wo
                                 .run = run_lock,
                                 .push = push_lock};
 
-static int core_lockfile_acquire(lua_State *L) { return start(L, new_job(L, &lock_op, lh_check_name(L, 1))); }
+static int core_lockfile_acquire(lua_State *L) { return start(L, new_job(L, &lock_op, lh_check_name(L, 1), -1)); }
 
 static int mtev_lockfile_release(lua_State *L) {
     const int handle = check_fd(L, 1);

@@ -439,6 +439,47 @@ describe("the thread pool", function()
   end)
 
   it("does not hold up the end of the program, nor is a program ended with work under way", function()
+  -- The same while a call waits for a thread of the pool: it has a descriptor of its own from the beginning.
+  it("writes, reads and looks at the file that it was given, whatever has the number now", function()
+    local before, descriptors, done = counts(), process.descriptors(), 0
+    files.write(path("other"), "wrong")
+    local function with_number_reused(flags, call)
+      local fd = mtev.open(path("mine"), flags)
+      mtev.coroutine_spawn(function()
+        call(fd)
+        done = done + 1
+        mtev.notify("files_spec", done)
+      end)
+      assert.equal(0, mtev.close(fd))
+      local other = assert(io.open(path("other"), "a+"))
+      assert.same({ "files_spec", done + 1 }, { mtev.waitfor("files_spec", 60) })
+      other:close()
+    end
+    for i = 1, 100 do
+      with_number_reused(O_WRONLY + O_CREAT + O_APPEND, function(fd) assert.equal(1, (mtev.write(fd, "x"))) end)
+      with_number_reused(O_RDONLY, function(fd) assert.equal(("x"):rep(i), mtev.read(fd, 1000)) end)
+      with_number_reused(O_RDONLY, function(fd) assert.equal(i, mtev.stat(fd).size) end)
+    end
+    assert.equal("wrong", files.read(path("other")))
+    assert.same(before, counts())
+    assert.equal(descriptors, process.descriptors())
+  end)
+
+  -- Without a descriptor of its own a call does at once what it need not wait for.
+  it("reads and writes when no descriptors are left", function()
+    assert.equal("written\ttrue\nread\tx\nstat\t1\nwaits\tnil\t24\n", (process.run([[
+      local fd = mtev.open(arg[1], O_RDWR + O_CREAT)
+      local fifo = mtev.open(arg[2], O_RDWR)
+      local kept = {}
+      repeat kept[#kept + 1] = io.open("/dev/null") until #kept > 1000 or not io.open("/dev/null")
+      print("written", mtev.write(fd, "x", 0) == 1)
+      print("read", mtev.read(fd, 10, 0))
+      print("stat", mtev.stat(fd).size)
+      local none, errno = mtev.read(fifo, 10)
+      print("waits", none, errno)]],
+      { before = "mkfifo " .. path("fifo") .. "; ulimit -n 64;", arguments = path("f") .. " " .. path("fifo") })))
+  end)
+
     assert.equal("3\n", (process.run([[
       mtev.coroutine_spawn(function()
         local fd = mtev.open(arg[1], O_WRONLY + O_CREAT)
