@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/lualib.h"
 #include "runtime/state.h"
@@ -38,8 +39,7 @@ void lh_set_functions(lua_State *L, int index, const struct luaL_Reg *functions)
 
 void lh_new_type(lua_State *L, const char *name, lua_CFunction gc) {
     luaL_newmetatable(L, name);
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
+    lh_set_collector(L, gc);
     lua_pop(L, 1);
 }
 

@@ -15,6 +15,7 @@
 #include "data/digest.h"
 #include "data/html.h"
 #include "mtev/api.h"
+#include "runtime/collector.h"
 #include "runtime/errors.h"
 
 enum { TEXT_BYTES = 64 * 1024, KEPT_BYTES = 4 * 1024 * 1024 };
@@ -190,8 +191,7 @@ void lh_open_codec(lua_State *L) {
     codec->out = (lh_buffer){.block = NULL};
     codec->is_out_lent = codec->is_closed = false;
     lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, codec_gc);
-    lua_setfield(L, -2, "__gc");
+    lh_set_collector(L, codec_gc);
     lua_setmetatable(L, -2);
     for (const luaL_Reg *f = core_functions; f->name; f++) {
         lua_pushvalue(L, -1);

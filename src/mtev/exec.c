@@ -16,6 +16,7 @@
 #include "loop/child.h"
 #include "mtev/api.h"
 #include "net/stream.h"
+#include "runtime/collector.h"
 #include "runtime/command.h"
 #include "runtime/errors.h"
 #include "runtime/task.h"
@@ -220,6 +221,5 @@ static const luaL_Reg core_functions[] = {{"exec", core_exec}, {NULL, NULL}};
 void lh_open_exec(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
     luaL_newmetatable(L, EXECUTION);
-    lua_pushcfunction(L, execution_gc);
-    lua_setfield(L, -2, "__gc");
+    lh_set_collector(L, execution_gc);
 }

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "mtev/api.h"
+#include "runtime/collector.h"
 #include "runtime/errors.h"
 
 #define GUNZIP "mtev.gunzip"
@@ -94,6 +95,5 @@ void lh_open_gzip(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
     lh_set_functions(L, LH_CORE, core_functions);
     luaL_newmetatable(L, GUNZIP);
-    lua_pushcfunction(L, gunzip_gc);
-    lua_setfield(L, -2, "__gc");
+    lh_set_collector(L, gunzip_gc);
 }

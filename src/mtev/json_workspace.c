@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "mtev/json.h"
+#include "runtime/collector.h"
 
 #define WORKSPACE "mtev.json.workspace"
 
@@ -62,7 +63,6 @@ void lh_json_give(lua_State *L, int index) {
 
 void lh_json_open_workspace(lua_State *L) {
     luaL_newmetatable(L, WORKSPACE);
-    lua_pushcfunction(L, workspace_gc);
-    lua_setfield(L, -2, "__gc");
+    lh_set_collector(L, workspace_gc);
     lua_pop(L, 1);
 }

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/ptrmap.h"
 #include "mtev/api.h"
+#include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/task.h"
 
@@ -266,8 +267,7 @@ void lh_open_message(lua_State *L) {
     lh_slab_init(&messages->channels, sizeof(channel) + sizeof(void *), 0); /* the slab's link goes behind the fields */
     lh_state_here()->messages = messages;
     lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, messages_gc);
-    lua_setfield(L, -2, "__gc");
+    lh_set_collector(L, messages_gc);
     lua_setmetatable(L, -2);
     lua_setfield(L, LUA_REGISTRYINDEX, "mtev.messages");
     lua_newtable(L);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "mtev/api.h"
+#include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/option_table.h"
 
@@ -181,8 +182,7 @@ static void push_workspace(lua_State *L) {
     workspace *w = lua_newuserdata(L, sizeof(*w));
     *w = (workspace){.space = NULL};
     lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, workspace_gc);
-    lua_setfield(L, -2, "__gc");
+    lh_set_collector(L, workspace_gc);
     lua_setmetatable(L, -2);
 }
 
@@ -191,8 +191,7 @@ static const luaL_Reg functions[] = {{"pcre", mtev_pcre}, {NULL, NULL}};
 void lh_open_pcre(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
     luaL_newmetatable(L, PCRE);
-    lua_pushcfunction(L, pcre_gc);
-    lua_setfield(L, -2, "__gc");
+    lh_set_collector(L, pcre_gc);
     push_workspace(L);
     lua_setfield(L, LUA_REGISTRYINDEX, WORKSPACE);
 }

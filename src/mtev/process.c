@@ -14,6 +14,7 @@
 #include "base/descriptors.h"
 #include "loop/child.h"
 #include "mtev/api.h"
+#include "runtime/collector.h"
 #include "runtime/command.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
@@ -218,9 +219,10 @@ static int process_pgkill(lua_State *L) {
 
 /* -- Metamethods --------------------------------------------------------------------------------------------------- */
 
+/* Who waits on it holds it: then it is a script that calls. */
 static int process_gc(lua_State *L) {
     process *p = lua_touserdata(L, 1);
-    assert(lh_state_here()->is_closing || lh_list_is_empty(&p->waiters));
+    if (!lh_state_here()->is_closing && !lh_list_is_empty(&p->waiters)) return 0;
     lh_child_abandon(p->child);
     p->child = NULL;
     return 0;
@@ -267,7 +269,7 @@ static const luaL_Reg methods[] = {
     {"pgkill", process_pgkill},
     {NULL, NULL},
 };
-static const luaL_Reg metamethods[] = {{"__gc", process_gc}, {"__tostring", process_tostring}, {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__tostring", process_tostring}, {NULL, NULL}};
 
 void lh_open_process(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
@@ -276,6 +278,7 @@ void lh_open_process(lua_State *L) {
     lua_setfield(L, LH_CORE, "ETIMEDOUT");
     luaL_newmetatable(L, PROCESS);
     lh_set_functions(L, lua_gettop(L), metamethods);
+    lh_set_collector(L, process_gc);
     lua_newtable(L);
     lh_set_functions(L, lua_gettop(L), methods);
     lua_pushvalue(L, -1);

@@ -8,6 +8,7 @@
 #include "mtev/api.h"
 #include "net/openssl.h"
 #include "net/tls.h"
+#include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 
@@ -22,9 +23,11 @@ typedef struct field {
     void (*push)(lua_State *L, void *object);
 } field;
 
-/* __index(self, name): upvalue 1 is the array of fields. */
+/* __index(self, name): upvalues are the array of fields, the type's name. */
 static int index_field(lua_State *L) {
-    void **object = lua_touserdata(L, 1);
+    const char *type = lua_tostring(L, lua_upvalueindex(2));
+    void **object = luaL_testudata(L, 1, type);
+    if (!object) lh_raise_type(L, 1, type);
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     for (const field *f = lua_touserdata(L, lua_upvalueindex(1)); *object && f->name; f++) {
         if (strcmp(f->name, name) != 0) continue;
@@ -406,10 +409,10 @@ static int eventer_ssl_ctx(lua_State *L) {
 static void open_type(lua_State *L, const char *type, const field *fields, lua_CFunction gc) {
     luaL_newmetatable(L, type);
     lua_pushlightuserdata(L, (void *)(uintptr_t)fields);
-    lua_pushcclosure(L, index_field, 1);
+    lua_pushstring(L, type);
+    lua_pushcclosure(L, index_field, 2);
     lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
+    lh_set_collector(L, gc);
     lua_pushstring(L, type);
     lua_setfield(L, -2, "__name");
     lua_pop(L, 1);

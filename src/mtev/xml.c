@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "data/xml_namespace.h"
 #include "mtev/api.h"
+#include "runtime/collector.h"
 #include "runtime/errors.h"
 
 #define XMLDOC "mtev.xmldoc"
@@ -346,8 +347,7 @@ static const luaL_Reg node_methods[] = {
 static void open_class(lua_State *L, const char *class, lua_CFunction gc, const luaL_Reg *methods,
                        const char *core_name) {
     luaL_newmetatable(L, class);
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
+    lh_set_collector(L, gc);
     if (!methods) return;
     lua_newtable(L);
     lh_set_functions(L, lua_gettop(L), methods);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/log.h"
 
@@ -382,8 +383,7 @@ void lh_eventer_open_type(lua_State *L, const luaL_Reg *methods) {
     lua_newtable(L);
     lua_pushvalue(L, table);
     lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, eventer_gc);
-    lua_setfield(L, -2, "__gc");
+    lh_set_collector(L, eventer_gc);
     lua_pushcfunction(L, eventer_tostring);
     lua_setfield(L, -2, "__tostring");
     lua_pushliteral(L, EVENTER);

@@ -304,3 +304,48 @@ describe("gunzip's function and a timezone, given anything,", function()
     end)
   end)
 end)
+
+-- What getmetatable shows a script can call, with anything and before its time: an object that is collected so is closed.
+describe("every metamethod of an object, given anything,", function()
+  local net = require("test.support.net")
+  local makers = {
+    eventer = net.pair,
+    process = function() return (mtev.spawn("/bin/true")) end,
+    semaphore = function() return mtev.semaphore("misuse_spec") end,
+    json = function() return mtev.parsejson("[1]") end,
+    dns = mtev.dns,
+    xmldoc = function() return mtev.parsexml("<a>x</a>") end,
+    xmlnode = function() return mtev.parsexml("<a>x</a>"):root() end,
+  }
+
+  for class, make in pairs(makers) do
+    it("survives: " .. class, function()
+      local object = make()
+      for name, f in pairs(getmetatable(object)) do
+        if type(f) == "function" then
+          abuse(class .. "." .. name, function() return f end)
+          for other, make_other in pairs(makers) do
+            if other ~= class then assert.is_false(pcall(f, (make_other()))) end
+          end
+        end
+      end
+      local collect = getmetatable(object).__gc
+      if not collect then return end
+      assert.error_matches(function() collect(nil) end, "not of this type", 1, true)
+      assert.error_matches(function() collect(newproxy(true)) end, "not of this type", 1, true)
+      for _ = 1, 2 do collect(object) end
+      for _, method in pairs(getmetatable(object).__index) do pcall(method, object) end
+      assert.is_string(tostring(object))
+    end)
+  end
+
+  it("leaves an object alone on which a coroutine waits", function()
+    local cat, stdin = mtev.spawn("/bin/cat", { "cat" })
+    local status
+    mtev.coroutine_spawn(function() status = cat:wait(60) end)
+    getmetatable(cat).__gc(cat)
+    stdin:close()
+    while not status do mtev.sleep(0.001) end
+    assert.equal(0, status)
+  end)
+end)

@@ -62,6 +62,23 @@ local function assert_talks(e)
   assert.equal("HELLO\n", e:read("\n"))
 end
 
+-- What getmetatable shows a script can call, with anything and before its time.
+describe("the metamethods of ssl_ctx, its certificate and its session", function()
+  it("raise for anything else, and leave an object that has no fields", function()
+    local ctx = connect():ssl_ctx()
+    for _, object in ipairs { ctx.peer_certificate, ctx.ssl_session, ctx } do
+      local metatable = getmetatable(object)
+      for _, name in ipairs { "__gc", "__index" } do
+        for _, wrong in ipairs { false, 1, "x", {}, newproxy(true), mtev.socket() } do
+          assert.is_false(pcall(metatable[name], wrong, "subject"))
+        end
+      end
+      for _ = 1, 2 do metatable.__gc(object) end
+      assert.is_nil(object.subject)
+    end
+  end)
+end)
+
 describe("ssl_upgrade_socket", function()
   it("makes a TLS connection of a connected socket", function()
     local e, rv = connect()
