@@ -120,7 +120,7 @@ function mtev.sleep(seconds) end
 ---nothing can yield. Values are passed by reference. With no arguments at all: nothing happens.
 ---
 ---Raises `notify called without key` if key is nil, `bad argument #1 to 'notify' (string expected, got table)` and the like if it is
----neither string nor number.
+---neither string nor number; `at most 7900 values` for more.
 ---
 ---Difference: libmtev may run the waiter inside notify.
 ---@param key string

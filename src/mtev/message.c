@@ -20,6 +20,9 @@ enum { SWEEP_MIN = 1024 };
 /* A waiter gets the count and the key as well. More values come in a table, which is told by the count PACKED. */
 enum { VALUES_MAX = LH_TASK_RESULTS_MAX - 2, PACKED = -1 };
 
+/* What a call can return for certain: LuaJIT gives a C function 8000 slots. */
+enum { MESSAGE_VALUES_MAX = 7900 };
+
 typedef struct channel {
     lh_list waiters;    /* lh_task.wait_node, oldest first */
     double first, last; /* numbers of the oldest and newest message in its table; first > last = none */
@@ -114,11 +117,18 @@ static void pack(lua_State *L, int n) {
     lua_setfield(L, -2, "n");
 }
 
-/* Pushes the values in the table on top; returns their number. */
-static int push_packed(lua_State *L) {
+/* The number of values in the message on top. */
+static int count_packed(lua_State *L) {
+    if (!lua_istable(L, -1)) return 0;
     lua_getfield(L, -1, "n");
     const int n = (int)lua_tointeger(L, -1);
     lua_pop(L, 1);
+    return n;
+}
+
+/* Pushes the values in the table on top; returns their number. */
+static int push_packed(lua_State *L) {
+    const int n = count_packed(L);
     luaL_checkstack(L, n + 2, "message too long");
     const int message = lua_gettop(L);
     for (int i = 1; i <= n; i++) lua_rawgeti(L, message, i);
@@ -137,12 +147,14 @@ static void enqueue(lua_State *L, const lh_messages *messages, channel *ch, int 
     lua_pop(L, 1);
 }
 
-/* Pushes the values of the oldest message; returns their number. */
+/* Pushes the values of the oldest message; returns their number. Where there is no room for them it raises, and the
+ * message stays. */
 static int dequeue(lua_State *L, const lh_messages *messages, channel *ch) {
     assert(ch->first <= ch->last);
     push_queue(L, messages, ch); /* stack: queue */
     lua_pushnumber(L, ch->first);
     lua_rawget(L, -2); /* stack: queue, message */
+    luaL_checkstack(L, count_packed(L) + 3, "message too long");
     lua_pushnumber(L, ch->first++);
     lua_pushnil(L);
     lua_rawset(L, -4);
@@ -195,6 +207,7 @@ static int mtev_notify(lua_State *L) {
     const int count = lua_gettop(L);
     if (count == 0) return 0;
     const char *bytes = check_key(L, "notify called without key");
+    if (count - 1 > MESSAGE_VALUES_MAX) lh_raise(L, "mtev.notify: at most %d values", MESSAGE_VALUES_MAX);
     lh_state *state = lh_state_here();
     if (!state->is_closing) deliver(L, state->messages, bytes, count - 1, false);
     return 0;

@@ -141,6 +141,24 @@ describe("mtev.notify and mtev.waitfor", function()
     assert.is_true(collectgarbage("count") - before < 1024, "more than 1 MiB is left")
   end)
 
+  -- More than a call can return would be lost on the way out of the queue.
+  it("have 7900 values at most", function()
+    local function values(n)
+      local list = {}
+      for i = 1, n do list[i] = i end
+      return unpack(list, 1, n)
+    end
+    assert.error_matches(function() mtev.notify("m:many", values(7901)) end, "at most 7900 values", 1, true)
+    mtev.notify("m:many", values(7900))
+    assert.equal(7901, select("#", mtev.waitfor("m:many", 0)))
+    assert.is_nil((mtev.waitfor("m:many", 0)))
+    local count
+    mtev.coroutine_spawn(function() count = select("#", mtev.waitfor("m:many")) end)
+    mtev.notify("m:many", values(7900))
+    while not count do mtev.sleep(0) end
+    assert.equal(7901, count)
+  end)
+
   it("do not let 100,000 messages to oneself stop the others", function()
     local ticks, stop = 0, false
     mtev.coroutine_spawn(function()
