@@ -379,12 +379,12 @@ static int send_or_park(lua_State *L, lh_socket *socket, const lh_address *to) {
 }
 
 static int core_send(lua_State *L) {
-    lh_eventer *e = lh_check_eventer(L, 1);
+    lh_eventer *e = lh_check_eventer_half(L, 1, LH_EVENTER_WRITES);
     return send_or_park(L, e->socket, NULL);
 }
 
 static int core_sendto(lua_State *L) {
-    lh_eventer *e = lh_check_eventer(L, 1);
+    lh_eventer *e = lh_check_eventer_half(L, 1, LH_EVENTER_WRITES);
     lh_check_string(L, 2, NULL);
     lh_address to;
     const char *message = lh_check_target(L, e->socket, 3, 4, &to);
@@ -443,7 +443,7 @@ static const lh_io_wait recv_wait = {.wait = {.name = "eventer:recv",
                                      .fail = fail_minus1};
 
 static int core_recv(lua_State *L) {
-    lh_eventer *e = lh_check_eventer(L, 1);
+    lh_eventer *e = lh_check_eventer_half(L, 1, LH_EVENTER_READS);
     const size_t count = (size_t)lh_check_integer(L, 2, 0, INT64_C(1) << 53);
     const lh_ns timeout = get_timeout(L, 3, timeout_options);
     lh_socket *socket = e->socket;

@@ -296,17 +296,22 @@ lh_eventer *lh_check_eventer(lua_State *L, int index) {
     }
 }
 
-lh_eventer *lh_check_own_eventer(lua_State *L, int index, int directions) {
+lh_eventer *lh_check_eventer_half(lua_State *L, int index, int directions) {
     lh_eventer *eventer = lh_check_eventer(L, index);
-    if (eventer->owner != lh_state_here()->running) {
-        lh_raise(L, "cross-coroutine socket call: use event:own()");
-    }
     if ((eventer->directions & directions) != directions) {
         lh_raise(L, "mtev.eventer: this half of a split one cannot %s",
                  directions == LH_EVENTER_READS ? "read" : "write");
     }
     assert(lh_slab_has(&lh_state_here()->net.sockets, eventer->socket));
     return eventer;
+}
+
+lh_eventer *lh_check_own_eventer(lua_State *L, int index, int directions) {
+    const lh_eventer *eventer = lh_check_eventer(L, index);
+    if (eventer->owner != lh_state_here()->running) {
+        lh_raise(L, "cross-coroutine socket call: use event:own()");
+    }
+    return lh_check_eventer_half(L, index, directions);
 }
 
 /* -- Addresses ----------------------------------------------------------------------------------------------------- */

@@ -44,7 +44,10 @@ lh_eventer *lh_eventer_push(lua_State *L, lh_socket *take_socket);
 /* The eventer at `index`; raises when it is none, closed or disowned. */
 lh_eventer *lh_check_eventer(lua_State *L, int index);
 
-/* The same, and raises when the running task does not own it or it lacks `directions`. */
+/* The same, and raises when it is a half that lacks `directions`. */
+lh_eventer *lh_check_eventer_half(lua_State *L, int index, int directions);
+
+/* The same, and raises when the running task does not own it. */
 lh_eventer *lh_check_own_eventer(lua_State *L, int index, int directions);
 
 /* The eventer at `index` in whatever state, or a raise. */
