@@ -706,7 +706,7 @@ function mtev.readdir(path, filter) end
 ---@return string? err
 function mtev.lockfile_acquire(path) end
 
----Removes a lock file and lets go of it. Does not yield.
+---Removes a lock file and lets go of it; a file of that name that is another holder's is left alone. Does not yield.
 ---@param handle integer
 ---@return integer rv 0; -1 when this is no handle of this thread's
 ---@return integer? errno EBADF

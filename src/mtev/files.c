@@ -757,7 +757,7 @@ static int mtev_lockfile_release(lua_State *L) {
         lua_pushinteger(L, EBADF);
         return 2;
     }
-    unlink(path);
+    if (is_still(handle, path)) unlink(path);
     lh_descriptor_close(handle);
     lua_pushnil(L);
     lua_rawseti(L, -3, handle);

@@ -301,6 +301,18 @@ describe("lock files", function()
     assert.equal(-1, (mtev.lockfile_acquire(path("none/lock"))))
   end)
 
+  -- The file of that name is another holder's, when somebody removed ours meanwhile.
+  it("are removed by their own holder only", function()
+    local first = mtev.lockfile_acquire(path("lock"))
+    assert(mtev.unlink(path("lock")))
+    local second = mtev.lockfile_acquire(path("lock"))
+    assert.is_true(second >= 0)
+    assert.equal(0, mtev.lockfile_release(first))
+    assert.same({ -1, EAGAIN, "Resource temporarily unavailable" }, { mtev.lockfile_acquire(path("lock")) })
+    assert.equal(0, mtev.lockfile_release(second))
+    assert.is_nil((mtev.stat(path("lock"))))
+  end)
+
   it("are free again when their holder has died", function()
     local output = process.run("print(mtev.lockfile_acquire(arg[1]) >= 0)", { arguments = path("lock") })
     assert.equal("true\n", output)
@@ -427,18 +439,6 @@ describe("the thread pool", function()
     mtev.close(writer)
   end)
 
-  it("works at once where nothing can yield", function()
-    local list = { 3, 1, 2 }
-    table.sort(list, function(a, b)
-      assert.equal(0, mtev.close(mtev.open(path("f"), O_WRONLY + O_CREAT)))
-      assert.equal(0, mtev.stat(path("f")).size)
-      assert.equal("table", type(mtev.readdir(dir)))
-      return a < b
-    end)
-    assert.same({ 1, 2, 3 }, list)
-  end)
-
-  it("does not hold up the end of the program, nor is a program ended with work under way", function()
   -- The same while a call waits for a thread of the pool: it has a descriptor of its own from the beginning.
   it("writes, reads and looks at the file that it was given, whatever has the number now", function()
     local before, descriptors, done = counts(), process.descriptors(), 0
@@ -480,6 +480,18 @@ describe("the thread pool", function()
       { before = "mkfifo " .. path("fifo") .. "; ulimit -n 64;", arguments = path("f") .. " " .. path("fifo") })))
   end)
 
+  it("works at once where nothing can yield", function()
+    local list = { 3, 1, 2 }
+    table.sort(list, function(a, b)
+      assert.equal(0, mtev.close(mtev.open(path("f"), O_WRONLY + O_CREAT)))
+      assert.equal(0, mtev.stat(path("f")).size)
+      assert.equal("table", type(mtev.readdir(dir)))
+      return a < b
+    end)
+    assert.same({ 1, 2, 3 }, list)
+  end)
+
+  it("does not hold up the end of the program, nor is a program ended with work under way", function()
     assert.equal("3\n", (process.run([[
       mtev.coroutine_spawn(function()
         local fd = mtev.open(arg[1], O_WRONLY + O_CREAT)
