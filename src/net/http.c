@@ -72,6 +72,8 @@ struct lh_http_request {
     http_kind kind;
     lh_http_call call;
     lh_buffer head, body, up;
+    bool has_status;    /* `head` has its status line: it comes once for each time that the request is sent, and behind
+                           each interim head */
     bool is_leading;    /* the answer leads elsewhere */
     lh_buffer redirect; /* to where, with a NUL */
     int head_lines;     /* of `head`, or of the trailers */
@@ -331,15 +333,29 @@ static bool is_redirect(const lh_buffer *head) {
     return memchr("12378", space[3], 5) != NULL;
 }
 
+/* The answers before it are past. */
+static void begin_head(lh_http_request *request) {
+    lh_buffer_reset(&request->head);
+    request->head_length = 0;
+    request->head_lines = 0;
+    request->is_leading = false;
+    request->has_status = true;
+}
+
+static void end_head(lh_http_request *request) {
+    long status = 0;
+    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+    request->head_length = request->head.length;
+    request->head_lines = 0; /* of the trailers */
+    request->has_status = status < 100 || status == 101 || status > 199;
+}
+
+/* Whether a line is a status line is not for its bytes to say: a field's name, or a trailer's, may begin with
+ * "HTTP/". */
 static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     lh_http_request *request = context;
     const size_t length = size * count;
-    if (length >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* the answers before it are past */
-        lh_buffer_reset(&request->head);
-        request->head_length = 0;
-        request->head_lines = 0;
-        request->is_leading = false;
-    }
+    if (!request->has_status) begin_head(request);
     /* The first line and the empty one are no fields, nor is what begins with white space (obs-fold). */
     if (bytes[0] != ' ' && bytes[0] != '\t' && ++request->head_lines > LH_HTTP_FIELDS_MAX + 2) {
         return refuse(request, "the answer has more than 1000 header fields");
@@ -351,10 +367,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     }
     if (lh_buffer_append(&request->head, bytes, length) < 0) return refuse(request, "not enough memory");
     const bool is_end = length <= 2 && bytes[length - 1] == '\n' && (length == 1 || bytes[0] == '\r');
-    if (is_end && !request->head_length) {
-        request->head_length = request->head.length;
-        request->head_lines = 0; /* of the trailers */
-    }
+    if (is_end && !request->head_length) end_head(request);
     return length;
 }
 
@@ -362,6 +375,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
  * good only for what may be made twice. */
 static int on_send(void *context, char *ip, char *local_ip, int port, int local_port) {
     lh_http_request *request = context;
+    request->has_status = false;
     if (port == local_port && ip && local_ip && strcmp(ip, local_ip) == 0) { /* see refuse_itself in socket.c */
         refuse(request, "Connection refused");
         return CURL_PREREQFUNC_ABORT;
