@@ -120,20 +120,20 @@ static int inflate_part(z_stream *stream, size_t limit, lh_buffer *out) {
 }
 
 int lh_message_decompress(lh_message_deflate *d, const char *bytes, size_t length, size_t limit, lh_buffer *out) {
+    assert(out->length <= limit);
     if (!open_in(d)) return -ENOMEM;
-    const size_t before = out->length;
     int rv = 0;
     while (length > 0 && rv == 0) {
         take_part(&bytes, &length, &d->in);
-        rv = inflate_part(&d->in, before + limit, out);
+        rv = inflate_part(&d->in, limit, out);
     }
-    if (rv == 0) {
-        const char *end = flush_end;
-        size_t end_length = sizeof(flush_end);
-        take_part(&end, &end_length, &d->in);
-        rv = inflate_part(&d->in, before + limit, out);
-    }
-    assert(rv < 0 || (out->length - before <= limit && d->in.avail_in == 0));
-    if (rv < 0 || d->options.is_in_independent) close_in(d);
+    assert(rv < 0 || (out->length <= limit && d->in.avail_in == 0));
+    if (rv < 0) close_in(d);
+    return rv;
+}
+
+int lh_message_decompress_end(lh_message_deflate *d, size_t limit, lh_buffer *out) {
+    const int rv = lh_message_decompress(d, flush_end, sizeof(flush_end), limit, out);
+    if (d->options.is_in_independent) close_in(d);
     return rv;
 }

@@ -26,6 +26,7 @@ enum {
         9,          /* zlib's smallest window: with one of 8 bits, which a server may ask for, nothing is compressed */
     PONGS_MAX = 64, /* not sent, above which nothing is read */
     MESSAGE_COST = 64, /* what a message takes besides its bytes, about */
+    PACKED_COST = 3,   /* of BUDGET, for each compressed byte */
 };
 
 struct lh_websocket {
@@ -37,6 +38,8 @@ struct lh_websocket {
     lh_list messages;            /* received, not taken */
     size_t untaken;              /* their bytes, and MESSAGE_COST for each */
     lh_buffer incoming;          /* the message that comes: an lh_websocket_message, to be filled in, and its bytes */
+    bool is_packed;              /* ... which come compressed ... */
+    size_t packed_length;        /* ... so many, with those of the frame under way */
     uint8_t frame_opcode;        /* of the frame that comes */
     size_t pongs;                /* queued: at most one more than said here */
     size_t close_length;         /* of the peer's close frame */
@@ -169,28 +172,45 @@ static void keep_message(lh_websocket *w, int opcode, lh_buffer *take_buffer) {
     w->has_news = true;
 }
 
-static void keep_compressed(lh_websocket *w, int opcode) {
-    lh_buffer plain = {0};
-    const char *packed = lh_buffer_bytes(&w->incoming) + sizeof(lh_websocket_message);
-    int rv = begin_message(&plain);
-    if (rv == 0) {
-        rv = lh_message_decompress(w->deflate, packed, message_length(&w->incoming), w->options.message_max, &plain);
-    }
+static void refuse_packed(lh_websocket *w, int error) {
     lh_buffer_reset(&w->incoming);
-    if (rv == -EMSGSIZE) {
-        refuse(w, WSLAY_CODE_MESSAGE_TOO_BIG);
-    } else if (rv == -ENOMEM) {
-        fail_for_memory(w);
-    } else if (rv < 0 ||
-               (opcode == WSLAY_TEXT_FRAME &&
-                !lh_json_is_utf8(lh_buffer_bytes(&plain) + sizeof(lh_websocket_message), message_length(&plain)))) {
-        refuse(w, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA);
-    } else { /* much may have come of little: that counts, too */
-        const size_t length = message_length(&plain);
-        w->budget = length < w->budget ? w->budget - length : 0;
-        keep_message(w, opcode, &plain);
+    switch (error) {
+    case -EMSGSIZE: refuse(w, WSLAY_CODE_MESSAGE_TOO_BIG); break;
+    case -ENOMEM: fail_for_memory(w); break;
+    default: refuse(w, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA);
     }
-    lh_buffer_reset(&plain);
+}
+
+static void spend(lh_websocket *w, size_t cost) { w->budget = cost < w->budget ? w->budget - cost : 0; }
+
+/* Unpacked as they come, so that a message of whatever kind is the work of many turns: much may come of little, and a
+ * few bytes that become nothing may take long, too. */
+static void unpack(lh_websocket *w, const char *bytes, size_t length) {
+    const size_t before = w->incoming.length, limit = sizeof(lh_websocket_message) + w->options.message_max;
+    const int rv = lh_message_decompress(w->deflate, bytes, length, limit, &w->incoming);
+    if (rv < 0) {
+        refuse_packed(w, rv);
+    } else {
+        spend(w, PACKED_COST * length + w->incoming.length - before);
+    }
+}
+
+static void keep_unpacked(lh_websocket *w, int opcode) {
+    const size_t limit = sizeof(lh_websocket_message) + w->options.message_max;
+    int rv = lh_message_decompress_end(w->deflate, limit, &w->incoming);
+    const char *bytes = lh_buffer_bytes(&w->incoming) + sizeof(lh_websocket_message);
+    const bool is_text = opcode == WSLAY_TEXT_FRAME;
+    if (rv == 0 && is_text && !lh_json_is_utf8(bytes, message_length(&w->incoming))) rv = -EBADMSG;
+    if (rv < 0) {
+        refuse_packed(w, rv);
+    } else {
+        keep_message(w, opcode, &w->incoming);
+    }
+}
+
+/* What has come of the message in earlier frames, as it was sent. */
+static size_t length_before(const lh_websocket *w) {
+    return w->is_packed ? w->packed_length : message_length(&w->incoming);
 }
 
 static void on_frame(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_start_arg *arg,
@@ -200,11 +220,17 @@ static void on_frame(wslay_event_context_ptr wslay, const struct wslay_event_on_
     w->frame_opcode = arg->opcode;
     if (arg->opcode == WSLAY_CONNECTION_CLOSE) w->close_length = 0;
     if (wslay_is_ctrl_frame(arg->opcode) || w->is_refused || w->is_closing) return;
+    if (arg->opcode != WSLAY_CONTINUATION_FRAME) {
+        w->is_packed = w->deflate && wslay_get_rsv1(arg->rsv);
+        w->packed_length = 0;
+    }
     if (w->incoming.length == 0 && begin_message(&w->incoming) < 0) {
         fail_for_memory(w);
     } else if (arg->payload_length > w->options.message_max ||
-               message_length(&w->incoming) > w->options.message_max - arg->payload_length) {
+               length_before(w) > w->options.message_max - arg->payload_length) {
         refuse(w, WSLAY_CODE_MESSAGE_TOO_BIG);
+    } else {
+        w->packed_length += arg->payload_length;
     }
 }
 
@@ -218,7 +244,11 @@ static void on_bytes(wslay_event_context_ptr wslay, const struct wslay_event_on_
         memcpy(w->close + w->close_length, arg->data, length);
         w->close_length += length;
     } else if (!wslay_is_ctrl_frame(w->frame_opcode) && !w->is_refused && !w->is_closing && !w->is_over) {
-        if (lh_buffer_append(&w->incoming, (const char *)arg->data, arg->data_length) < 0) fail_for_memory(w);
+        if (w->is_packed) {
+            unpack(w, (const char *)arg->data, arg->data_length);
+        } else if (lh_buffer_append(&w->incoming, (const char *)arg->data, arg->data_length) < 0) {
+            fail_for_memory(w);
+        }
     }
 }
 
@@ -243,8 +273,8 @@ static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_o
     lh_websocket *w = context;
     if (arg->opcode == WSLAY_PING && !w->is_closing) w->pongs++;
     if (wslay_is_ctrl_frame(arg->opcode) || w->is_closing || w->is_refused || w->is_over) return;
-    if (w->deflate && wslay_get_rsv1(arg->rsv)) {
-        keep_compressed(w, arg->opcode);
+    if (w->is_packed) {
+        keep_unpacked(w, arg->opcode);
     } else {
         keep_message(w, arg->opcode, &w->incoming);
     }

@@ -71,6 +71,16 @@ local function hear(bytes, callbacks)
   return heard, client, said
 end
 
+-- The answer to a handshake that agrees to compression.
+local function accept_deflate(request)
+  return ws_raw.accept(request, "Sec-WebSocket-Extensions: permessage-deflate\r\n")
+end
+
+-- Raw DEFLATE data as a message has it: a final block, and what makes a flush of it (RFC 7692, 7.2.3.4).
+local function pack(text)
+  return mtev.gzip(text):sub(11, -9) .. "\0"
+end
+
 local function code_of(payload)
   return payload:byte(1) * 256 + payload:byte(2)
 end
@@ -432,9 +442,7 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
   it("refuses compressed data that is wrong, is no text, or becomes too much", function()
     local function packed_verdict(bytes)
       local said
-      local raw_port = ws_raw.serve(function(request)
-        return ws_raw.accept(request, "Sec-WebSocket-Extensions: permessage-deflate\r\n")
-      end, function(e)
+      local raw_port = ws_raw.serve(accept_deflate, function(e)
         e:write(bytes)
         local opcode, payload = ws_raw.read_frame(e)
         said = opcode == 8 and code_of(payload)
@@ -457,6 +465,43 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
       local raw_port = ws_raw.serve(function(request) return ws_raw.accept(request, "Sec-WebSocket-Extensions: " .. answer .. "\r\n") end)
       assert.equal("the server uses an extension that was not offered", select(2, run { "/", port = raw_port }).error)
     end
+  end)
+
+  -- They were unpacked in one go at their end, which took a loop more than a second of nothing else where 16 MiB were empty blocks. The
+  -- server ends none of its messages here before it has heard what the client makes of their beginnings.
+  it("unpacks messages as they come", function()
+    local function verdict_of_beginning(bytes, options)
+      local said
+      local raw_port = ws_raw.serve(accept_deflate, function(e)
+        e:write(bytes)
+        local opcode, payload = ws_raw.read_frame(e)
+        said = opcode == 8 and code_of(payload)
+      end)
+      local heard, client = run({ "/", port = raw_port }, options)
+      return { said, client.error, #heard }
+    end
+    local bad = { 1007, "the server sent text that is not UTF-8, or data that cannot be unpacked", 1 }
+    local long = { 1009, "the server sent a message that is too long", 1 }
+    local zeros = mtev.gzip(("\0"):rep(2000)):sub(11, -9)
+    for _, fin in ipairs { false, nil } do
+      assert.same(bad, verdict_of_beginning(frame(2, "\7\7\7", { rsv = 4, fin = fin, length = 100 })))
+      assert.same(long, verdict_of_beginning(frame(2, zeros, { rsv = 4, fin = fin, length = 100 }), { limit = 1999 }))
+    end
+    assert.same(long, verdict_of_beginning(frame(2, ("\3\0"):rep(60), { rsv = 4, fin = false }) .. frame(0, "\3\0", { length = 10 }), { limit = 129 }))
+  end)
+
+  it("takes final blocks anywhere in a compressed message, and fragments of any length", function()
+    local packed, fragments = ("\3\0"):rep(5000) .. mtev.gzip("héllo"):sub(11, -9) .. "\3\0" .. pack(" again"), {}
+    for i = 1, #packed do
+      fragments[i] = frame(i == 1 and 1 or 0, packed:sub(i, i), { fin = i == #packed, rsv = i == 1 and 4 or 0 })
+    end
+    local empty = frame(2, "", { fin = false, rsv = 4 }) .. frame(0, "\0")
+    local raw_port = ws_raw.serve(accept_deflate, function(e)
+      e:write(table.concat(fragments) .. frame(2, "plain") .. empty .. frame(1, packed, { rsv = 4 }) .. frame(8, "\3\232"))
+      while ws_raw.read_frame(e) do end
+    end)
+    local heard, client = run { "/", port = raw_port }
+    assert.same({ { "ready", "1 héllo again", "2 plain", "2 ", "1 héllo again" }, 1000 }, { heard, client.close_code, client.error })
   end)
 
   it("answers closes, and ends at what is left unfinished", function()
