@@ -61,6 +61,16 @@ void lh_buffer_relax(lh_buffer *buffer) {
     if (buffer->length == 0 && buffer->block) lh_buffer_reset(buffer);
 }
 
+void lh_buffer_fit(lh_buffer *buffer) {
+    assert(is_own(buffer) && is_sound(buffer));
+    const size_t used = buffer->start + buffer->length;
+    if (used == 0 || used == buffer->capacity) return;
+    char *block = lh_try_realloc(buffer->block, used);
+    if (!block) return;
+    buffer->block = block;
+    buffer->capacity = used;
+}
+
 void lh_buffer_reset(lh_buffer *buffer) {
     lh_free(buffer->block);
     *buffer = (lh_buffer){0};

@@ -49,6 +49,9 @@ void lh_buffer_consume(lh_buffer *buffer, size_t length);
 /* Frees the block if no byte is held. */
 void lh_buffer_relax(lh_buffer *buffer);
 
+/* Gives back the room behind the bytes, as far as the allocator does. The bytes may move. */
+void lh_buffer_fit(lh_buffer *buffer);
+
 /* Drops everything. */
 void lh_buffer_reset(lh_buffer *buffer);
 

@@ -25,7 +25,7 @@ enum {
     COMPRESS_BITS =
         9,          /* zlib's smallest window: with one of 8 bits, which a server may ask for, nothing is compressed */
     PONGS_MAX = 64, /* not sent, above which nothing is read */
-    MESSAGE_COST = 64, /* what a message takes besides its bytes, about */
+    MESSAGE_COST = 64, /* what a message takes besides its block, about; and what it may leave unused there */
     PACKED_COST = 3,   /* of BUDGET, for each compressed byte */
 };
 
@@ -36,7 +36,7 @@ struct lh_websocket {
     lh_websocket_options options;
     lh_message_deflate *deflate; /* NULL = messages are not compressed */
     lh_list messages;            /* received, not taken */
-    size_t untaken;              /* their bytes, and MESSAGE_COST for each */
+    size_t untaken;              /* their cost */
     lh_buffer incoming;          /* the message that comes: an lh_websocket_message, to be filled in, and its bytes */
     bool is_packed;              /* ... which come compressed ... */
     size_t packed_length;        /* ... so many, with those of the frame under way */
@@ -72,8 +72,6 @@ static void end(lh_websocket *w, const char *error) {
 static bool is_glutted(const lh_websocket *w) {
     return !w->is_closing && (w->untaken > UNTAKEN_MAX || w->pongs > PONGS_MAX);
 }
-
-static size_t cost_of(const lh_websocket_message *message) { return message->length + MESSAGE_COST; }
 
 static void read_again(lh_websocket *w) {
     assert(!w->is_over && lh_socket_is_mine(w->socket));
@@ -162,13 +160,15 @@ static size_t message_length(const lh_buffer *buffer) {
 
 static void keep_message(lh_websocket *w, int opcode, lh_buffer *take_buffer) {
     assert(take_buffer->start == 0 && take_buffer->length >= sizeof(lh_websocket_message));
+    if (lh_buffer_room(take_buffer) > MESSAGE_COST) lh_buffer_fit(take_buffer);
     lh_websocket_message *message = (void *)take_buffer->block; /* nothing was ever consumed from it */
     message->opcode = opcode;
     message->length = message_length(take_buffer);
+    message->cost = take_buffer->capacity + MESSAGE_COST;
     *take_buffer = (lh_buffer){0};
     lh_list_init(&message->node);
     lh_list_append(&w->messages, &message->node);
-    w->untaken += cost_of(message);
+    w->untaken += message->cost;
     w->has_news = true;
 }
 
@@ -420,8 +420,8 @@ lh_websocket_message *lh_websocket_take(lh_websocket *w) {
     lh_list *node = lh_list_take_first(&w->messages);
     if (!node) return NULL;
     lh_websocket_message *message = LH_CONTAINER(node, lh_websocket_message, node);
-    assert(w->untaken >= cost_of(message));
-    w->untaken -= cost_of(message);
+    assert(w->untaken >= message->cost);
+    w->untaken -= message->cost;
     if (w->is_paused && w->socket && !is_glutted(w)) read_again(w);
     return message;
 }

@@ -40,6 +40,7 @@ typedef struct lh_websocket_message {
     lh_list node; /* in the websocket's queue */
     int opcode;   /* LH_WEBSOCKET_TEXT, _BINARY */
     size_t length;
+    size_t cost; /* the memory that it takes, about */
     char bytes[];
 } lh_websocket_message;
 
