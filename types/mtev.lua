@@ -1384,8 +1384,8 @@ function mtev.ApiResponse:xml() end
 
 ---@class mtev.HttpClient
 ---HTTP/1.x on one connection, by hand, as libmtev's class of that name. One request at a time; the connection stays open for the next
----one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is closed. `require "mtev.HttpClient"` gives
----the class. Other fields are private.
+---one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is closed, also when a hook raises, or the
+---coroutine is cancelled, before the answer is whole. `require "mtev.HttpClient"` gives the class. Other fields are private.
 ---
 ---Of an answer's header 64 KiB and 1000 fields are read, of the trailers as much, of a chunk's line 16 KiB. Lines may end with LF alone, and be
 ---folded. What two readers may understand differently is refused: white space before a colon, NUL and stray CR, lengths that are none or

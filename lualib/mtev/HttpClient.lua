@@ -6,6 +6,7 @@ local check, monotonic, has_input = core.check, core.monotonic, core.has_input
 local gunzip_is_whole = core.gunzip_is_whole
 local http_answer, http_problem, http_fields, http_chunk_size = core.http_answer, core.http_problem, core.http_fields, core.http_chunk_size
 local type, tostring, pairs, setmetatable, rawget = type, tostring, pairs, setmetatable, rawget
+local pcall, error = pcall, error
 
 local HttpClient = {}
 
@@ -128,6 +129,14 @@ local function fail(self, err)
   return nil, err or "the server closed the connection"
 end
 
+-- Nor when a request or an answer was left half-way by an error (a hook's, or that the coroutine is cancelled), which is passed on.
+-- One of a coroutine that does not own the connection has done nothing to it, and may not close it.
+local function finish(self, e, ok, rv, err)
+  if ok then return rv, err end
+  if pcall(e.close, e) and self.e == e then self.is_open = false end
+  error(rv, 0)
+end
+
 -- -- Requests ---------------------------------------------------------------------------------------------------------
 
 local function bad_field(name, why)
@@ -206,14 +215,11 @@ function HttpClient:do_request(method, uri, headers, payload, version)
   if not text then return nil, "not connected" end
   local ok, err = is_clean(self)
   if not ok then return nil, err end
-  local options = self.options
+  local options, e = self.options, self.e
   options.timeout, options.limit = self.timeout, nil
+  local data = payload and (#payload > PIECE and { text, payload } or text .. payload) or text
   local written
-  if payload and #payload > PIECE then
-    written, err = self.e:write({ text, payload }, options)
-  else
-    written, err = self.e:write(payload and text .. payload or text, options)
-  end
+  written, err = finish(self, e, pcall(e.write, e, data, options))
   if written < 0 then return fail(self, err) end
   return true
 end
@@ -380,11 +386,7 @@ local function read_body(self, facts, limit)
   return ok, why
 end
 
-function HttpClient:get_response(limit)
-  check_self(self, "get_response")
-  limit = check.opt_number(limit, 1, "get_response")
-  if limit and limit <= 0 then limit = nil end
-  if not self.is_open then return nil, "not connected" end
+local function read_answer(self, limit)
   local facts, err = read_head(self)
   if not facts then return fail(self, err) end
   self.code, self.protocol = facts.code, facts.protocol
@@ -394,6 +396,14 @@ function HttpClient:get_response(limit)
   if not ok then return fail(self, why) end
   if (self.is_over_at_end or not facts.is_kept) and not is_tunnel(self, facts.code) then self:close() end
   return true
+end
+
+function HttpClient:get_response(limit)
+  check_self(self, "get_response")
+  limit = check.opt_number(limit, 1, "get_response")
+  if limit and limit <= 0 then limit = nil end
+  if not self.is_open then return nil, "not connected" end
+  return finish(self, self.e, pcall(read_answer, self, limit))
 end
 
 -- -- Digest authentication (RFC 7616) ---------------------------------------------------------------------------------

@@ -341,6 +341,53 @@ describe("mtev.HttpClient, reading an answer,", function()
     assert.same({ false, 1 }, { client.is_open, #heads })
   end)
 
+  -- The client stayed open in the middle of a message, where the rest of a body, which may be anybody's upload, passed for the next answer.
+  it("is closed when an error leaves a request or an answer half-way", function()
+    local forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+    local answer = ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(65536 + #forged) .. ("x"):rep(65536) .. forged
+    local function raise() error("bad data", 0) end
+    for _, hooks in ipairs { { headers = raise }, { consume = raise } } do
+      local client = HttpClient:new(hooks)
+      assert.equal(0, (client:connect("127.0.0.1", (serve_raw { answer }))))
+      assert(client:do_request("GET", "/"))
+      assert.same({ false, "bad data" }, { pcall(client.get_response, client) })
+      assert.is_false(client.is_open)
+      assert.same({ nil, "not connected" }, { client:do_request("GET", "/") })
+      assert.same({ nil, "not connected" }, { client:get_response() })
+    end
+    local function interrupt(call, ...) -- where it waits
+      local client, rest = HttpClient:new(), { ... }
+      local seen = tostring(client)
+      local co = mtev.coroutine_spawn(function()
+        local raw_port = (serve_raw { answer:sub(1, 1000) })
+        assert(client:connect("127.0.0.1", raw_port) == 0)
+        mtev.notify(seen, "connected")
+        local result = { pcall(call, client, unpack(rest)) }
+        mtev.notify(seen, result[1], result[2], client.is_open)
+      end)
+      assert.equal("connected", select(2, mtev.waitfor(seen, 60)))
+      mtev.cancel_coro(co)
+      assert.same({ seen, false, "coroutine cancelled", false }, { mtev.waitfor(seen, 60) })
+    end
+    interrupt(function(client)
+      assert(client:do_request("GET", "/"))
+      client:get_response()
+    end)
+    interrupt(function(client) client:do_request("POST", "/", {}, ("x"):rep(64 * 1024 * 1024)) end)
+  end)
+
+  it("stays open when a coroutine uses it that may not", function()
+    local client = HttpClient:new()
+    assert.equal(0, (client:connect("127.0.0.1", (serve_raw { "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" }))))
+    local name = tostring(client) .. " other"
+    mtev.coroutine_spawn(function() mtev.notify(name, pcall(client.do_request, client, "GET", "/")) end)
+    local _, ok, err = mtev.waitfor(name, 60)
+    assert.is_false(ok)
+    assert.matches("cross%-coroutine socket call", err)
+    assert(client:do_request("GET", "/"))
+    assert.is_true(client:get_response())
+  end)
+
   it("takes a packed body for whole only when its end has come", function()
     local packed = mtev.gzip(("packed "):rep(1000))
     local function answer(body) return ("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body) end
