@@ -1432,7 +1432,7 @@ function HttpClient:do_request(method, uri, headers, payload, version) end
 ---Difference: failures are returned.
 ---@param limit? integer bytes of the body, unpacked: at more it ends with `nil, "limit"`, the hook having got so many
 ---@return boolean? ok
----@return string? err `timeout`, `limit`, `not connected`, or what is wrong with the answer
+---@return string? err `timeout`, `limit`, `not connected`, `closed` when a hook or another coroutine closes the client before the answer is whole, or what is wrong with the answer
 function HttpClient:get_response(limit) end
 
 ---How long the header may take, and each further piece; default 10.

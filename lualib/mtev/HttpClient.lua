@@ -123,9 +123,9 @@ function HttpClient:ssl_ctx()
   return self.e and self.e:ssl_ctx()
 end
 
--- Nothing can follow on this connection.
-local function fail(self, err)
-  self:close()
+-- Nothing can follow on this connection. A hook may have closed it already, and connected anew.
+local function fail(self, e, err)
+  if self.e == e then self:close() end
   return nil, err or "the server closed the connection"
 end
 
@@ -198,7 +198,7 @@ end
 local function is_clean(self)
   local what = has_input(self.e)
   if not what then return true end
-  return fail(self, what == "data" and "the server sent something that was not asked for" or nil)
+  return fail(self, self.e, what == "data" and "the server sent something that was not asked for" or nil)
 end
 
 function HttpClient:do_request(method, uri, headers, payload, version)
@@ -220,7 +220,7 @@ function HttpClient:do_request(method, uri, headers, payload, version)
   local data = payload and (#payload > PIECE and { text, payload } or text .. payload) or text
   local written
   written, err = finish(self, e, pcall(e.write, e, data, options))
-  if written < 0 then return fail(self, err) end
+  if written < 0 then return fail(self, e, err) end
   return true
 end
 
@@ -232,8 +232,8 @@ local function bad_head(self, err)
   return http_problem(self.reader) == "it is not HTTP/1" and "this is not HTTP" or "the answer's header makes no sense"
 end
 
-local function read_head(self)
-  local e, options, reader, facts = self.e, self.options, self.reader, self.facts
+local function read_head(self, e)
+  local options, reader, facts = self.options, self.reader, self.facts
   local deadline = monotonic() + self.timeout
   for _ = 0, INTERIM_MAX do
     options.timeout, options.limit = deadline - monotonic(), nil
@@ -253,6 +253,12 @@ local function read_head(self)
 end
 
 -- -- Answers: the body ------------------------------------------------------------------------------------------------
+
+-- As e:read, with self.options. Since the last time a hook, or another coroutine, may have closed the client.
+local function read(self, e, stop)
+  if self.e ~= e or not self.is_open then return nil, "closed" end
+  return e:read(stop, self.options)
+end
 
 -- Gives a piece of the body, decompressed, to the hook. True, or nil and why not.
 local function deliver(self, piece, limit)
@@ -286,19 +292,19 @@ local function deliver(self, piece, limit)
   return true
 end
 
-local function read_counted(self, count, limit)
-  local e, options, left = self.e, self.options, count
+local function read_counted(self, e, count, limit)
+  local options, left = self.options, count
   local most = self.unpack and PACKED_PIECE or PIECE
   while left > 0 do
     local wanted = left < most and left or most
     options.timeout, options.limit = self.timeout, nil
-    local piece, err = e:read(wanted, options)
+    local piece, err = read(self, e, wanted)
     if not piece then return nil, err or "the answer ends within its body" end
     self.raw_bytes = self.raw_bytes + #piece
     local ok, why = deliver(self, piece, limit)
     if not ok then return nil, why end
     if #piece < wanted then -- the next read says why
-      local _, reason = e:read(1, options)
+      local _, reason = read(self, e, 1)
       return nil, reason or "the answer ends within its body"
     end
     left = left - wanted
@@ -306,21 +312,21 @@ local function read_counted(self, count, limit)
   return true
 end
 
-local function read_line(self)
+local function read_line(self, e)
   local options = self.options
   options.timeout, options.limit = self.timeout, CHUNK_LINE_MAX
-  local line, err = self.e:read("\n", options)
+  local line, err = read(self, e, "\n")
   if not line then return nil, err == "limit" and "a line of the answer is too long" or err or "the answer ends within its body" end
   if line:sub(-1) ~= "\n" then return nil, "the answer ends within its body" end
   return line
 end
 
 -- They do not change what the header said (RFC 9110, 6.5.1).
-local function read_trailers(self)
+local function read_trailers(self, e)
   local options = self.options
   options.timeout, options.limit = self.timeout, nil
   self.trailer_reader = self.trailer_reader or core.http_head("trailers", true)
-  local text, err = self.e:read(self.trailer_reader, options)
+  local text, err = read(self, e, self.trailer_reader)
   if not text then return nil, err == "limit" and "the answer's trailers are too long" or err or "the answer ends within its body" end
   if text == "\r\n" then return true end
   if not text:find("\n\r?\n$") and text ~= "\n" then return nil, "the answer ends within its body" end
@@ -332,25 +338,26 @@ local function read_trailers(self)
   return true
 end
 
-local function read_chunks(self, limit)
+local function read_chunks(self, e, limit)
   for count = 1, math.huge do
     if count % CHUNKS_PER_TURN == 0 then mtev.sleep(0) end
-    local line, err = read_line(self)
+    local line, err = read_line(self, e)
     if not line then return nil, err end
     local size = http_chunk_size(line)
     if not size then return nil, "a chunk begins with nonsense" end
-    if size == 0 then return read_trailers(self) end
-    local ok, why = read_counted(self, size, limit)
+    if size == 0 then return read_trailers(self, e) end
+    local ok, why = read_counted(self, e, size, limit)
     if not ok then return nil, why end
-    line, err = read_line(self)
+    line, err = read_line(self, e)
     if not line then return nil, err end
     if line ~= "\r\n" and line ~= "\n" then return nil, "a chunk is longer than it said" end
   end
 end
 
-local function read_to_end(self, limit)
+local function read_to_end(self, e, limit)
   while true do
-    local n, piece = self.e:recv(self.unpack and PACKED_PIECE or PIECE, { timeout = self.timeout })
+    if self.e ~= e or not self.is_open then return nil, "closed" end
+    local n, piece = e:recv(self.unpack and PACKED_PIECE or PIECE, { timeout = self.timeout })
     if n < 0 then return nil, piece end
     if n == 0 then return true end
     self.raw_bytes = self.raw_bytes + n
@@ -368,32 +375,33 @@ local function has_no_body(self, code)
   return self.method == "HEAD" or code == 204 or code == 304 or code == 101 or is_tunnel(self, code)
 end
 
-local function read_as_framed(self, facts, limit)
+local function read_as_framed(self, e, facts, limit)
   if facts.is_strange then return nil, "the answer has a transfer encoding that is not known" end
-  if facts.is_chunked then return read_chunks(self, limit) end
-  if facts.length then return read_counted(self, facts.length, limit) end
+  if facts.is_chunked then return read_chunks(self, e, limit) end
+  if facts.length then return read_counted(self, e, facts.length, limit) end
   self.is_over_at_end = true
-  return read_to_end(self, limit)
+  return read_to_end(self, e, limit)
 end
 
-local function read_body(self, facts, limit)
+local function read_body(self, e, facts, limit)
   if has_no_body(self, facts.code) then return true end
   self.unpack = facts.is_packed and mtev.gunzip() or nil
-  local ok, why = read_as_framed(self, facts, limit)
+  local ok, why = read_as_framed(self, e, facts, limit)
   if ok and self.unpack and self.raw_bytes > 0 and not gunzip_is_whole(self.unpack) then
     return nil, "the answer ends within its packed body"
   end
   return ok, why
 end
 
-local function read_answer(self, limit)
-  local facts, err = read_head(self)
-  if not facts then return fail(self, err) end
+local function read_answer(self, e, limit)
+  local facts, err = read_head(self, e)
+  if not facts then return fail(self, e, err) end
   self.code, self.protocol = facts.code, facts.protocol
   local hook = self.hooks.headers
   if hook then hook(self.headers, self.cookies) end
-  local ok, why = read_body(self, facts, limit)
-  if not ok then return fail(self, why) end
+  local ok, why = read_body(self, e, facts, limit)
+  if not ok then return fail(self, e, why) end
+  if self.e ~= e then return true end
   if (self.is_over_at_end or not facts.is_kept) and not is_tunnel(self, facts.code) then self:close() end
   return true
 end
@@ -403,7 +411,8 @@ function HttpClient:get_response(limit)
   limit = check.opt_number(limit, 1, "get_response")
   if limit and limit <= 0 then limit = nil end
   if not self.is_open then return nil, "not connected" end
-  return finish(self, self.e, pcall(read_answer, self, limit))
+  local e = self.e
+  return finish(self, e, pcall(read_answer, self, e, limit))
 end
 
 -- -- Digest authentication (RFC 7616) ---------------------------------------------------------------------------------

@@ -376,6 +376,39 @@ describe("mtev.HttpClient, reading an answer,", function()
     interrupt(function(client) client:do_request("POST", "/", {}, ("x"):rep(64 * 1024 * 1024)) end)
   end)
 
+  -- The client read on, which raised "mtev.eventer is closed"; with what the hook had connected, it took that for the rest.
+  it("may be closed, and connected anew, by its hooks", function()
+    local chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n"
+    local sized = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    local to_end, empty = "HTTP/1.1 200 OK\r\n\r\nhello", "HTTP/1.1 204 No Content\r\n\r\n"
+    for _, case in ipairs {
+      { "headers", chunked, nil, "closed" }, { "headers", sized, nil, "closed" }, { "headers", to_end, nil, "closed" }, { "headers", empty, true },
+      { "consume", chunked, nil, "closed" }, { "consume", to_end, nil, "closed" }, { "consume", sized, true }, -- that was all
+    } do
+      local hook, answer, ok, err = unpack(case, 1, 4)
+      for _, again in ipairs { false, true } do
+        local client
+        local other_port = again and serve_raw { sized }
+        client = HttpClient:new {
+          [hook] = function()
+            client:close()
+            if again then assert.equal(0, (client:connect("127.0.0.1", other_port))) end
+          end,
+        }
+        assert.equal(0, (client:connect("127.0.0.1", (serve_raw { answer }))))
+        assert(client:do_request("GET", "/"))
+        assert.same({ hook, answer, ok, err }, { hook, answer, client:get_response() })
+        assert.equal(again, client.is_open)
+        if again then
+          client.hooks[hook] = nil
+          assert(client:do_request("GET", "/"))
+          assert.is_true(client:get_response())
+          assert.equal(5, client.content_bytes)
+        end
+      end
+    end
+  end)
+
   it("stays open when a coroutine uses it that may not", function()
     local client = HttpClient:new()
     assert.equal(0, (client:connect("127.0.0.1", (serve_raw { "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" }))))
