@@ -3,7 +3,7 @@
 
 local mtev, core = ...
 local check, monotonic, has_input = core.check, core.monotonic, core.has_input
-local gunzip_is_whole = core.gunzip_is_whole
+local gunzip_is_whole, gunzip_part = core.gunzip_is_whole, core.gunzip_part
 local http_answer, http_problem, http_fields, http_chunk_size = core.http_answer, core.http_problem, core.http_fields, core.http_chunk_size
 local type, tostring, pairs, setmetatable, rawget = type, tostring, pairs, setmetatable, rawget
 local pcall, error = pcall, error
@@ -263,25 +263,21 @@ end
 -- Gives a piece of the body, decompressed, to the hook. True, or nil and why not.
 local function deliver(self, piece, limit)
   local consume, unpack = self.hooks.consume, self.unpack
+  local left, is_more = limit and limit - self.content_bytes, false
   if unpack then
-    local ok, plain = pcall(unpack, piece, limit and limit + 1 or 0)
+    local ok, plain, more = pcall(gunzip_part, unpack, piece, left)
     if not ok then
-      if limit and tostring(plain):find("zlib: more than", 1, true) then return nil, "limit" end
       if plain == "coroutine cancelled" then error(plain, 0) end
       return nil, tostring(plain):match("zlib: .*") or tostring(plain)
     end
-    piece = plain
+    piece, is_more = plain, more
+  elseif left and #piece > left then
+    piece, is_more = piece:sub(1, left), true
   end
   local length = #piece
-  local total = self.content_bytes + length
-  if limit and total > limit then
-    piece = piece:sub(1, limit - self.content_bytes)
-    self.content_bytes = limit
-    if consume and piece ~= "" then consume(piece) end
-    return nil, "limit"
-  end
-  self.content_bytes = total
+  self.content_bytes = self.content_bytes + length
   if consume and length > 0 then consume(piece) end
+  if is_more then return nil, "limit" end
   if self.unpack then -- much may come of little
     self.unpacked = (self.unpacked or 0) + length
     if self.unpacked > TURN_BYTES then

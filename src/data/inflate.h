@@ -25,7 +25,8 @@ typedef enum lh_inflate_result {
 lh_inflate *lh_inflate_new(void);
 void lh_inflate_free(lh_inflate *inflate);
 
-/* Appends to `out` what these bytes decompress to, at most `limit` bytes. All input is taken. */
+/* Appends to `out` what these bytes decompress to, at most `limit` bytes; with LH_INFLATE_LIMIT one more. All input is
+ * taken. */
 lh_inflate_result lh_inflate_feed(lh_inflate *inflate, const char *bytes, size_t length, size_t limit, lh_buffer *out)
     __attribute__((warn_unused_result));
 

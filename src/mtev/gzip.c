@@ -2,6 +2,8 @@
 
 #include "data/inflate.h"
 
+#include <assert.h>
+
 #include "base/alloc.h"
 #include "mtev/api.h"
 #include "runtime/collector.h"
@@ -30,19 +32,24 @@ static int push_and_reset(lua_State *L, gunzip *g) {
     return 1;
 }
 
+/* Into the buffer. LH_INFLATE_OK, or LH_INFLATE_LIMIT: then it has more bytes than the limit; raises for the rest. */
+static lh_inflate_result unpack(lua_State *L, gunzip *g, const char *bytes, size_t length, size_t limit) {
+    lh_buffer_reset(&g->out);
+    if (!g->inflate) lh_raise(L, "the state is closing");
+    const lh_inflate_result rv = lh_inflate_feed(g->inflate, bytes, length, limit, &g->out);
+    if (rv == LH_INFLATE_OK || rv == LH_INFLATE_LIMIT) return rv;
+    lh_buffer_reset(&g->out);
+    lh_raise(L, rv == LH_INFLATE_MEMORY ? "not enough memory" : "zlib: data error");
+}
+
 static int feed(lua_State *L) {
     size_t length;
     gunzip *g = lua_touserdata(L, lua_upvalueindex(1));
     const char *bytes = lh_check_string(L, 1, &length);
     const size_t limit = get_limit(L, 2);
+    if (unpack(L, g, bytes, length, limit) == LH_INFLATE_OK) return push_and_reset(L, g);
     lh_buffer_reset(&g->out);
-    if (!g->inflate) lh_raise(L, "the state is closing");
-    switch (lh_inflate_feed(g->inflate, bytes, length, limit, &g->out)) {
-    case LH_INFLATE_OK: return push_and_reset(L, g);
-    case LH_INFLATE_LIMIT: lh_buffer_reset(&g->out); lh_raise(L, "zlib: more than %f bytes", (double)limit);
-    case LH_INFLATE_MEMORY: lh_buffer_reset(&g->out); lh_raise(L, "not enough memory");
-    default: lh_buffer_reset(&g->out); lh_raise(L, "zlib: data error");
-    }
+    lh_raise(L, "zlib: more than %f bytes", (double)limit);
 }
 
 static int gunzip_gc(lua_State *L) {
@@ -88,7 +95,26 @@ static int core_gunzip_is_whole(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg core_functions[] = {{"gunzip_is_whole", core_gunzip_is_whole}, {NULL, NULL}};
+/* core.gunzip_part(f, bytes[, limit]) -> bytes, is_more: as f(bytes), but what is more than the limit is left out;
+ * nothing can follow then. */
+static int core_gunzip_part(lua_State *L) {
+    size_t length;
+    const char *bytes = luaL_checklstring(L, 2, &length);
+    const double given = luaL_optnumber(L, 3, (double)LH_STRING_MAX);
+    const size_t limit = given < (double)LH_STRING_MAX ? (size_t)given : LH_STRING_MAX;
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    if (!lua_getupvalue(L, 1, 1)) return 0;
+    gunzip *g = luaL_checkudata(L, -1, GUNZIP);
+    const bool is_more = unpack(L, g, bytes, length, limit) == LH_INFLATE_LIMIT;
+    assert(is_more == (g->out.length > limit));
+    if (is_more) g->out.length = limit;
+    push_and_reset(L, g);
+    lua_pushboolean(L, is_more);
+    return 2;
+}
+
+static const luaL_Reg core_functions[] = {
+    {"gunzip_is_whole", core_gunzip_is_whole}, {"gunzip_part", core_gunzip_part}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"gunzip", mtev_gunzip}, {"gzip", mtev_gzip}, {NULL, NULL}};
 
 void lh_open_gzip(lua_State *L) {

@@ -157,9 +157,13 @@ describe("mtev.HttpClient", function()
     assert.same({ nil, "limit", "until" }, { ok, err, client.body })
     client, ok, err = get("/bomb", 1000000) -- 100 MB of zeros in 100 KB
     assert.same({ nil, "limit" }, { ok, err })
-    assert(#client.body <= 1000000)
+    assert.same({ 1000000, 1000000 }, { #client.body, client.content_bytes }) -- of a packed one nothing of the piece that is too long was given
     client, ok = get("/gzip", 7000)
     assert.same({ true, 7000 }, { ok, #client.body })
+    for _, limit in ipairs { 1, 6999, 6999.5 } do
+      client, ok, err = get("/gzip", limit)
+      assert.same({ limit, nil, "limit", ("packed "):rep(1000):sub(1, limit) }, { limit, ok, err, client.body })
+    end
   end)
 
   it("says what is wrong with an answer", function()
