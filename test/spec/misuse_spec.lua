@@ -335,7 +335,7 @@ describe("every metamethod of an object, given anything,", function()
       assert.error_matches(function() collect(newproxy(true)) end, "not of this type", 1, true)
       for _ = 1, 2 do collect(object) end
       for _, method in pairs(getmetatable(object).__index) do pcall(method, object) end
-      assert.is_string(tostring(object))
+      assert.is_true(is_sane(select(2, pcall(tostring, object))))
     end)
   end
 
