@@ -150,6 +150,13 @@ static bool pack_value(packer *p, int index) {
     }
 }
 
+static int push_path(lh_task *task, lua_State *T, void *context) {
+    (void)task;
+    const lh_buffer *path = context;
+    lua_pushlstring(T, path->length ? lh_buffer_bytes(path) : "", path->length);
+    return 1;
+}
+
 /* The value at `index` as a blob; raises what cannot be packed, and then nothing is kept. */
 static lh_blob *pack(lua_State *L, int index) {
     packer p = {.L = L};
@@ -169,8 +176,9 @@ static lh_blob *pack(lua_State *L, int index) {
         lh_buffer_reset(&p.path);
         lua_error(L);
     }
-    lua_pushlstring(L, p.path.length ? lh_buffer_bytes(&p.path) : "", p.path.length);
+    const int n = lh_task_protect(L, push_path, &p.path);
     lh_buffer_reset(&p.path);
+    if (n == LH_TASK_RAISED) lua_error(L);
     lh_raise(L, "cannot share value%s: %s", lua_tostring(L, -1), p.problem);
 }
 
@@ -216,10 +224,20 @@ static void unpack_value(lua_State *L, const char **at) {
     }
 }
 
-static void push_blob(lua_State *L, const lh_blob *blob) {
+static int unpack_blob(lh_task *task, lua_State *T, void *context) {
+    (void)task;
+    const lh_blob *blob = context;
     const char *at = blob->bytes;
-    unpack_value(L, &at);
+    unpack_value(T, &at);
     assert(at == blob->bytes + blob->length);
+    return 1;
+}
+
+/* False: there was no memory for it; the error is on top instead. */
+static bool push_blob(lua_State *L, const lh_blob *blob) {
+    const bool takes_memory = blob->bytes[0] == 's' || blob->bytes[0] == '{';
+    if (!takes_memory) return unpack_blob(NULL, L, (void *)(uintptr_t)blob) == 1;
+    return lh_task_protect(L, unpack_blob, (void *)(uintptr_t)blob) != LH_TASK_RAISED;
 }
 
 /* -- Values and sequences ------------------------------------------------------------------------------------------ */
@@ -241,9 +259,9 @@ static int mtev_shared_get(lua_State *L) {
         lua_pushnil(L);
         return 1;
     }
-    push_blob(L, blob);
+    const bool is_pushed = push_blob(L, blob);
     lh_blob_unref(blob);
-    return 1;
+    return is_pushed ? 1 : lua_error(L);
 }
 
 static int mtev_shared_seq(lua_State *L) {
@@ -263,14 +281,26 @@ static int mtev_shared_notify(lua_State *L) {
     return 0;
 }
 
-static int push_message(lua_State *L, lh_blob *blob) {
+/* Without memory the message stays. */
+static int push_message(lua_State *L, lh_shared_queue *queue, lh_blob *blob) {
     lua_pushboolean(L, 1);
-    push_blob(L, blob);
+    if (!push_blob(L, blob)) {
+        lh_shared_return(queue, blob);
+        return lua_error(L);
+    }
     lh_blob_unref(blob);
     return 2;
 }
 
-static int push_received(lh_task *task, lua_State *T) { return push_message(T, lh_shared_receive(task->object)); }
+static int push_received(lh_task *task, lua_State *T) {
+    lua_pushboolean(T, 1);
+    if (!push_blob(T, lh_shared_item(task->object))) {
+        lh_shared_put_back(task->object);
+        return lua_error(T);
+    }
+    lh_blob_unref(lh_shared_receive(task->object));
+    return 2;
+}
 
 static int push_timeout(lh_task *task, lua_State *T) {
     if (lh_shared_is_granted(task->object)) return LH_TASK_STAY;
@@ -303,13 +333,13 @@ static int core_shared_waitfor(lua_State *L) {
     lh_shared_queue *queue = lh_shared_messages(key, length);
     lh_blob *blob;
     lh_shared_waiter *waiter;
-    if (lh_shared_take(queue, &blob)) return push_message(L, blob);
+    if (lh_shared_take(queue, &blob)) return push_message(L, queue, blob);
     if (timeout == 0) {
         lua_pushboolean(L, 0);
         return 1;
     }
     lh_task *task = lh_task_may_park(L, &waitfor_wait);
-    if (lh_shared_take_or_wait(queue, &blob, task, &waiter)) return push_message(L, blob);
+    if (lh_shared_take_or_wait(queue, &blob, task, &waiter)) return push_message(L, queue, blob);
     task->object = waiter;
     return lh_task_park(task, L, &waitfor_wait, lh_loop_deadline(timeout));
 }
@@ -326,4 +356,6 @@ static const luaL_Reg core_functions[] = {{"shared_waitfor", core_shared_waitfor
 void lh_open_shared(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
     lh_set_functions(L, LH_CORE, core_functions);
+    lua_pushliteral(L, "serialize"); /* anchored: looking for it among what is packed costs no memory */
+    luaL_ref(L, LUA_REGISTRYINDEX);
 }

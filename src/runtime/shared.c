@@ -192,6 +192,7 @@ static void put(lh_shared_queue *queue, lh_blob *item, bool at_front) {
 }
 
 void lh_shared_put(lh_shared_queue *queue, lh_blob *take_item) { put(queue, take_item, false); }
+void lh_shared_return(lh_shared_queue *queue, lh_blob *take_item) { put(queue, take_item, true); }
 
 bool lh_shared_is_granted(lh_shared_waiter *waiter) {
     pthread_mutex_lock(&mutex);
@@ -212,6 +213,11 @@ bool lh_shared_give_up(lh_shared_waiter *waiter) {
         waiter->task = NULL;
     }
     return is_waiting;
+}
+
+const lh_blob *lh_shared_item(const lh_shared_waiter *waiter) {
+    assert(waiter->state == lh_state_here());
+    return waiter->item;
 }
 
 lh_blob *lh_shared_receive(lh_shared_waiter *waiter) {

@@ -57,6 +57,12 @@ bool lh_shared_give_up(lh_shared_waiter *waiter);
 /* True when an item is under way to the waiter: it will be woken. */
 bool lh_shared_is_granted(lh_shared_waiter *waiter);
 
+/* An item that was taken and could not be used: puts it back at the front, or hands it on. */
+void lh_shared_return(lh_shared_queue *queue, lh_blob *take_item);
+
+/* The item that a woken task's waiter brought, which stays the waiter's. */
+const lh_blob *lh_shared_item(const lh_shared_waiter *waiter);
+
 /* The item that a woken task's waiter brought; frees the waiter. */
 lh_blob *lh_shared_receive(lh_shared_waiter *waiter);
 

@@ -248,7 +248,7 @@ struct answer {
 static int call_push(lua_State *T) {
     struct answer *answer = lh_state_here()->answer;
 #ifdef LHOTSE_COLLECT
-    lua_gc(T, LUA_GCCOLLECT, 0);
+    if (answer->task) lua_gc(T, LUA_GCCOLLECT, 0);
 #endif
     answer->count = answer->push(answer->task, T, answer->context);
     return answer->count == LH_TASK_STAY ? 0 : answer->count;
@@ -265,6 +265,16 @@ static int protect(lh_state *state, struct answer *answer) {
     state->running = running;
     state->answer = around;
     return rc;
+}
+
+int lh_task_protect(lua_State *L, lh_push_fn push, void *context) {
+    lh_state *state = lh_state_here();
+    struct answer answer = {.push = push, .context = context};
+    const bool has_raised = protect(state, &answer) != 0;
+    const int n = has_raised ? 1 : answer.count;
+    assert(n >= 0 && n <= LH_TASK_RESULTS_MAX);
+    if (L != state->L) lua_xmove(state->L, L, n);
+    return has_raised ? LH_TASK_RAISED : n;
 }
 
 /* The same from a loop's callback, where no Lua code lies below on the C stack, so that LuaJIT has nowhere to throw an

@@ -41,7 +41,7 @@ typedef struct lh_wait {
     int (*on_run)(lh_task *task, lua_State *T);
 } lh_wait;
 
-enum { LH_TASK_STAY = -1 };
+enum { LH_TASK_STAY = -1, LH_TASK_RAISED = -2 };
 
 /* The most values that a call may be answered with: LuaJIT keeps room for so many on the stack of a coroutine that
  * waits. More go into a table, which the call's Lua half unpacks. */
@@ -117,6 +117,11 @@ void lh_task_wake(lh_task *task, int n);
 /* A parked task runs now, with what `push` gives; or goes on waiting. Only from loop callbacks. When `push` raises, the
  * task is withdrawn from its wait, and the call raises the same. */
 void lh_task_answer(lh_task *task, lh_push_fn push, void *context);
+
+/* What `push` gives, made in a protected call on the state's own stack and moved to `L`: for who holds what Lua does
+ * not know. Its number, or LH_TASK_RAISED: the error is on top of `L`, to be raised by lua_error when nothing is held
+ * any more. `push` gets no task, and stays never. Raises nothing. */
+int lh_task_protect(lua_State *L, lh_push_fn push, void *context);
 
 /* Ends the task: never to return from the call it is parked in; what it owns is released now. Code inside pcall sees
  * the error "coroutine cancelled" first. A running task ends when it wants to park. */

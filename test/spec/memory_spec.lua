@@ -119,6 +119,44 @@ describe("without memory", function()
   end)
 
   it("coroutines of its own, waiting, cancelled", function()
+  -- A message that cannot be made into values is the next one's who asks.
+  it("messages between threads", function()
+    local sent, got = 0, 0
+    survives(function()
+      mtev.shared_notify("memory_spec", { "text", sent + 1 })
+      sent = sent + 1
+      local message = mtev.shared_waitfor("memory_spec", 0)
+      assert(message[2] == got + 1, "a message is lost")
+      got = got + 1
+      return true
+    end)
+    while mtev.shared_waitfor("memory_spec", 0) do got = got + 1 end
+    assert.equal(sent, got)
+  end)
+
+  it("messages between threads that somebody waits for", function()
+    for n = 1, QUIET do
+      local ok, message
+      mtev.coroutine_spawn(function() ok, message = pcall(mtev.shared_waitfor, "memory_spec waited", 60) end)
+      mtev.shared_notify("memory_spec waited", { "text", n })
+      debug_info.fail_allocation(n)
+      pcall(mtev.sleep, 0)
+      debug_info.fail_allocation(0)
+      while ok == nil do mtev.sleep(0) end
+      if not ok then
+        assert.matches("not enough memory", message)
+        message = mtev.shared_waitfor("memory_spec waited", 0)
+      end
+      assert.same({ "text", n }, message)
+    end
+  end)
+
+  it("configuration", function()
+    mtev.conf_replace_value("/cli/memory_spec", ("v"):rep(5000))
+    survives(function() return mtev.conf_get_string("/cli/memory_spec") end)
+    survives(function() return mtev.conf_get_string_list("/cli", "memory_spec") end)
+  end)
+
     survives(function()
       local generator = coroutine.wrap(function()
         mtev.sleep(0.0001)
