@@ -13,6 +13,8 @@
 #include "mtev/api.h"
 #include "runtime/config.h"
 #include "runtime/errors.h"
+#include "runtime/taken.h"
+#include "runtime/task.h"
 
 static const char *check_path(lua_State *L, int index) {
     if (lua_type(L, index) != LUA_TSTRING) lh_raise_type(L, index, "string");
@@ -30,8 +32,7 @@ static const char *push_value(lua_State *L, const char *path) {
     char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
     check_result(L, lh_config_read(path, &value, message), message);
     if (value) {
-        lua_pushstring(L, value);
-        lh_free(value);
+        lh_push_taken(L, value, strlen(value), lh_free);
     } else {
         lua_pushnil(L);
     }
@@ -109,18 +110,31 @@ static int mtev_conf_get_boolean(lua_State *L) {
     return 1;
 }
 
-static int mtev_conf_get_string_list(lua_State *L) {
-    char message[LH_CONFIG_MESSAGE_BYTES], **values = NULL;
-    size_t count = 0;
-    const char *base = check_path(L, 1), *child = check_path(L, 2);
-    const lh_config_result result = lh_config_read_list(base, child, &values, &count, message);
-    lua_createtable(L, (int)count, 0);
-    for (size_t i = 0; i < count; i++) {
-        lua_pushstring(L, values[i]);
-        lh_free(values[i]);
-        lua_rawseti(L, -2, (int)i + 1);
+typedef struct list {
+    char **values;
+    size_t count;
+} list;
+
+static int push_list(lh_task *task, lua_State *T, void *context) {
+    (void)task;
+    const list *l = context;
+    lua_createtable(T, (int)l->count, 0);
+    for (size_t i = 0; i < l->count; i++) {
+        lua_pushstring(T, l->values[i]);
+        lua_rawseti(T, -2, (int)i + 1);
     }
-    lh_free(values);
+    return 1;
+}
+
+static int mtev_conf_get_string_list(lua_State *L) {
+    char message[LH_CONFIG_MESSAGE_BYTES];
+    list l = {.values = NULL};
+    const char *base = check_path(L, 1), *child = check_path(L, 2);
+    const lh_config_result result = lh_config_read_list(base, child, &l.values, &l.count, message);
+    const int n = lh_task_protect(L, push_list, &l);
+    for (size_t i = 0; i < l.count; i++) lh_free(l.values[i]);
+    lh_free(l.values);
+    if (n == LH_TASK_RAISED) lua_error(L);
     check_result(L, result, message);
     if (result == LH_CONFIG_INCOMPLETE) lh_raise(L, "Unable to read option entry: %s %s", base, child);
     if (result == LH_CONFIG_NONE) lua_pushnil(L);
@@ -145,8 +159,7 @@ static int core_conf_text(lua_State *L) {
     if (!file) return 0;
     char *text = lh_config_saved_text(&length);
     if (!text) return luaL_error(L, "not enough memory");
-    lua_pushlstring(L, text, length);
-    lh_free(text);
+    lh_push_taken(L, text, length, lh_free);
     lua_pushstring(L, file);
     return 2;
 }

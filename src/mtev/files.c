@@ -29,6 +29,7 @@
 #include "loop/pool.h"
 #include "mtev/api.h"
 #include "runtime/errors.h"
+#include "runtime/taken.h"
 #include "runtime/task.h"
 
 enum { DIRECTORY_MODE = 0777, FILE_MODE = 0666, MODE_MAX = 07777 };
@@ -609,8 +610,7 @@ static int core_realpath(lua_State *L) { return start(L, new_job(L, &realpath_op
 static int mtev_getcwd(lua_State *L) {
     char *path = getcwd(NULL, 0);
     if (!path) return lh_push_nil_errno(L, errno);
-    lua_pushstring(L, path);
-    lh_free(path);
+    lh_push_taken(L, path, strlen(path), lh_free);
     return 1;
 }
 

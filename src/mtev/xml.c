@@ -13,6 +13,7 @@
 #include "mtev/api.h"
 #include "runtime/collector.h"
 #include "runtime/errors.h"
+#include "runtime/taken.h"
 
 #define XMLDOC "mtev.xmldoc"
 #define XMLNODE "mtev.xmlnode"
@@ -85,8 +86,11 @@ static int push_node(lua_State *L, lh_xml *xml, xmlNode *node) {
         lua_pushnil(L);
         return 1;
     }
-    lh_xml_hold_node(xml, node); /* before the allocation: a finalizer that removes the node would free it */
+    /* Before the allocation while the state closes: a finalizer, which runs inside calls then, may remove the node. */
+    const bool is_closing = lh_state_here()->is_closing;
+    if (is_closing) lh_xml_hold_node(xml, node);
     xmlnode *handle = lua_newuserdata(L, sizeof(*handle));
+    if (!is_closing) lh_xml_hold_node(xml, node);
     *handle = (xmlnode){.xml = xml, .node = node};
     luaL_getmetatable(L, XMLNODE);
     lua_setmetatable(L, -2);
@@ -100,8 +104,7 @@ static int push_text(lua_State *L, xmlChar *text, size_t length) {
         xmlFree(text);
         lh_raise(L, "not enough memory");
     }
-    lua_pushlstring(L, (const char *)text, length);
-    xmlFree(text);
+    lh_push_taken(L, (char *)text, length, xmlFree);
     return 1;
 }
 
