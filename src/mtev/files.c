@@ -229,6 +229,12 @@ static void run_at_once(file_job *file) {
     if (waits_in_loop(file)) file->error = EMFILE;
 }
 
+static int push_results(lh_task *task, lua_State *T, void *context) {
+    (void)task;
+    file_job *file = context;
+    return file->op->push(T, file);
+}
+
 /* On the pool, or at once; to be returned. Takes `file`. */
 static int start(lua_State *L, file_job *file) {
     lh_task *task = file->task;
@@ -242,9 +248,10 @@ static int start(lua_State *L, file_job *file) {
         return lh_task_park(task, L, wait, LH_NEVER);
     }
     if (!file->error) run_at_once(file);
-    const int n = file->op->push(L, file);
+    const int n = lh_task_protect(L, push_results, file);
+    if (n == LH_TASK_RAISED) drop_result(file);
     free_job(file);
-    return n;
+    return n == LH_TASK_RAISED ? lua_error(L) : n;
 }
 
 /* -- Arguments and results ----------------------------------------------------------------------------------------- */

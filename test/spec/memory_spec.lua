@@ -6,6 +6,7 @@ local debug_info = require("mtev.debug")
 local files = require("test.support.files")
 local net = require("test.support.net")
 local process = require("test.support.process")
+local count_descriptors = process.descriptors
 
 local function can_fail()
   local can = debug_info.fail_allocation(0)
@@ -156,8 +157,8 @@ describe("without memory", function()
     survives(function() return mtev.conf_get_string_list("/cli", "memory_spec") end)
   end)
 
-    survives(function()
   it("coroutines of its own, waiting, cancelled", function()
+    survives(function()
       local generator = coroutine.wrap(function()
         mtev.sleep(0.0001)
         coroutine.yield(1)
@@ -204,6 +205,38 @@ describe("without memory", function()
     survives(function() return mtev.stat("/etc/passwd") end)
     survives(function() return mtev.readdir("/etc") end)
     survives(function() return mtev.getaddrinfo("localhost") end)
+    survives(function() return mtev.getcwd() end)
+  end)
+
+  -- What an operation has done belongs to nobody while its results are made.
+  it("files where nothing can yield", function()
+    local function at_once(f)
+      return function()
+        local ok, result, _, err
+        table.sort({ 1, 2 }, function()
+          if ok == nil then ok, result, _, err = pcall(f) end
+          return false
+        end)
+        if not ok then error(result, 0) end
+        return result, err
+      end
+    end
+    local files = require("test.support.files")
+    local dir = files.directory()
+    survives(at_once(function() return mtev.stat("/etc/passwd") end))
+    survives(at_once(function() return mtev.readdir("/etc") end), "^Cannot allocate memory$")
+    survives(at_once(function() return mtev.realpath("/etc") end), "^Cannot allocate memory$")
+    local descriptors = count_descriptors()
+    survives(at_once(function()
+      local handle, errno, err = mtev.lockfile_acquire(dir .. "/lock")
+      if handle < 0 then return nil, errno, err end
+      return mtev.lockfile_release(handle) == 0
+    end))
+    local fd = mtev.open("/etc/passwd", O_RDONLY)
+    survives(at_once(function() return mtev.read(fd, 500, 0) end), "^Cannot allocate memory$")
+    mtev.close(fd)
+    assert.equal(descriptors, count_descriptors())
+    files.remove(dir)
   end)
 
   it("formats", function()
