@@ -455,7 +455,7 @@ describe("the thread pool", function()
       assert.same({ "files_spec", done + 1 }, { mtev.waitfor("files_spec", 60) })
       other:close()
     end
-    for i = 1, 100 do
+    for i = 1, 30 do
       with_number_reused(O_WRONLY + O_CREAT + O_APPEND, function(fd) assert.equal(1, (mtev.write(fd, "x"))) end)
       with_number_reused(O_RDONLY, function(fd) assert.equal(("x"):rep(i), mtev.read(fd, 1000)) end)
       with_number_reused(O_RDONLY, function(fd) assert.equal(i, mtev.stat(fd).size) end)
