@@ -207,7 +207,10 @@ static int mtev_notify(lua_State *L) {
     const int count = lua_gettop(L);
     if (count == 0) return 0;
     const char *bytes = check_key(L, "notify called without key");
-    if (count - 1 > MESSAGE_VALUES_MAX) lh_raise(L, "mtev.notify: at most %d values", MESSAGE_VALUES_MAX);
+    if (count - 1 > MESSAGE_VALUES_MAX) {
+        lua_settop(L, 1); /* room for the error */
+        lh_raise(L, "mtev.notify: at most %d values", MESSAGE_VALUES_MAX);
+    }
     lh_state *state = lh_state_here();
     if (!state->is_closing) deliver(L, state->messages, bytes, count - 1, false);
     return 0;
