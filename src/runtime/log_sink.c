@@ -216,9 +216,9 @@ static void wait_for_retry(lh_log_sink *sink, int error) {
  * command as it ends any filter. */
 static void lose_output(lh_log_sink *sink, int error) {
     if (atomic_exchange(&is_output_lost, true)) return;
-    sink->is_failing = true;
     if (error == -EPIPE) lh_program_end_filter();
     complain("standard output", lh_error_text(-error));
+    sink->is_failing = true; /* a flush waits no longer: not before this is said, lest the program end without a word */
 }
 
 /* A file's pieces stay until they are written; a descriptor's are dropped when it refuses. */
