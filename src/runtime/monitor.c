@@ -420,7 +420,8 @@ static void block_signals(void) {
     for (size_t i = 0; i < sizeof(waited) / sizeof(waited[0]); i++) sigaddset(&monitor.signals, waited[i]);
     sigprocmask(SIG_BLOCK, &monitor.signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it: then the kernel keeps no status of the worker */
+    /* Whoever started us may have ignored it: then the kernel keeps no status of the worker. */
+    signal(SIGCHLD, SIG_DFL);
 }
 
 int lh_monitor_run(const lh_monitor_settings *settings) {
