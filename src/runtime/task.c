@@ -254,27 +254,25 @@ static int call_push(lua_State *T) {
     return answer->count == LH_TASK_STAY ? 0 : answer->count;
 }
 
-/* Calls `push`; its results are on top of state->L. The status of lua_pcall; when it is not 0 the error is there. */
-static int protect(lh_state *state, struct answer *answer) {
+/* Calls `push`; its results are on top of `L`. The status of lua_pcall; when it is not 0 the error is there. */
+static int protect_on(lua_State *L, lh_state *state, struct answer *answer) {
     struct answer *const around = state->answer;
     lh_task *const running = state->running;
-    lua_State *S = state->L;
     state->answer = answer;
-    lua_rawgeti(S, LUA_REGISTRYINDEX, state->call_push_ref);
-    const int rc = lua_pcall(S, 0, LUA_MULTRET, 0);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->call_push_ref);
+    const int rc = lua_pcall(L, 0, LUA_MULTRET, 0);
     state->running = running;
     state->answer = around;
     return rc;
 }
 
+static int protect(lh_state *state, struct answer *answer) { return protect_on(state->L, state, answer); }
+
 int lh_task_protect(lua_State *L, lh_push_fn push, void *context) {
-    lh_state *state = lh_state_here();
     struct answer answer = {.push = push, .context = context};
-    const bool has_raised = protect(state, &answer) != 0;
-    const int n = has_raised ? 1 : answer.count;
-    assert(n >= 0 && n <= LH_TASK_RESULTS_MAX);
-    if (L != state->L) lua_xmove(state->L, L, n);
-    return has_raised ? LH_TASK_RAISED : n;
+    if (protect_on(L, lh_state_here(), &answer) != 0) return LH_TASK_RAISED;
+    assert(answer.count >= 0 && answer.count <= LH_TASK_RESULTS_MAX);
+    return answer.count;
 }
 
 /* The same from a loop's callback, where no Lua code lies below on the C stack, so that LuaJIT has nowhere to throw an

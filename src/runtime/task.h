@@ -118,9 +118,10 @@ void lh_task_wake(lh_task *task, int n);
  * task is withdrawn from its wait, and the call raises the same. */
 void lh_task_answer(lh_task *task, lh_push_fn push, void *context);
 
-/* What `push` gives, made in a protected call on the state's own stack and moved to `L`: for who holds what Lua does
- * not know. Its number, or LH_TASK_RAISED: the error is on top of `L`, to be raised by lua_error when nothing is held
- * any more. `push` gets no task, and stays never. Raises nothing. */
+/* What `push` gives, made in a protected call on `L`, which runs: for who holds what Lua does not know. (Not on the
+ * state's own stack: LuaJIT crashes when it compiles the caller meanwhile.) Its number, or LH_TASK_RAISED: the error is
+ * on top of `L`, to be raised by lua_error when nothing is held any more. `push` gets no task, and stays never. Raises
+ * nothing. */
 int lh_task_protect(lua_State *L, lh_push_fn push, void *context);
 
 /* Ends the task: never to return from the call it is parked in; what it owns is released now. Code inside pcall sees

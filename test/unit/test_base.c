@@ -39,6 +39,23 @@ static void buffer_is_a_byte_queue(void **state) {
     lh_buffer_relax(&buffer); /* harmless */
 }
 
+static void buffer_gives_back_the_room_behind_its_bytes(void **state) {
+    (void)state;
+    lh_buffer buffer = {0};
+    lh_buffer_fit(&buffer); /* harmless */
+    assert_int_equal(lh_buffer_append(&buffer, "hello world", 11), 0);
+    assert_true(buffer.capacity > 11);
+    lh_buffer_consume(&buffer, 6);
+    lh_buffer_fit(&buffer);
+    assert_int_equal(buffer.capacity, 11);
+    lh_buffer_fit(&buffer);
+    assert_int_equal(buffer.capacity, 11);
+    assert_memory_equal(lh_buffer_bytes(&buffer), "world", 5);
+    assert_int_equal(lh_buffer_append(&buffer, "!", 1), 0);
+    assert_memory_equal(lh_buffer_bytes(&buffer), "world!", 6);
+    lh_buffer_reset(&buffer);
+}
+
 static void buffer_against_a_model(void **state) {
     (void)state;
     lh_buffer buffer = {0};
@@ -307,6 +324,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffer_is_a_byte_queue),
         cmocka_unit_test(buffer_against_a_model),
+        cmocka_unit_test(buffer_gives_back_the_room_behind_its_bytes),
         cmocka_unit_test(buffer_refuses_impossible_sizes),
         cmocka_unit_test(buffer_prints),
         cmocka_unit_test(slab_reuses_and_keeps_the_first_words),
