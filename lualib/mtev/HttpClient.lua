@@ -123,7 +123,7 @@ function HttpClient:ssl_ctx()
   return self.e and self.e:ssl_ctx()
 end
 
--- Nothing can follow on this connection. A hook may have closed it already, and connected anew.
+-- Nothing can follow on this connection. A hook may have closed it already, and opened another.
 local function fail(self, e, err)
   if self.e == e then self:close() end
   return nil, err or "the server closed the connection"

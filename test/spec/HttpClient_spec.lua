@@ -381,7 +381,7 @@ describe("mtev.HttpClient, reading an answer,", function()
   end)
 
   -- The client read on, which raised "mtev.eventer is closed"; with what the hook had connected, it took that for the rest.
-  it("may be closed, and connected anew, by its hooks", function()
+  it("may be closed, and connected again, by its hooks", function()
     local chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n"
     local sized = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
     local to_end, empty = "HTTP/1.1 200 OK\r\n\r\nhello", "HTTP/1.1 204 No Content\r\n\r\n"

@@ -242,7 +242,7 @@ end)
 describe("a log's file", function()
   -- The number of an open log file is the program's: a script that closed it by mistake would give it to the next socket,
   -- whose peer would receive the log.
-  it("is not to be closed or written by scripts, also when it was opened anew", function()
+  it("cannot be closed or written by scripts, nor can it after it was reopened", function()
     expect("-1 9\n-1 9\n-1 9\n", '<log name="a" type="file_synch" path="DIR/a.log"/>', [[
       local function descriptor()
         for fd = 3, 100 do
@@ -258,7 +258,7 @@ describe("a log's file", function()
     assert.equal("2\n", files.read(dir .. "/a.log"))
   end)
 
-  -- C code can close any number. Then the file is opened anew, and what has the number now is left alone.
+  -- C code can close any number. Then the file is reopened, and whatever has its number now is left alone.
   it("that foreign code closed is opened again; nothing gets into what has its number now", function()
     expect("true\n", '<log name="a" type="file_synch" path="DIR/a.log"/>', [[
       local ffi = require("ffi")
@@ -381,7 +381,7 @@ describe("a log's file", function()
     end
   end)
 
-  -- A synchronous log is written by all threads. One of them got in while the first opened the file anew, and wrote to a
+  -- A synchronous log is written by all threads. One of them got in while the first reopened the file, and wrote to a
   -- descriptor that had just been closed.
   it("of type file_synch loses nothing at SIGHUP while other threads write", function()
     local child = start('<log name="a" type="file_synch" path="DIR/a.log"/>', [[

@@ -441,25 +441,27 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
     assert.is_string(client.error)
   end)
 
+  -- What the client says of these bytes, and the code of its close frame.
+  local function verdict_on(bytes, options)
+    local said
+    local raw_port = ws_raw.serve(accept_deflate, function(e)
+      e:write(bytes)
+      local opcode, payload = ws_raw.read_frame(e)
+      said = opcode == 8 and code_of(payload)
+    end)
+    local heard, client = run({ "/", port = raw_port }, options)
+    return { said, client.error, #heard }
+  end
+
   it("refuses compressed data that is wrong, is no text, or becomes too much", function()
-    local function packed_verdict(bytes)
-      local said
-      local raw_port = ws_raw.serve(accept_deflate, function(e)
-        e:write(bytes)
-        local opcode, payload = ws_raw.read_frame(e)
-        said = opcode == 8 and code_of(payload)
-      end)
-      local heard, client = run { "/", port = raw_port }
-      return { said, client.error, #heard }
-    end
     local bad = "the server sent text that is not UTF-8, or data that cannot be unpacked"
-    assert.same({ 1007, bad, 1 }, packed_verdict(frame(2, "\7\7\7", { rsv = 4 })))
-    assert.same({ 1007, bad, 1 }, packed_verdict(frame(1, "\250\15\0", { rsv = 4 }))) -- "\255", packed
-    assert.same(PROTOCOL, packed_verdict(frame(9, "x", { rsv = 4 })))
-    assert.same(PROTOCOL, packed_verdict(frame(1, "x", { rsv = 2 })))
-    assert.same(PROTOCOL, packed_verdict(frame(1, "x", { fin = false }) .. frame(0, "y", { rsv = 4 })))
+    assert.same({ 1007, bad, 1 }, verdict_on(frame(2, "\7\7\7", { rsv = 4 })))
+    assert.same({ 1007, bad, 1 }, verdict_on(frame(1, "\250\15\0", { rsv = 4 }))) -- "\255", packed
+    assert.same(PROTOCOL, verdict_on(frame(9, "x", { rsv = 4 })))
+    assert.same(PROTOCOL, verdict_on(frame(1, "x", { rsv = 2 })))
+    assert.same(PROTOCOL, verdict_on(frame(1, "x", { fin = false }) .. frame(0, "y", { rsv = 4 })))
     local bomb = mtev.gzip(("\0"):rep(66 * 1024 * 1024)):sub(11, -9) -- raw DEFLATE, with a final block
-    assert.same({ 1009, "the server sent a message that is too long", 1 }, packed_verdict(frame(2, bomb, { rsv = 4 })))
+    assert.same({ 1009, "the server sent a message that is too long", 1 }, verdict_on(frame(2, bomb, { rsv = 4 })))
     for _, answer in ipairs { "permessage-deflate; server_max_window_bits=7", "permessage-deflate; client_max_window_bits=7",
       "permessage-deflate; client_max_window_bits", "permessage-deflate; client_max_window_bits=010", "permessage-deflate, permessage-deflate",
       "permessage-deflate; server_no_context_takeover=1", "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
@@ -472,24 +474,14 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
   -- They were unpacked in one go at their end, which took a loop more than a second of nothing else where 16 MiB were empty blocks. The
   -- server ends none of its messages here before it has heard what the client makes of their beginnings.
   it("unpacks messages as they come", function()
-    local function verdict_of_beginning(bytes, options)
-      local said
-      local raw_port = ws_raw.serve(accept_deflate, function(e)
-        e:write(bytes)
-        local opcode, payload = ws_raw.read_frame(e)
-        said = opcode == 8 and code_of(payload)
-      end)
-      local heard, client = run({ "/", port = raw_port }, options)
-      return { said, client.error, #heard }
-    end
     local bad = { 1007, "the server sent text that is not UTF-8, or data that cannot be unpacked", 1 }
     local long = { 1009, "the server sent a message that is too long", 1 }
     local zeros = mtev.gzip(("\0"):rep(2000)):sub(11, -9)
     for _, fin in ipairs { false, nil } do
-      assert.same(bad, verdict_of_beginning(frame(2, "\7\7\7", { rsv = 4, fin = fin, length = 100 })))
-      assert.same(long, verdict_of_beginning(frame(2, zeros, { rsv = 4, fin = fin, length = 100 }), { limit = 1999 }))
+      assert.same(bad, verdict_on(frame(2, "\7\7\7", { rsv = 4, fin = fin, length = 100 })))
+      assert.same(long, verdict_on(frame(2, zeros, { rsv = 4, fin = fin, length = 100 }), { limit = 1999 }))
     end
-    assert.same(long, verdict_of_beginning(frame(2, ("\3\0"):rep(60), { rsv = 4, fin = false }) .. frame(0, "\3\0", { length = 10 }), { limit = 129 }))
+    assert.same(long, verdict_on(frame(2, ("\3\0"):rep(60), { rsv = 4, fin = false }) .. frame(0, "\3\0", { length = 10 }), { limit = 129 }))
   end)
 
   it("takes final blocks anywhere in a compressed message, and fragments of any length", function()
