@@ -254,7 +254,11 @@ static int call_push(lua_State *T) {
     return answer->count == LH_TASK_STAY ? 0 : answer->count;
 }
 
-/* Calls `push`; its results are on top of `L`. The status of lua_pcall; when it is not 0 the error is there. */
+/* Calls `push`; its results are on top of `L`. The status of lua_pcall; when it is not 0 the error is there.
+ *
+ * LuaJIT takes the stack that code ran on last for the one that runs (g->cur_L), until a C function returns; where one
+ * raises instead, it does not look, and the next exit of a compiled loop restores the wrong stack. So a C function of
+ * the script's that has had code run on another stack (this on state->L, a resumed task) raises nothing afterwards. */
 static int protect_on(lua_State *L, lh_state *state, struct answer *answer) {
     struct answer *const around = state->answer;
     lh_task *const running = state->running;
@@ -279,7 +283,7 @@ int lh_task_protect(lua_State *L, lh_push_fn push, void *context) {
  * error to, and calls its panic function: that one jumps back to here. Costs a tenth of a call of lua_pcall. */
 static __attribute__((noinline)) int protect_at_base(lh_state *state, struct answer *answer) {
     void *trap[5]; /* the compiler's own setjmp: a few instructions, where the C library's takes thirty */
-    assert(lua_gettop(state->L) == 0 && !state->answer);
+    assert(!state->running && lua_gettop(state->L) == 0 && !state->answer);
     state->trap = trap;
     if (__builtin_setjmp(trap) == 0) {
 #ifdef LHOTSE_COLLECT
@@ -318,12 +322,11 @@ static int push_raised(lua_State *S) {
  * call: `withdraw` is then what takes the task out of its wait, or NULL. */
 static int make_results(lh_state *state, lh_task *task, lh_push_fn push, void *context, void (*withdraw)(lh_task *)) {
     struct answer answer = {.push = push, .task = task, .context = context};
-    const bool is_at_base = !state->running;
     int n;
-    if ((is_at_base ? protect_at_base(state, &answer) : protect(state, &answer)) == 0) {
+    if (protect_at_base(state, &answer) == 0) {
         n = answer.count;
         if (n == LH_TASK_STAY) {
-            if (is_at_base) lua_settop(state->L, 0);
+            lua_settop(state->L, 0);
             return n;
         }
     } else {
@@ -332,7 +335,7 @@ static int make_results(lh_state *state, lh_task *task, lh_push_fn push, void *c
     }
     assert(n <= LH_TASK_RESULTS_MAX);
     lua_xmove(state->L, task->L, n);
-    if (is_at_base && lua_gettop(state->L) > 0) lua_settop(state->L, 0); /* as after a C function's return */
+    if (lua_gettop(state->L) > 0) lua_settop(state->L, 0); /* as after a C function's return */
     return n;
 }
 

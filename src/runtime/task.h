@@ -90,7 +90,8 @@ void lh_task_open(lh_state *state, lua_State *L);
 /* Makes a task of the function and its `n` arguments on top of `L` (popped) and leaves its thread there instead. */
 lh_task *lh_task_new(lh_state *state, lua_State *L, int n);
 
-/* Runs a new task at once, on top of whatever runs now; or queues it when too many lie on one another. */
+/* Runs a new task at once, on top of whatever runs now; or queues it when too many lie on one another. A C function
+ * that a script called returns after this, or yields; to raise is not allowed (see protect_on in task.c). */
 void lh_task_start(lh_state *state, lh_task *task);
 
 /* The task that runs now; raises outside one, naming `what`. */
@@ -119,13 +120,14 @@ void lh_task_wake(lh_task *task, int n);
 void lh_task_answer(lh_task *task, lh_push_fn push, void *context);
 
 /* What `push` gives, made in a protected call on `L`, which runs: for who holds what Lua does not know. (Not on the
- * state's own stack: LuaJIT crashes when it compiles the caller meanwhile.) Its number, or LH_TASK_RAISED: the error is
- * on top of `L`, to be raised by lua_error when nothing is held any more. `push` gets no task, and stays never. Raises
+ * state's own stack, where the caller could not raise afterwards.) Its number, or LH_TASK_RAISED: the error is on top
+ * of `L`, to be raised by lua_error when nothing is held any more. `push` gets no task, and stays never. Raises
  * nothing. */
 int lh_task_protect(lua_State *L, lh_push_fn push, void *context);
 
 /* Ends the task: never to return from the call it is parked in; what it owns is released now. Code inside pcall sees
- * the error "coroutine cancelled" first. A running task ends when it wants to park. */
+ * the error "coroutine cancelled" first. A running task ends when it wants to park. The caller raises nothing after it,
+ * as after lh_task_start. */
 void lh_task_cancel(lh_task *task);
 
 /* Lets the parked call raise the message on top of `L` (popped) instead of returning. False when it is not parked. */
