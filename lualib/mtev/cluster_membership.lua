@@ -158,28 +158,61 @@ local function raise_fence(self, view, timeout)
   return true
 end
 
+-- A request that nobody will hear of any more, because it failed or its coroutine was cancelled, may be carried out late: nothing
+-- is written before the fence has been raised.
+
+local function note_doubt(self, view)
+  self.doubt, self.doubt_epoch = (self.doubt or 0) + 1, view.epoch
+end
+
+local function is_in_doubt(self, view) return self.doubt_epoch == view.epoch end
+
+-- true, or nil and why not.
+local function remove_doubt(self, view, deadline)
+  local doubt = self.doubt
+  local raised, problem = raise_fence(self, view, math.max(0.001, deadline - now()))
+  if raised and self.doubt == doubt then self.doubt_epoch = nil end -- of a later one the fence may know nothing
+  return raised, problem
+end
+
+-- As Etcd:transact, once.
+local function try_transaction(self, view, compare, success, failure, timeout)
+  local ok, result, message, is_undone = pcall(self.etcd.transact, self.etcd, compare, success, failure, timeout, true)
+  if not ok or (not result and not is_undone) then note_doubt(self, view) end
+  if not ok then error(result, 0) end -- cancelled
+  return result, message, is_undone
+end
+
 -- A transaction that is carried out only while the view's membership lasts. The result, or nil, message, whether it may have been
 -- done after all. `otherwise`: read when a comparison fails. `is_once`: what may have been done is not tried again.
 local function mutate(self, view, deadline, compare, success, is_once, otherwise)
-  local member_key = self.members_prefix .. view.id
+  local member_key, is_sent, message = self.members_prefix .. view.id, false, nil
+  local function fail(problem)
+    return nil, ("cluster '%s': %s%s"):format(self.name, problem, is_sent and "; it may have been done" or ""), is_sent
+  end
   while true do
     if not is_current(self, view) then return no_member_any_more(self) end
-    local left, fence = math.max(0.001, deadline - now()), fence_of(self, view)
-    local compares = { Etcd.created(member_key, view.revision), Etcd.modified(member_key, fence), unpack(compare) }
-    local result, message, is_undone = self.etcd:transact(compares, success, { Etcd.get(member_key), otherwise }, left, true)
-    if not result then
-      message = ("cluster '%s': %s"):format(self.name, message)
-      if is_undone then return nil, message end
-      local raised, problem = raise_fence(self, view, math.max(0.001, deadline - now()))
+    if is_in_doubt(self, view) then
+      local raised, problem = remove_doubt(self, view, deadline)
       if not raised and problem:find("no member", 1, true) then return nil, problem end
-      if not raised or is_once then return nil, message .. "; it may have been done", true end
-    elseif result.ok then
-      return result
-    else
+      if not raised then return fail(message or problem) end
+    end
+    if is_sent and (is_once or now() >= deadline) then return fail(message) end
+    local fence = fence_of(self, view)
+    local compares = { Etcd.created(member_key, view.revision), Etcd.modified(member_key, fence), unpack(compare) }
+    local result, is_undone
+    result, message, is_undone = try_transaction(self, view, compares, success, { Etcd.get(member_key), otherwise },
+      math.max(0.001, deadline - now()))
+    if result and result.ok then return result end
+    if result then
       local mine = Etcd.clean_all(result[1].kvs)[1]
       if not mine or mine.created ~= view.revision then return is_told_so(self, view) end
       if mine.modified == fence then return result end
       self.fence = mine.modified -- another coroutine has raised it: nothing was done
+    elseif is_undone then
+      return fail(message)
+    else
+      is_sent = true
     end
   end
 end

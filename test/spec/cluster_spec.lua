@@ -154,10 +154,10 @@ local dir, etcd
 -- Nodes under a prefix of their own, stopped at the end of the case.
 local nodes, cases = nil, 0
 
-local function new_nodes(attributes, ttl)
+local function new_nodes(attributes, ttl, endpoints)
   cases = cases + 1
-  nodes = cluster.nodes(dir, ("<cluster name='spec' endpoints='%s' ttl='%d' prefix='/case%d/' %s/>"):format(etcd:endpoints(),
-    ttl or TTL, cases, attributes or ""))
+  nodes = cluster.nodes(dir, ("<cluster name='spec' endpoints='%s' ttl='%d' prefix='/case%d/' %s/>"):format(
+    endpoints or etcd:endpoints(), ttl or TTL, cases, attributes or ""))
   return nodes
 end
 
@@ -560,6 +560,24 @@ describe("A cluster on etcd", function()
       assert.equal("two", a:ask("return c:get('k')"))
       assert.is_nil((b:ask("return c:waitfor('late', 0.2)")))
     end
+  end)
+
+  it("voids what it has given up on before it writes anything else", function()
+    local proxy = cluster.proxy(etcd.members[1].client)
+    local a = new_nodes("timeout='2'", LONG_TTL, "http://127.0.0.1:" .. proxy.port):start_members(1)[1]
+    a:ask("c:set('k', 'start')")
+    for _, give_up in ipairs { "return c:set('k', 'late')", -- its time is up; or the coroutine is cancelled
+      "local co = mtev.coroutine_spawn(function() c:set('k', 'late') end) mtev.sleep(0.5) mtev.cancel_coro(co)" } do
+      proxy.is_holding = true
+      local ok, message = a:ask(give_up)
+      wait_for(function() return proxy.held > 0 end)
+      assert(ok == "nil" or ok == nil, message)
+      proxy.is_holding = false
+      wait_for(function() return a:ask("return c:set('k', 'two')") == true end)
+      proxy:release()
+      assert.equal("two", a:ask("return c:get('k')"))
+    end
+    proxy:close()
   end)
 
   it("is one node in a process of several threads", function()

@@ -2,6 +2,7 @@
 
 local process = require("test.support.process")
 local files = require("test.support.files")
+local net = require("test.support.net")
 local server = require("test.support.server")
 
 local cluster = {}
@@ -89,6 +90,53 @@ function Etcd:stop()
     self:kill(i)
   end
   files.remove(self.data)
+end
+
+-- -- What lies between ------------------------------------------------------------------------------------------------
+
+local Proxy = {}
+Proxy.__index = Proxy
+
+-- Passes connections on to `port`. While `is_holding`, what clients send is held, also when they have long gone, until `release`;
+-- `held` counts the pieces.
+function cluster.proxy(port)
+  local self = setmetatable({ to = port, held = 0, generation = 0, is_holding = false }, Proxy)
+  self.listener, self.port = net.listen()
+  self.accepting = net.give(self.listener, function(listener)
+    while true do net.give(listener:accept(), function(client) self:pass(client) end) end
+  end)
+  return self
+end
+
+function Proxy:pass(client)
+  local from_client, to_client = client:split()
+  local from_etcd, to_etcd = net.connect(self.to):split()
+  net.give(from_etcd, function(from)
+    to_client = to_client:own()
+    net.pump(from, to_client)
+  end)
+  while true do
+    local n, data = from_client:recv(65536)
+    if n <= 0 then break end
+    if self.is_holding then
+      local generation = self.generation
+      self.held = self.held + 1
+      while self.generation == generation do mtev.sleep(0.01) end
+    end
+    if to_etcd:write(data) ~= #data then break end
+  end
+  mtev.sleep(1) -- etcd does not finish what a client has turned away from
+  to_etcd:close()
+end
+
+-- What was held arrives now, and is answered.
+function Proxy:release()
+  self.generation, self.held = self.generation + 1, 0
+  mtev.sleep(1)
+end
+
+function Proxy:close()
+  mtev.cancel_coro(self.accepting)
 end
 
 -- -- Nodes ------------------------------------------------------------------------------------------------------------

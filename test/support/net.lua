@@ -41,6 +41,7 @@ function net.reset(e)
   e:close()
 end
 
+-- Copies what comes from one to the other, which is closed at the end.
 local function pump(from, to)
   while true do
     local n, data = from:recv(65536)
@@ -48,6 +49,8 @@ local function pump(from, to)
   end
   to:close()
 end
+
+net.pump = pump
 
 -- Copies bytes between two connections, both ways. `cut()` ends it at once; `inject(bytes)` adds bytes on the way to `a`.
 function net.link(a, b)
