@@ -9,8 +9,8 @@
  * it, and would
  *   - close the socket over anything that it cannot parse, and count it as a failed attempt of every question that is
  *     on its way there: one forged datagram would disturb them all;
- *   - hand on what it has rewritten from its parse, in which the compressed names of records that it does not know
- * point nowhere;
+ *   - hand on what it has rewritten from its parse: the compressed names of records that it does not know then point
+ *     nowhere;
  *   - keep answers, and give them at once next time;
  *   - wait for an answer five times as long as the latest took on average, however long resolv.conf says.
  * The last two concern good answers only: so a digest never says that it is one (CODE_OTHER). */
@@ -89,6 +89,7 @@ struct lh_resolver {
     uint32_t message_number;    /* of the latest */
     size_t fresh_count;
     size_t wanted_count; /* questions that somebody waits for */
+    bool is_asking;      /* ares_query has not returned yet */
     int socket_error;    /* why it has no socket, errno; 0 = it has */
     lh_timer tick;
 };
@@ -166,7 +167,7 @@ static void on_done(void *argument, int status, int timeouts, unsigned char *byt
     leave_fresh(question);
     const bool has_socket = status != ARES_ECONNREFUSED || !resolver->socket_error;
     const char *error = has_socket ? explain(status) : strerrordesc_np(resolver->socket_error);
-    if (question->is_sending) { /* nobody waits for it yet: the next tick tells */
+    if (resolver->is_asking) { /* a script asks, inside of which nobody may be told anything: the next tick tells */
         question->error = error;
         lh_list_remove(&question->node);
         lh_list_append(&resolver->failed, &question->node);
@@ -199,10 +200,10 @@ static void send_question(lh_question *question) {
     question->sent_ns = lh_clock_now(); /* the loop's time may be long past: what is just sent would seem old */
     question->is_fresh = true;
     resolver->fresh_count++;
-    question->is_sending = true;
+    resolver->is_asking =
+        true; /* what ends in here, this question or (where a connection failed) others, is in `failed` */
     ares_query(resolver->channel, question->name, (int)question->class_number, (int)question->type, on_done, question);
-    /* It is alive: an answer within ares_query has put it into `failed`. */
-    question->is_sending = false;
+    resolver->is_asking = false;
 }
 
 static void send_queued(lh_resolver *resolver) {

@@ -27,7 +27,6 @@ struct lh_question {
     lh_list node; /* in one of the resolver's lists */
     lh_ns sent_ns;
     bool is_fresh;     /* counts as on its way */
-    bool is_sending;   /* ares_query has not returned yet */
     const char *error; /* why it could not even be sent, NULL = it was */
     unsigned class_number, type;
     char name[];

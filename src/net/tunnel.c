@@ -470,6 +470,15 @@ static void flush(lh_tunnel *tunnel) {
     settle(tunnel);
 }
 
+/* For calls from scripts, in which nobody may be told anything: the next turn sends and tells. */
+static void flush_later(lh_tunnel *tunnel) {
+    if (tunnel->socket) {
+        lh_loop_again(&tunnel->net->loop, &tunnel->socket->watch);
+    } else {
+        lh_timer_start(&tunnel->net->loop.timers, &tunnel->timer, lh_loop_deadline(0));
+    }
+}
+
 static void receive_frames(lh_tunnel *tunnel) {
     for (size_t budget = BUDGET; budget > 0;) {
         const char *bytes;
@@ -706,13 +715,8 @@ void lh_tunnel_connect(lh_tunnel *tunnel, lh_socket *take_local, lh_cut *cut, lh
             tunnel->unsent++;
         }
     }
-    /* Not from in here: the next turn sends and tells. */
     tunnel->depth--;
-    if (tunnel->socket) {
-        lh_loop_again(&tunnel->net->loop, &tunnel->socket->watch);
-    } else {
-        lh_timer_start(&tunnel->net->loop.timers, &tunnel->timer, lh_loop_deadline(0));
-    }
+    flush_later(tunnel);
 }
 
 lh_channel *lh_tunnel_take(lh_tunnel *tunnel) {
@@ -741,7 +745,7 @@ int lh_channel_accept(lh_channel *channel, lh_socket *take_local, lh_cut *cut) {
         return -ECONNRESET;
     }
     deliver_rest(channel);
-    flush(tunnel);
+    flush_later(tunnel);
     return 0;
 }
 
@@ -763,5 +767,5 @@ void lh_channel_refuse(lh_channel *channel, const char *reason) {
     snprintf(status, sizeof(status), "lhotse; details=\"%s\"", details);
     const nghttp2_nv fields[] = {FIELD(":status", "502"), FIELD("proxy-status", status)};
     nghttp2_submit_response(tunnel->session, channel->stream, fields, 2, NULL);
-    flush(tunnel);
+    flush_later(tunnel);
 }

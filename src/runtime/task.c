@@ -322,11 +322,13 @@ static int push_raised(lua_State *S) {
  * call: `withdraw` is then what takes the task out of its wait, or NULL. */
 static int make_results(lh_state *state, lh_task *task, lh_push_fn push, void *context, void (*withdraw)(lh_task *)) {
     struct answer answer = {.push = push, .task = task, .context = context};
+    const bool is_at_base = !state->running;
     int n;
-    if (protect_at_base(state, &answer) == 0) {
+    assert(is_at_base);
+    if ((is_at_base ? protect_at_base(state, &answer) : protect(state, &answer)) == 0) {
         n = answer.count;
         if (n == LH_TASK_STAY) {
-            lua_settop(state->L, 0);
+            if (is_at_base) lua_settop(state->L, 0);
             return n;
         }
     } else {
@@ -335,7 +337,7 @@ static int make_results(lh_state *state, lh_task *task, lh_push_fn push, void *c
     }
     assert(n <= LH_TASK_RESULTS_MAX);
     lua_xmove(state->L, task->L, n);
-    if (lua_gettop(state->L) > 0) lua_settop(state->L, 0); /* as after a C function's return */
+    if (is_at_base && lua_gettop(state->L) > 0) lua_settop(state->L, 0); /* as after a C function's return */
     return n;
 }
 
@@ -381,18 +383,6 @@ static void run_first_ready(lh_state *state) {
  * granted has an on_run as well: it can wait for the next turn, which is due at once.) */
 static bool is_yielder(const lh_task *task) { return task->wait && task->wait->on_run; }
 
-static int push_nothing(lh_task *task, lua_State *T, void *state) {
-    (void)task;
-    lh_finalizers_run(state, T);
-    return 0;
-}
-
-/* One that there is no memory for stays due. */
-static void run_finalizers(lh_state *state) {
-    struct answer answer = {.push = push_nothing, .context = state};
-    if (protect(state, &answer) != 0) lua_pop(state->L, 1);
-}
-
 /* What cannot fail has used its reserve. */
 static void get_memory_back(lh_state *state) {
     lua_gc(state->L, LUA_GCCOLLECT, 0);
@@ -402,7 +392,7 @@ static void get_memory_back(lh_state *state) {
 /* Two coroutines that notify each other become ready one at a time: a few of those that were woken meanwhile run in the
  * same turn, so that the clock, the timers and the mailbox are not looked at for each. */
 bool lh_task_run_ready(lh_state *state) {
-    if (lh_finalizers_are_due(state)) run_finalizers(state);
+    if (lh_finalizers_are_due(state)) lh_finalizers_run(state, state->L);
     if (lh_alloc_is_low()) get_memory_back(state);
     state->is_in_queue = true;
     for (size_t count = state->ready_count; count > 0; count--) run_first_ready(state);

@@ -360,6 +360,22 @@ describe("mtev.dns", function()
     assert.same({ nil, "no server has an answer" }, { lookup(d, "x.test") })
   end)
 
+  -- c-ares closes the connection then, and gives up other questions in the midst of the one that is asked.
+  it("answers no coroutine within another's call, also when nobody listens", function()
+    local d, is_asking, done, within = mtev.dns("127.0.0.1:" .. server.port()), false, 0, 0
+    for i = 1, 50 do
+      is_asking = true
+      mtev.coroutine_spawn(function()
+        d:lookup(i .. ".test")
+        done, within = done + 1, within + (is_asking and 1 or 0)
+      end)
+      is_asking = false
+      if i % 10 == 0 then mtev.sleep(0.01) end
+    end
+    process.wait_for(function() return done == 50 end)
+    assert.equal(0, within)
+  end)
+
   it("leaves nothing behind when a coroutine is cancelled in its lookup, even among ten thousand", function()
     local port, stop = dns_server.start(function() end)
     local d = mtev.dns("127.0.0.1:" .. port)

@@ -21,9 +21,14 @@ static bool on_turn(lh_loop *loop) {
     return true;
 }
 
+static int ends; /* of the tunnel, as it was told */
+
 static void ignore(lh_loop *loop) { (void)loop; }
 static void on_channel(lh_tunnel *which) { (void)which; }
-static void on_end(lh_tunnel *which, const char *reason) { (void)which, (void)reason; }
+static void on_end(lh_tunnel *which, const char *reason) {
+    (void)which, (void)reason;
+    ends++;
+}
 
 static const lh_tunnel_events events = {.on_channel = on_channel, .on_end = on_end};
 
@@ -57,7 +62,7 @@ static int open_tunnel(void **state) {
 static int close_tunnel(void **state) {
     (void)state;
     lh_tunnel_close(tunnel);
-    close(peer);
+    if (peer >= 0) close(peer);
     assert_int_equal(net.open_count, 0);
     assert_int_equal(net.loop.timers.count, 0);
     lh_net_close(&net);
@@ -117,10 +122,29 @@ static void a_channel_is_accepted_once(void **state) {
     close(second);
 }
 
+/* A script accepts and refuses: in the midst of that no other may go on because it is told of the tunnel's end. */
+static void an_end_is_told_in_the_next_turn(void **state) {
+    (void)state;
+    int other;
+    open_stream();
+    lh_channel *channel = lh_tunnel_take(tunnel);
+    ends = 0;
+    close(peer);
+    peer = -1;
+    assert_int_equal(lh_channel_accept(channel, pair(&other), NULL), 0);
+    lh_channel_refuse(channel, "too late");
+    assert_int_equal(ends, 0);
+    turn();
+    assert_int_equal(ends, 1);
+    lh_channel_release(channel);
+    close(other);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(trailers_are_an_end_and_no_request, open_tunnel, close_tunnel),
         cmocka_unit_test_setup_teardown(a_channel_is_accepted_once, open_tunnel, close_tunnel),
+        cmocka_unit_test_setup_teardown(an_end_is_told_in_the_next_turn, open_tunnel, close_tunnel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
