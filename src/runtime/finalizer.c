@@ -78,14 +78,28 @@ static void remove_first(lh_state *state, lua_State *L) {
     reset_if_empty(state);
 }
 
+typedef struct run {
+    lh_state *state;
+    lh_task *task;
+} run;
+
+static int push_task(lh_task *task, lua_State *T, void *context) {
+    (void)task;
+    run *r = context;
+    push_first(r->state, T);
+    r->task = lh_task_new(r->state, T, 2);
+    return 1;
+}
+
 void lh_finalizers_run(lh_state *state, lua_State *L) {
     assert(lh_loop_is_mine(&state->net.loop));
     for (int count = state->finalizers_due; count > 0 && state->finalizers_due > 0; count--) {
-        push_first(state, L);
-        lh_task *task = lh_task_new(state, L, 2);
+        run r = {.state = state};
+        const int rv = lh_task_protect(L, push_task, &r);
+        lua_pop(L, 1); /* the thread, which the task anchors; or the error */
+        if (rv == LH_TASK_RAISED) return;
         remove_first(state, L);
-        lua_pop(L, 1); /* the thread: the task anchors it */
-        lh_task_start(state, task);
+        lh_task_start(state, r.task);
     }
 }
 

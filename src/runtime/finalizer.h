@@ -28,7 +28,7 @@ void lh_finalizers_set_runner(lua_State *L);
 
 static inline bool lh_finalizers_are_due(const lh_state *state) { return state->finalizers_due > 0; }
 
-/* Starts a coroutine for each that is due now. Raises where there is no memory for one: it stays due. */
+/* Starts a coroutine for each that is due now; one that there is no memory for stays due. Raises nothing. */
 void lh_finalizers_run(lh_state *state, lua_State *L);
 
 /* The state is about to close: calls those that are due. */
