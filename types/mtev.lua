@@ -1499,7 +1499,7 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
 local websocket_client = {}
 
 ---Sends a message, from any coroutine. Yields while more than 1 MiB waits to be sent. Raises for other opcodes, text that is not UTF-8,
----and pings and pongs of more than 125 bytes.
+---pings and pongs of more than 125 bytes, and when there is no memory for it (nothing of it is sent then).
 ---@param opcode integer TEXT, BINARY, PING, PONG; CONNECTION_CLOSE closes
 ---@param payload? string
 ---@return boolean ok false: it is closed, or closing

@@ -99,6 +99,8 @@ int lh_message_compress(lh_message_deflate *d, const char *bytes, size_t length,
     return 0;
 }
 
+void lh_message_start_over(lh_message_deflate *d) { close_out(d); }
+
 /* All of what next_in has, as far as the limit goes. */
 static int inflate_part(z_stream *stream, size_t limit, lh_buffer *out) {
     do {

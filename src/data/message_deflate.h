@@ -25,6 +25,9 @@ void lh_message_deflate_free(lh_message_deflate *deflate);
 /* Appends the compressed message to `out`. 0 or -ENOMEM. */
 int lh_message_compress(lh_message_deflate *deflate, const char *bytes, size_t length, lh_buffer *out);
 
+/* The last compressed message will not be sent: the next refers to none before it. */
+void lh_message_start_over(lh_message_deflate *deflate);
+
 /* Appends what the next bytes of a message become to `out`, which may then hold `limit` bytes. 0; -EBADMSG: it
  * is no such data; -EMSGSIZE: `out` would have more; -ENOMEM. After an error no further message can be understood. */
 int lh_message_decompress(lh_message_deflate *deflate, const char *bytes, size_t length, size_t limit, lh_buffer *out);

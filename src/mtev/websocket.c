@@ -119,6 +119,7 @@ static int core_ws_send(lua_State *L) {
         return 1;
     }
     const int rv = object->websocket ? lh_websocket_send(object->websocket, opcode, bytes, length) : -EPIPE;
+    if (rv == -ENOMEM) lh_raise(L, "send: not enough memory");
     lua_pushboolean(L, rv == 0);
     return 1;
 }

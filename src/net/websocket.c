@@ -213,6 +213,13 @@ static size_t length_before(const lh_websocket *w) {
     return w->is_packed ? w->packed_length : message_length(&w->incoming);
 }
 
+/* What may come of it in frames. What cannot be packed becomes longer by that: five bytes a block (RFC 1951, 3.2.4),
+ * and blocks of less than 64 bytes are nobody's. */
+static size_t frames_max(const lh_websocket *w) {
+    const size_t max = w->options.message_max;
+    return w->is_packed && max < SIZE_MAX / 2 ? max + max / 8 + 64 : max;
+}
+
 static void on_frame(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_start_arg *arg,
                      void *context) {
     (void)wslay;
@@ -224,10 +231,10 @@ static void on_frame(wslay_event_context_ptr wslay, const struct wslay_event_on_
         w->is_packed = w->deflate && wslay_get_rsv1(arg->rsv);
         w->packed_length = 0;
     }
+    const size_t max = frames_max(w);
     if (w->incoming.length == 0 && begin_message(&w->incoming) < 0) {
         fail_for_memory(w);
-    } else if (arg->payload_length > w->options.message_max ||
-               length_before(w) > w->options.message_max - arg->payload_length) {
+    } else if (arg->payload_length > max || length_before(w) > max - arg->payload_length) {
         refuse(w, WSLAY_CODE_MESSAGE_TOO_BIG);
     } else {
         w->packed_length += arg->payload_length;
@@ -451,6 +458,7 @@ int lh_websocket_send(lh_websocket *w, int opcode, const char *bytes, size_t len
     }
     const struct wslay_event_msg message = {(uint8_t)opcode, (const uint8_t *)bytes, length};
     const int rv = wslay_event_queue_msg_ex(w->wslay, &message, rsv);
+    if (rv != 0 && rsv) lh_message_start_over(w->deflate);
     lh_buffer_reset(&packed);
     if (rv == WSLAY_ERR_NOMEM) return -ENOMEM;
     if (rv != 0) return -EPIPE;

@@ -481,7 +481,17 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
       assert.same(bad, verdict_on(frame(2, "\7\7\7", { rsv = 4, fin = fin, length = 100 })))
       assert.same(long, verdict_on(frame(2, zeros, { rsv = 4, fin = fin, length = 100 }), { limit = 1999 }))
     end
-    assert.same(long, verdict_on(frame(2, ("\3\0"):rep(60), { rsv = 4, fin = false }) .. frame(0, "\3\0", { length = 10 }), { limit = 129 }))
+    assert.same(long, verdict_on(frame(2, ("\3\0"):rep(60), { rsv = 4, fin = false }) .. frame(0, "\3\0", { length = 100 }), { limit = 99 }))
+  end)
+
+  -- Random bytes become longer when they are packed: the limit is of what they are.
+  it("takes compressed messages up to the limit, of which there is more on the way", function()
+    for _, n in ipairs { 10, 1000, 65535 } do
+      local low, high = n % 256, math.floor(n / 256)
+      local stored = "\0" .. string.char(low, high, 255 - low, 255 - high) .. ("x"):rep(n) .. "\0" -- RFC 1951, 3.2.4
+      assert.equal(1000, verdict_on(frame(2, stored, { rsv = 4 }) .. frame(8, "\3\232"), { limit = n })[1])
+      assert.same({ 1009, "the server sent a message that is too long", 1 }, verdict_on(frame(2, stored, { rsv = 4 }), { limit = n - 1 }))
+    end
   end)
 
   it("takes final blocks anywhere in a compressed message, and fragments of any length", function()
