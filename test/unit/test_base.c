@@ -1,4 +1,8 @@
-/* base/: buffer, slab, list, pointer map, string map, clock conversions, memory, the C stack. */
+/* base/: buffer, slab, list, pointer map, string map, clock conversions, memory, the C stack,
+ * descriptors, heartbeats. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -9,15 +13,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/descriptors.h"
+#include "base/heartbeat.h"
 #include "base/list.h"
 #include "base/ptrmap.h"
 #include "base/slab.h"
@@ -98,7 +106,44 @@ static void buffer_prints(void **state) {
     assert_int_equal(lh_buffer_print(&buffer, "%500s", "wide"), 0);
     assert_int_equal(buffer.length, 503);
     assert_memory_equal(lh_buffer_bytes(&buffer), "a-7 ", 4);
+    assert_int_equal(lh_buffer_print(&buffer, "%lc", (wint_t)0xd800), -EINVAL); /* half of a pair is no character */
+    assert_int_equal(buffer.length, 503);
     lh_buffer_reset(&buffer);
+}
+
+/* Scripts hand numbers of descriptors to functions that ask whether they are the runtime's. */
+static void descriptors_are_claimed_by_number(void **state) {
+    (void)state;
+    const int fd = lh_descriptor_claim(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    assert_true(fd >= 0 && lh_descriptor_is_claimed(fd));
+    lh_descriptor_close(fd);
+    assert_false(lh_descriptor_is_claimed(fd));
+    assert_int_equal(lh_descriptor_claim(-1), -1);
+    assert_int_equal(lh_descriptor_claim(INT_MAX), INT_MAX); /* no such number is ever given out */
+    assert_false(lh_descriptor_is_claimed(INT_MAX));
+    assert_false(lh_descriptor_is_claimed(-1));
+    assert_false(lh_descriptor_is_claimed(1024 * 1024)); /* whose page was never needed */
+    lh_descriptor_close(-1);
+}
+
+static void heartbeats_are_late_when_they_are_due(void **state) {
+    (void)state;
+    int fd = -1;
+    lh_heartbeats *ours = lh_heartbeats_new(NULL), *shared = lh_heartbeats_new(&fd);
+    assert_non_null(ours);
+    assert_non_null(shared);
+    lh_heartbeats *theirs = lh_heartbeats_map(fd);
+    assert_non_null(theirs);
+    shared->timeout = ours->timeout = LH_SECOND;
+    assert_int_equal(lh_heartbeats_late(ours, 1000 * LH_SECOND), -1); /* nothing is expected of anybody */
+    atomic_store(&shared->of[7].beat, 5 * LH_SECOND);
+    assert_int_equal(lh_heartbeats_late(theirs, 6 * LH_SECOND), -1);
+    assert_int_equal(lh_heartbeats_late(theirs, 7 * LH_SECOND), 7);
+    munmap(ours, sizeof(*ours));
+    munmap(shared, sizeof(*shared));
+    munmap(theirs, sizeof(*theirs));
+    assert_null(lh_heartbeats_map(fd + 1000));
+    close(fd);
 }
 
 typedef struct thing {
@@ -217,6 +262,7 @@ static void misspelt_words_have_a_nearest(void **state) {
     memset(longest, 'x', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = 0;
     assert_int_equal(lh_word_distance(longest, "timeout"), -1);
+    assert_int_equal(lh_word_distance("timeout", longest), -1);
 }
 
 static void words_are_booleans_or_nothing(void **state) {
@@ -327,6 +373,8 @@ int main(void) {
         cmocka_unit_test(buffer_gives_back_the_room_behind_its_bytes),
         cmocka_unit_test(buffer_refuses_impossible_sizes),
         cmocka_unit_test(buffer_prints),
+        cmocka_unit_test(descriptors_are_claimed_by_number),
+        cmocka_unit_test(heartbeats_are_late_when_they_are_due),
         cmocka_unit_test(slab_reuses_and_keeps_the_first_words),
         cmocka_unit_test(list_links_and_unlinks),
         cmocka_unit_test(ptrmap_against_a_model),
