@@ -1179,7 +1179,7 @@ function mtev.gzip(s, level) end
 -- The configuration makes others: each `<log name="..."/>` anywhere below `/*/logs`. Its outlets are the `<outlet name="..."/>` of
 -- its own element and of those around it; attributes are inherited likewise, the nearest wins. With neither `type` nor outlets it
 -- keeps the outlet it would have without the element.
---   type        none (no sink of its own), `file`, `file_synch` (written when `mtev.log` returns), `memory`, `stdout`, `stderr`
+--   type        absent (no sink of its own), or `file`, `file_synch` (written when `mtev.log` returns), `memory`, `stdout`, `stderr`
 --   path        of the file, whose directory must be there; of `memory`: "LINES,BYTES", default "1000,1048576"
 --   timestamps, facility, debug   `on`: each line begins with the local time, the stream's name, the thread and line of the caller
 --   format      `plain` (default); `json`: an object a line, with time (RFC 3339, UTC), facility, thread, file, line, message
@@ -1933,7 +1933,8 @@ local timezone = {}
 ---A time zone of the system's files (`$TZDIR`, else /usr/share/zoneinfo). Does not yield; the file is read when the zone was not
 ---in use.
 ---
----Raises `unknown timezone: NAME` for names that are no zone's, also for those with `..` in them.
+---Raises `unknown timezone: NAME` for names that are no zone's, also for those with `..` in them; `cannot read timezone NAME: WHY` when
+---the file cannot be read just now.
 ---@param name string `"Europe/Zurich"`, `"UTC"`
 ---@return mtev.timezone
 function mtev.timezone(name) end

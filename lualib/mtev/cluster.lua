@@ -77,6 +77,12 @@ Cluster.__index, Semaphore.__index = Cluster, Semaphore
 
 local open = {} -- name -> engine of this thread
 
+local function no_more(name, expected, count)
+  if count > expected then
+    error(("bad argument #%d to '%s' (%s expected)"):format(expected + 1, name, expected == 0 and "no argument" or "no more arguments"), 3)
+  end
+end
+
 local function engine_of(self, name)
   if getmetatable(self) ~= Cluster then
     error(("calling '%s' on bad self (mtev.cluster expected, got %s)"):format(name, type(self)), 3)
@@ -84,12 +90,6 @@ local function engine_of(self, name)
   local engine = open[self.name]
   if not engine or not is_configured(self.name) then error("no such cluster", 3) end
   return engine
-end
-
-local function no_more(name, expected, count)
-  if count > expected then
-    error(("bad argument #%d to '%s' (%s expected)"):format(expected + 1, name, expected == 0 and "no argument" or "no more arguments"), 3)
-  end
 end
 
 -- A key as part of a key of the engine's: never empty, so that it cannot be a prefix of all.
@@ -118,34 +118,38 @@ end
 for _, name in ipairs { "owner", "get", "seq" } do
   Cluster[name] = function(self, key, ...)
     local engine = engine_of(self, name)
-    no_more(name, 1, select("#", ...))
+    no_more(name, 1, select("#", ...) + 1)
     return engine[name](engine, check_key(key, name))
   end
 end
 
 for _, name in ipairs { "on_change", "on_lost" } do
-  Cluster[name] = function(self, f)
+  Cluster[name] = function(self, f, ...)
     local engine = engine_of(self, name)
+    no_more(name, 1, select("#", ...) + 1)
     return engine[name](engine, check.type(f, "function", 1, name))
   end
 end
 
-function Cluster:join(timeout)
+function Cluster:join(timeout, ...)
   local engine = engine_of(self, "join")
+  no_more("join", 1, select("#", ...) + 1)
   return engine:join(duration(check.opt_number(timeout, 1, "join")))
 end
 
 local SET_OPTIONS = { ephemeral = "boolean" }
 
-function Cluster:set(key, value, options)
+function Cluster:set(key, value, options, ...)
   local engine = engine_of(self, "set")
+  no_more("set", 3, select("#", ...) + 3)
   key, value = check_key(key, "set"), check.opt_string(value, 2, "set")
   options = check.opt_type(options, "table", 3, "set") and check.options(options, SET_OPTIONS, "set")
   return engine:set(key, value, options and options.ephemeral and true or false)
 end
 
-function Cluster:cas(key, expected, value)
+function Cluster:cas(key, expected, value, ...)
   local engine = engine_of(self, "cas")
+  no_more("cas", 3, select("#", ...) + 3)
   return engine:cas(check_key(key, "cas"), check.opt_string(expected, 2, "cas"), check.opt_string(value, 3, "cas"))
 end
 
@@ -154,13 +158,15 @@ function Cluster:notify(key, ...)
   return engine:notify(check_key(key, "notify"), ...)
 end
 
-function Cluster:waitfor(key, timeout)
+function Cluster:waitfor(key, timeout, ...)
   local engine = engine_of(self, "waitfor")
+  no_more("waitfor", 2, select("#", ...) + 2)
   return engine:waitfor(check_key(key, "waitfor"), duration(check.opt_number(timeout, 2, "waitfor")))
 end
 
-function Cluster:semaphore(name, n)
+function Cluster:semaphore(name, n, ...)
   local engine = engine_of(self, "semaphore")
+  no_more("semaphore", 2, select("#", ...) + 2)
   name, n = check_key(name, "semaphore"), check.opt_number(n, 2, "semaphore") or 1
   if n < 1 or n > 2 ^ 31 or n % 1 ~= 0 then error("bad argument #2 to 'semaphore' (a whole number from 1 expected)", 2) end
   return setmetatable({ cluster = self, name = name, n = n, engine = engine, units = engine:semaphore(name, n) }, Semaphore)
@@ -178,23 +184,27 @@ local function units_of(self, name)
   return self.units
 end
 
-function Semaphore:acquire(timeout)
+function Semaphore:acquire(timeout, ...)
   local units = units_of(self, "acquire")
+  no_more("acquire", 1, select("#", ...) + 1)
   return units:acquire(duration(check.opt_number(timeout, 1, "acquire")))
 end
 
-function Semaphore:try_acquire()
+function Semaphore:try_acquire(...)
   local units = units_of(self, "try_acquire")
+  no_more("try_acquire", 0, select("#", ...))
   return units:acquire(0)
 end
 
-function Semaphore:release()
+function Semaphore:release(...)
   local units = units_of(self, "release")
+  no_more("release", 0, select("#", ...))
   return units:release()
 end
 
-function Semaphore:held()
+function Semaphore:held(...)
   local units = units_of(self, "held")
+  no_more("held", 0, select("#", ...))
   return units:held()
 end
 

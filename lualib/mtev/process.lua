@@ -64,8 +64,8 @@ end
 local DEFAULT_TIMEOUT = 5                                               -- seconds
 local OUTPUT_MAX = core.is_luamtev and math.huge or 16 * 1024 * 1024 -- bytes of each output, where options.limit does not say
 
-local function run(path, argv, env, timeout, limit)
-  local status, out, err, why = exec(path, argv, env, timeout, limit)
+-- What exec has returned.
+local function finish(status, out, err, why)
   if out == INTERRUPTED then error(err, 0) end
   if why then return status, out, err, why end
   return status, out, err
@@ -77,7 +77,7 @@ local function get_limit(options, index, name)
     error(("bad argument #%d to '%s' (table expected, got %s)"):format(index, name, type(options)), 3)
   end
   for key in pairs(options) do
-    if key ~= "limit" then error(("unknown option '%s' to '%s'"):format(tostring(key), name), 3) end
+    if key ~= "limit" then error((check.unknown_option(key, { limit = true }, name)), 3) end
   end
   local limit = options.limit
   if limit == nil then return OUTPUT_MAX end
@@ -89,12 +89,12 @@ end
 
 function mtev.exec(path, argv, env, timeout, options)
   if timeout == nil then timeout = DEFAULT_TIMEOUT end
-  return run(path, argv, env, timeout, get_limit(options, 5, "exec"))
+  return finish(exec(path, argv, env, timeout, get_limit(options, 5, "exec")))
 end
 
 function mtev.sh(command, timeout, shell, options)
   command = check.string(command, 1, "sh")
   timeout = check.opt_number(timeout, 2, "sh") or math.huge
   shell = check.opt_string(shell, 3, "sh") or ENV.SHELL or "/bin/sh"
-  return run(shell, { shell, "-c", command }, ENV, timeout, get_limit(options, 4, "sh"))
+  return finish(exec(shell, { shell, "-c", command }, ENV, timeout, get_limit(options, 4, "sh")))
 end

@@ -84,14 +84,23 @@ zone = ffi.metatype("lh_zone", {
   __tostring = function() return "mtev.timezone" end,
 })
 
+-- A file that is there may not be readable just now: that says nothing of the name.
+local NO_SUCH_FILE = { [0] = true, [2] = true, [20] = true, [21] = true, [36] = true, [40] = true } -- ENOENT, ENOTDIR, EISDIR ...
+
+local function raise_unknown(name, errno)
+  if NO_SUCH_FILE[errno] then error("unknown timezone: " .. name:sub(1, 100), 3) end
+  error(("cannot read timezone %s: %s"):format(name:sub(1, 100), core.strerror(errno)), 3)
+end
+
 local opened = {} -- name -> zone: few, and small, and they do not change
 
 function mtev.timezone(name)
   name = check.string(name, 1, "timezone")
   local found = opened[name]
   if found then return found end
+  ffi.errno(0)
   local opaque = not name:find("%z") and C.lh_ffi_timezone_open(name)
-  if not opaque or opaque == nil then error("unknown timezone: " .. name:sub(1, 100), 2) end
+  if not opaque or opaque == nil then raise_unknown(name, ffi.errno()) end
   found = zone(opaque)
   opened[name] = found
   return found

@@ -41,6 +41,7 @@ describe("mtev.cluster", function()
         function() c:get("") end, function() c:set("k", {}) end, function() c:set("k", "v", { lease = true }) end,
         function() c:cas("k", true, "v") end, function() c:semaphore("s", 0) end, function() c:semaphore("s", 1.5) end,
         function() c:on_change(1) end, function() c:waitfor("k", "x") end, function() c:notify("k", print) end, function() c:owner(nil) end,
+        function() c:get("k", 1) end, function() c:set("k", "v", {}, nil) end, function() c:semaphore("s"):release(1) end,
       } do print(select(2, pcall(try))) end
       c:leave()]])
     for _, message in ipairs {
@@ -50,6 +51,8 @@ describe("mtev.cluster", function()
       "unknown option 'lease' to 'set'", "bad argument #2 to 'cas' (string expected, got boolean)",
       "bad argument #2 to 'semaphore' (a whole number from 1 expected)", "bad argument #1 to 'on_change' (function expected, got number)",
       "bad argument #2 to 'waitfor' (number expected, got string)", "bad argument #1 to 'owner' (key expected, got nil)",
+      "bad argument #2 to 'get' (no more arguments expected)", "bad argument #4 to 'set' (no more arguments expected)",
+      "bad argument #1 to 'release' (no argument expected)",
     } do assert.matches(message, output, 1, true) end
   end)
 

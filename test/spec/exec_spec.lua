@@ -71,7 +71,8 @@ describe("mtev.exec", function()
     assert.same({ nil, 16 * 1024 * 1024, "", "limit" }, { status, #out, err, why })
     assert.equal("limit", (select(4, mtev.sh("yes", 60, "/bin/sh", { limit = 10 }))))
     for _, case in ipairs { { 5, "table expected, got number" }, { { limit = "x" }, "bad option 'limit'" }, { { limit = -1 }, "bad option 'limit'" },
-      { { limit = 0 / 0 }, "bad option 'limit'" }, { { most = 1 }, "unknown option 'most' to 'exec'" } } do
+      { { limit = 0 / 0 }, "bad option 'limit'" }, { { most = 1 }, "unknown option 'most' to 'exec'" },
+      { { limt = 1 }, "unknown option 'limt' to 'exec' (did you mean 'limit'?)" } } do
       assert.error_matches(function() mtev.exec("true", nil, nil, nil, case[1]) end, case[2], 1, true)
     end
     out = nil

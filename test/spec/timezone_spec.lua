@@ -1,6 +1,7 @@
 -- mtev.timezone: the system's time zones, also long before and long after what their files list.
 
 local files = require("test.support.files")
+local process = require("test.support.process")
 
 local all_fields = {
   "second", "minute", "hour", "monthday", "month", "weekday", "yearday", "year", "dst", "offset", "zonename",
@@ -101,6 +102,16 @@ describe("mtev.timezone", function()
     end
     assert.error_matches(function() mtev.timezone() end, "bad argument #1 to 'timezone' %(string expected, got nil%)")
     assert.error_matches(function() mtev.timezone({}) end, "bad argument #1 to 'timezone'")
+  end)
+
+  it("says why a file cannot be read just now", function()
+    local output = process.run([[
+      local held = {}
+      repeat held[#held + 1] = mtev.open("/dev/null", mtev.O_RDONLY) until held[#held] < 0
+      print((select(2, pcall(mtev.timezone, "Europe/Zurich")):gsub("^.-: ", "", 1)))
+      for _, fd in ipairs(held) do if fd >= 0 then mtev.close(fd) end end
+      print(mtev.timezone("Europe/Zurich"))]], { before = "ulimit -n 100;" })
+    assert.equal("cannot read timezone Europe/Zurich: Too many open files\nmtev.timezone\n", output)
   end)
 
   it("raises for a file that is damaged", function()
