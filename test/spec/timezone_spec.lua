@@ -107,7 +107,7 @@ describe("mtev.timezone", function()
   it("says why a file cannot be read just now", function()
     local output = process.run([[
       local held = {}
-      repeat held[#held + 1] = mtev.open("/dev/null", mtev.O_RDONLY) until held[#held] < 0
+      repeat held[#held + 1] = mtev.open("/dev/null", O_RDONLY) until held[#held] < 0
       print((select(2, pcall(mtev.timezone, "Europe/Zurich")):gsub("^.-: ", "", 1)))
       for _, fd in ipairs(held) do if fd >= 0 then mtev.close(fd) end end
       print(mtev.timezone("Europe/Zurich"))]], { before = "ulimit -n 100;" })
