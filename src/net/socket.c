@@ -164,6 +164,12 @@ bool lh_socket_may_move(lh_socket *socket) {
     return false;
 }
 
+void lh_socket_end_turn(lh_socket *socket) {
+    lh_socket_may_move(socket); /* begins to count for this turn */
+    socket->turn_bytes = LH_SOCKET_TURN_BYTES;
+    lh_loop_again(&socket->net->loop, &socket->watch);
+}
+
 /* -- Server side --------------------------------------------------------------------------------------------------- */
 
 int lh_socket_bind(lh_socket *socket, const lh_address *address) {

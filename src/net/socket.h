@@ -146,6 +146,9 @@ static inline void lh_socket_note_moved(lh_socket *socket, size_t bytes) {
     socket->turn_bytes = all < LH_SOCKET_TURN_BYTES ? (uint32_t)all & 0x3ffff : LH_SOCKET_TURN_BYTES;
 }
 
+/* What was moved took long: the next turn goes on. */
+void lh_socket_end_turn(lh_socket *socket);
+
 /* For a call that does not wait: it may move as much again. */
 static inline void lh_socket_renew_turn(lh_socket *socket) { socket->turn_bytes = 0; }
 

@@ -22,8 +22,10 @@ enum {
     RECORD_BYTES = 16 * 1024, /* plain bytes of the longest record */
     RECORDS = 4,              /* in a batch */
     BATCH_BYTES = RECORDS * (RECORD_BYTES + 512),
-    BUDGET = 256 * 1024,                  /* plain bytes per call, as in stream.c */
-    UNSENT_MAX = 256 * 1024,              /* then reading, too, waits until the peer takes something */
+    READS_MAX = 4096,          /* in one turn: a record may have one byte */
+    BUDGET = 256 * 1024,       /* plain bytes per call, as in stream.c */
+    BARREN_MAX = RECORD_BYTES, /* more is no record that is late, but requests to change keys, say, which cost much */
+    UNSENT_MAX = 256 * 1024,   /* then reading, too, waits until the peer takes something */
     PEER_MAX = LH_ADDRESS_TEXT_MAX + 300, /* a host name has 255 bytes at most */
 };
 
@@ -39,7 +41,9 @@ struct lh_tls {
     int send_error;               /* errno that ended writing, 0 = none */
     int receive_error;            /* errno that ended reading, 0 = none */
     bool is_established;          /* the handshake is over */
+    size_t barren;                /* bytes received in this call of which nothing came that a reader gets */
     bool is_drained;              /* the kernel has nothing: it said so in this call */
+    bool is_sated;                /* enough was received for this turn */
     bool is_cut;                  /* the kernel's end of file */
     bool is_ended;                /* our close_notify was sent, or cannot be any more */
     bool awaits_room;             /* OpenSSL cannot go on reading before `unsent` is gone */
@@ -108,11 +112,17 @@ static int bio_read(BIO *bio, char *to, int room) {
         BIO_set_retry_read(bio);
         return -1;
     }
+    if (tls->barren > BARREN_MAX) {
+        tls->is_sated = true;
+        BIO_set_retry_read(bio);
+        return -1;
+    }
     ssize_t n;
     do {
         n = recv(tls->socket->watch.fd, to, (size_t)room, 0);
     } while (n < 0 && errno == EINTR);
     if (n > 0) {
+        tls->barren += (size_t)n;
         if (n < room && !tls->socket->has_hangup) tls->is_drained = true;
         return (int)n;
     }
@@ -178,7 +188,8 @@ static void set_up_once(void) {
 static void begin(lh_tls *tls) {
     assert(tls->socket && tls->socket->layered == tls && lh_socket_is_mine(tls->socket));
     assert(tls->batched == 0); /* the batch is the thread's: it is empty between calls */
-    tls->is_drained = false;
+    tls->is_drained = tls->is_sated = false;
+    tls->barren = 0;
     flush_unsent(tls);
     ERR_clear_error(); /* SSL_get_error looks at the thread's whole queue */
 }
@@ -211,11 +222,13 @@ static int explain(lh_tls *tls, int reason) {
     return EPROTO;
 }
 
-/* A call of OpenSSL's did not do: true = it has to wait, and `socket->is_readable` says so. */
+/* A call of OpenSSL's did not do: true = it has to wait, and `socket->is_readable` says so. (It is readable where the
+ * next turn shall go on.) */
 static bool is_waiting(lh_tls *tls, int reason) {
     if (reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_WANT_WRITE) return false;
     if (reason == SSL_ERROR_WANT_WRITE) tls->awaits_room = true;
-    tls->socket->is_readable = false;
+    tls->socket->is_readable = reason == SSL_ERROR_WANT_READ && tls->is_sated;
+    if (tls->socket->is_readable) lh_socket_end_turn(tls->socket);
     return true;
 }
 
@@ -335,14 +348,19 @@ static size_t tls_receive(lh_socket *socket, char *to, size_t room) {
     lh_tls *tls = socket->layered;
     size_t received = 0;
     begin(tls);
-    while (received < room) {
+    for (int reads = 0; received < room; reads++) {
         size_t n;
+        if (reads == READS_MAX) {
+            lh_socket_end_turn(socket);
+            break;
+        }
         const int rv = SSL_read_ex(tls->ssl, to + received, room - received, &n);
         if (rv != 1) {
             end_reading(tls, SSL_get_error(tls->ssl, rv));
             break;
         }
         received += n;
+        tls->barren = 0;
         assert(received <= room);
     }
     flush_batch(tls);

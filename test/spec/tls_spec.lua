@@ -890,6 +890,59 @@ describe("TLS is safe", function()
     mtev.notify("over")
   end)
 
+  -- Records of which a reader gets nothing cost all the more: they are read a few at a time, and others go on meanwhile.
+  for what, flood in pairs {
+    ["requests to change keys"] = "for _ = 1, 5000 do C.SSL_key_update(ssl, 1) C.SSL_do_handshake(ssl) end",
+    ["records of a byte"] = "for _ = 1, 20000 do C.SSL_write(ssl, 'y', 1) end",
+  } do
+    it("from a flood of " .. what .. ", in which others have their turns", function()
+      local listener, port = net.listen()
+      local turns, last, is_over = 0, nil, false
+      local accepting = net.give(listener, function(l)
+        local e = l:accept()
+        assert(e:ssl_upgrade_socket(server_settings(good, { layer = "tlsv1.3" })) == 0)
+        mtev.waitfor("flooded", 60)
+        mtev.coroutine_spawn(function()
+          while not is_over do
+            mtev.sleep(0)
+            turns = turns + 1
+          end
+        end)
+        last = e:read("x")
+        is_over = true
+      end)
+      local script = process.write_file([[
+        local ffi = require("ffi")
+        ffi.cdef "int socket(int, int, int); int connect(int, const char *, unsigned); void *TLS_client_method(void);"
+        ffi.cdef "int setsockopt(int, int, int, const int *, unsigned);"
+        ffi.cdef "void *SSL_CTX_new(void *); void *SSL_new(void *); int SSL_set_fd(void *, int); int SSL_connect(void *);"
+        ffi.cdef "int SSL_key_update(void *, int); int SSL_do_handshake(void *); int SSL_write(void *, const char *, int);"
+        local C, port = ffi.C, ]] .. port .. [[
+
+        local fd = C.socket(2, 1, 0)
+        assert(C.connect(fd, "\2\0" .. string.char(math.floor(port / 256), port % 256) .. "\127\0\0\1\0\0\0\0\0\0\0\0", 16) == 0)
+        local ssl = C.SSL_new(C.SSL_CTX_new(C.TLS_client_method()))
+        C.SSL_set_fd(ssl, fd)
+        assert(C.SSL_connect(ssl) == 1)
+        C.setsockopt(fd, 6, 3, ffi.new("int[1]", 1), 4) -- TCP_CORK: in full segments, of which the kernel takes more
+        ]] .. flood .. [[
+
+        assert(C.SSL_write(ssl, "x", 1) == 1)
+        C.setsockopt(fd, 6, 3, ffi.new("int[1]", 0), 4)
+        print("flooded")
+        mtev.sleep(1000)]])
+      local flooder, _, out = mtev.spawn(process.lhotse, { "lhotse", script })
+      assert.equal("flooded\n", out:own():read("\n"))
+      mtev.notify("flooded")
+      process.wait_for(function() return is_over end)
+      assert.equal("x", last:sub(-1))
+      assert.is_true(turns >= 4, turns .. " turns")
+      flooder:kill(9)
+      os.remove(script)
+      mtev.cancel_coro(accepting)
+    end)
+  end
+
   it("from random bytes in place of the handshake", function()
     math.randomseed(5)
     for length = 1, 200, 7 do
