@@ -1178,7 +1178,8 @@ function mtev.gzip(s, level) end
 --
 -- The configuration makes others: each `<log name="..."/>` anywhere below `/*/logs`. Its outlets are the `<outlet name="..."/>` of
 -- its own element and of those around it; attributes are inherited likewise, the nearest wins. With neither `type` nor outlets it
--- keeps the outlet it would have without the element.
+-- keeps the outlet it would have without the element. A record reaches a file, ring or descriptor once, whatever ways lead there;
+-- once in each form, if they differ in timestamps, facility, debug or format.
 --   type        absent (no sink of its own), or `file`, `file_synch` (written when `mtev.log` returns), `memory`, `stdout`, `stderr`
 --   path        of the file, whose directory must be there; of `memory`: "LINES,BYTES", default "1000,1048576"
 --   timestamps, facility, debug   `on`: each line begins with the local time, the stream's name, the thread and line of the caller

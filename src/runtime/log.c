@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "data/log_line.h"
 #include "runtime/options.h"
 
-enum { OUTLETS_MAX = 16 };
+enum { OUTLETS_MAX = 16, MARKS_MAX = 1024 };
 
 struct lh_log {
     char *name;
@@ -27,13 +28,22 @@ struct lh_log {
     lh_log_sink *sink;                  /* or before the stream is published; NULL = none */
     lh_log *outlets[OUTLETS_MAX];       /* never in a circle */
     int outlet_count;
+    int mark, sink_mark;  /* where a record notes that it was here, and in the sink; 0 = it cannot come twice */
     lh_log *next;         /* of all, in the order in which they were made */
     unsigned long search; /* the last one that came here */
 };
 
+/* A record on its ways. They may be many more than there are streams: where they meet, only the first goes on. */
+typedef struct journey {
+    const lh_log_record *record;
+    lh_log_importance importance;
+    uint16_t seen[MARKS_MAX]; /* a bit for each style, as far as there are marks */
+} journey;
+
 static pthread_mutex_t directory_mutex = PTHREAD_MUTEX_INITIALIZER; /* guards `directory` and the graph */
 static lh_strmap directory;
 static lh_log *first_log, *last_log;
+static int mark_count = 1; /* mark 0 is none; set before threads run */
 static lh_log_sink *stdout_sink, *stderr_sink;
 
 /* A terminal, or 2>&1: one queue for both, so that what a script prints and what it logs stay in order. */
@@ -201,14 +211,32 @@ static void put_record(lh_log_sink *sink, const lh_log_record *record, int style
     lh_log_sink_put(sink, prefix, prefix_length, record->bytes, record->length, importance);
 }
 
+/* Styles that differ make records that differ, but for JSON, which has everything. */
+static int with_style(int style, const lh_log *log) {
+    style |= log->style;
+    return style & LH_LOG_JSON ? LH_LOG_JSON : style;
+}
+
+static bool is_first_time(journey *j, int mark, int style) {
+    assert(mark >= 0 && mark < mark_count && style >= 0 && style < 16);
+    const uint16_t bit = (uint16_t)(1U << style);
+    if (mark == 0) return true;
+    if (j->seen[mark] & bit) return false;
+    j->seen[mark] |= bit;
+    return true;
+}
+
 /* Outlets are set before a stream is published and never change, so passing along needs no lock. The last is gone on to
  * without another frame: a name has a stream for each of its "/". */
-static void pass_on(const lh_log *log, const lh_log_record *record, int style, lh_log_importance importance) {
+static void pass_on(const lh_log *log, journey *j, int style) {
     while (atomic_load_explicit(&log->is_effective, memory_order_relaxed)) {
-        style |= log->style;
-        if (log->sink) put_record(log->sink, record, style, importance);
+        style = with_style(style, log);
+        if (!is_first_time(j, log->mark, style)) return;
+        if (log->sink && is_first_time(j, log->sink_mark, style)) {
+            put_record(log->sink, j->record, style, j->importance);
+        }
         if (log->outlet_count == 0) return;
-        for (int i = 0; i < log->outlet_count - 1; i++) pass_on(log->outlets[i], record, style, importance);
+        for (int i = 0; i < log->outlet_count - 1; i++) pass_on(log->outlets[i], j, style);
         log = log->outlets[log->outlet_count - 1];
     }
 }
@@ -219,7 +247,11 @@ void lh_log_write_from(lh_log *log, const char *bytes, size_t length, const char
         lh_log_flush_stdio();
     }
     const lh_log_record record = {log->name, file, line, bytes, length};
-    pass_on(log, &record, 0, log->importance);
+    journey j;
+    j.record = &record;
+    j.importance = log->importance;
+    memset(j.seen, 0, (size_t)mark_count * sizeof(j.seen[0]));
+    pass_on(log, &j, 0);
 }
 
 void lh_log_write(lh_log *log, const char *bytes, size_t length) { lh_log_write_from(log, bytes, length, NULL, 0); }
@@ -249,6 +281,34 @@ void lh_log_restyle(lh_log *log, int style, bool is_enabled) {
     log->style = style;
     log->is_enabled = is_enabled;
     refresh_all();
+}
+
+static int count_ways_to(const lh_log *goal) {
+    int count = 0;
+    for (const lh_log *log = first_log; log; log = log->next) {
+        for (int i = 0; i < log->outlet_count; i++) count += log->outlets[i] == goal;
+    }
+    return count;
+}
+
+/* Streams that have one sink have one mark for it; a sink of one stream needs none. */
+static int mark_of_sink(const lh_log *log) {
+    const lh_log *other = first_log;
+    while (other != log && other->sink != log->sink) other = other->next;
+    if (other != log) return other->sink_mark;
+    for (other = log->next; other && other->sink != log->sink;) other = other->next;
+    return other ? mark_count++ : 0;
+}
+
+bool lh_log_mark_meetings(void) {
+    mark_count = 1;
+    for (lh_log *log = first_log; log; log = log->next) log->mark = log->sink_mark = 0;
+    for (lh_log *log = first_log; log; log = log->next) {
+        if (mark_count > MARKS_MAX - 2) return false;
+        if (count_ways_to(log) > 1) log->mark = mark_count++;
+        if (log->sink) log->sink_mark = mark_of_sink(log);
+    }
+    return true;
 }
 
 lh_log_sink *lh_log_sink_of(const lh_log *log) { return log->sink; }

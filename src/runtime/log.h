@@ -1,9 +1,10 @@
 /* Log streams: named, hierarchical, process-wide.
  *
  * A record written to a stream goes to the stream's sink, if it has one, and to each of its outlets, as long as every
- * stream it passes is enabled. First use of an unknown "a/b/c" makes it, enabled, with outlet "a/b", and so on upwards;
- * an unknown top-level name has no outlet, so its records vanish. Built in: stdout and stderr (sinks on descriptors 1
- * and 2), error -> stderr, notice -> error, debug -> stderr (disabled). runtime/log_config.h makes others.
+ * stream it passes is enabled. It reaches a sink once, whatever ways lead there, or once for each style that they give
+ * it. First use of an unknown "a/b/c" makes it, enabled, with outlet "a/b", and so on upwards; an unknown top-level
+ * name has no outlet, so its records vanish. Built in: stdout and stderr (sinks on descriptors 1 and 2), error ->
+ * stderr, notice -> error, debug -> stderr (disabled). runtime/log_config.h makes others.
  *
  * When both descriptors are the same file, one sink serves both and keeps their order. The process's stdio streams are
  * redirected into the same queues: io.write and mtev.print keep their order.
@@ -66,5 +67,9 @@ void lh_log_restyle(lh_log *log, int style, bool is_enabled);
 
 /* False: `outlet` leads back to `log`, or `log` has too many. */
 bool lh_log_add_outlet(lh_log *log, lh_log *outlet);
+
+/* To be called when all that has been defined: from now on a record reaches a sink once, whatever ways lead there.
+ * False: ways meet in too many streams. */
+bool lh_log_mark_meetings(void);
 lh_log_sink *lh_log_stdout_sink(void);
 lh_log_sink *lh_log_stderr_sink(void);

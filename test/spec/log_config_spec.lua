@@ -162,7 +162,7 @@ describe("an outlet", function()
   end)
 
   -- Two ways from each layer to the next are 2^40 from the first to the last. Whether a record reaches a sink, and
-  -- whether outlets lead in a circle, must not be asked on each of them.
+  -- whether outlets lead in a circle, must not be asked on each of them; nor must a record go on each.
   it("may be one of many that lead to the same log, on many ways", function()
     local logs = {}
     for i = 1, 40 do
@@ -172,11 +172,37 @@ describe("an outlet", function()
     end
     logs[#logs + 1] = '<log name="l41" disabled="on"><outlet name="end"/></log><log name="r41" disabled="on"><outlet name="end"/></log>'
     logs[#logs + 1] = '<log name="end" type="file" path="DIR/a.log"/>'
-    expect("0\nfalse\ntrue\n", table.concat(logs), [[
+    expect("0\nfalse\ntrue\n2\n", table.concat(logs), [[
       print(mtev.log("l1", "x\n"))
       print(mtev.log_enabled("l1/new"))
       mtev.enable_log("l41")
-      print(mtev.log_enabled("l1/new"))]])
+      print(mtev.log_enabled("l1/new"))
+      mtev.enable_log("r41")
+      print(mtev.log("l1/new", "x\n"))]])
+    assert.equal("x\n", files.read(dir .. "/a.log"))
+  end)
+
+  it("passes a record on once, also by names, and to a file that several logs have", function()
+    expect("", [[
+      <log name="all" type="file" path="DIR/all.log"/>
+      <log name="top" type="file" path="DIR/all.log"><outlet name="all/a"/><outlet name="all/b"/><outlet name="all"/></log>
+      <log name="all/a"/><log name="all/b"/>]], "mtev.log('top', 'one\\n') mtev.log('all/a', 'two\\n')")
+    assert.equal("one\ntwo\n", files.read(dir .. "/all.log"))
+  end)
+
+  -- What a way asks for is what its lines have, and a way that is closed is none.
+  it("passes a record on once in each form that the ways give it, as far as they are open", function()
+    expect("", [[
+      <log name="all" type="file" path="DIR/all.log"/>
+      <log name="plain"><outlet name="all"/></log><log name="plain2"><outlet name="all"/></log>
+      <log name="named" facility="on"><outlet name="all"/></log>
+      <log name="top"><outlet name="plain"/><outlet name="named"/><outlet name="plain2"/></log>]], [[
+      mtev.log('top', '1\n')
+      mtev.enable_log('plain', false)
+      mtev.log('top', '2\n')
+      mtev.enable_log('plain2', false)
+      mtev.log('top', '3\n')]])
+    assert.equal("1\n[top] 1\n[top] 2\n2\n[top] 3\n", files.read(dir .. "/all.log"))
   end)
 
   it("replaces the built-in ones of error; without any they stay", function()
