@@ -407,10 +407,6 @@ static void append(chunk *c, const char *bytes, size_t length) {
 static void put_without_writer(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes,
                                size_t length) {
     struct iovec pieces[] = {{(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)bytes, length}};
-    if (is_writing_here(sink)) { /* it complains of this sink itself, whose queue has no place for it */
-        sink->lost_count++;
-        return;
-    }
     begin_writing(sink);
     if (is_reopen_due(sink)) reopen(sink);
     pthread_mutex_unlock(&sink->mutex);
@@ -420,6 +416,7 @@ static void put_without_writer(lh_log_sink *sink, const char *head, size_t head_
 }
 
 static void wait_until_written(lh_log_sink *sink) {
+    assert(!is_writing_here(sink));
     const uint64_t goal = sink->put;
     while (sink->done < goal && !sink->is_failing) pthread_cond_wait(&sink->written, &sink->mutex);
 }
@@ -427,12 +424,14 @@ static void wait_until_written(lh_log_sink *sink) {
 static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
                        lh_log_importance importance) {
     if (!sink->has_writer) start_writer(sink);
-    if (!sink->has_writer) {
+    chunk *c = sink->has_writer ? chunk_for(sink, head_length + length, importance) : NULL;
+    /* Who writes to this sink and complains of it cannot wait for itself. */
+    const bool may_wait = !is_writing_here(sink);
+    if (!sink->has_writer && may_wait) {
         put_without_writer(sink, head, head_length, bytes, length);
         return;
     }
-    chunk *c = chunk_for(sink, head_length + length, importance);
-    if (!c && sink->is_output && !is_refused(sink, head_length + length, importance)) {
+    if (!c && may_wait && sink->is_output && !is_refused(sink, head_length + length, importance)) {
         /* No memory: what shares a descriptor with the script's output is not dropped, but written in its turn. */
         wait_until_written(sink);
         put_without_writer(sink, head, head_length, bytes, length);
@@ -599,9 +598,10 @@ void lh_log_sink_reopen_all(void) {
     }
 }
 
+/* Who writes to this sink, and ends the program because it cannot, is not waited for: it is the caller. */
 static void flush(lh_log_sink *sink) {
     pthread_mutex_lock(&sink->mutex);
-    const uint64_t goal = sink->put;
+    const uint64_t goal = is_writing_here(sink) ? 0 : sink->put;
     uint64_t seen = sink->done;
     struct timespec limit;
     clock_gettime(CLOCK_MONOTONIC, &limit);
