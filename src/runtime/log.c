@@ -202,7 +202,11 @@ static void put_record(lh_log_sink *sink, const lh_log_record *record, int style
     if (style & LH_LOG_JSON) {
         size_t length;
         char *line = lh_log_line_json(record, &length);
-        if (line) lh_log_sink_put(sink, "", 0, line, length, importance);
+        if (line) {
+            lh_log_sink_put(sink, "", 0, line, length, importance);
+        } else {
+            lh_log_sink_lose(sink);
+        }
         lh_free(line);
         return;
     }

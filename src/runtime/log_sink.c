@@ -39,6 +39,10 @@ typedef struct ring_record {
     size_t length;
 } ring_record;
 
+/* Why a record was lost, and what is said of it. */
+typedef enum loss { LOSS_QUEUE_FULL, LOSS_NO_MEMORY, LOSSES } loss;
+static const char *const loss_texts[LOSSES] = {"queue full", "no memory"};
+
 typedef enum sink_kind { SINK_FD, SINK_FILE, SINK_SYNCHRONOUS, SINK_MEMORY } sink_kind;
 
 struct lh_log_sink {
@@ -53,8 +57,9 @@ struct lh_log_sink {
     chunk *first, *last;
     size_t queued_bytes;        /* capacity of the chunks in the queue, the batch under way not counted */
     size_t debug_chunk_count;   /* in the queue */
-    size_t lost_count;          /* records dropped and not yet reported */
-    _Atomic uint64_t put, done; /* records ever queued, and ever written or dropped; a crash reads without the mutex */
+    size_t lost_counts[LOSSES]; /* records dropped and not yet reported */
+    _Atomic uint64_t put, done; /* records ever queued, and ever written or dropped; a report counts from when it is
+                                   begun; a crash reads without the mutex */
     atomic_bool has_writer;
     bool is_writing; /* `writing_thread` writes to the descriptor or file, without the mutex; not if synchronous */
     pthread_t writing_thread;
@@ -268,20 +273,47 @@ static void write_batch(lh_log_sink *sink, chunk *batch) {
     }
 }
 
-/* The mutex is held, and `is_writing` the caller's. */
-static void report_loss(lh_log_sink *sink) {
+/* -- Losses -------------------------------------------------------------------------------------------------------- */
+
+/* The writer has it to say; it may be asleep. */
+static void lose(lh_log_sink *sink, loss why, size_t count) {
+    sink->lost_counts[why] += count;
+    pthread_cond_broadcast(&sink->queued);
+}
+
+/* How many lines it takes to say what was lost. */
+static unsigned count_losses(const lh_log_sink *sink) {
+    unsigned count = 0;
+    for (int why = 0; why < LOSSES; why++) count += sink->lost_counts[why] > 0;
+    return count;
+}
+
+static void report_loss(lh_log_sink *sink, loss why) {
     char text[128];
-    const char *format =
-        sink->is_json ? "{\"facility\":\"error\",\"message\":\"lhotse: %zu log records were lost (queue full)\"}\n"
-                      : "lhotse: %zu log records were lost (queue full)\n";
-    const int length = snprintf(text, sizeof(text), format, sink->lost_count);
+    const char *format = sink->is_json
+                             ? "{\"facility\":\"error\",\"message\":\"lhotse: %zu log records were lost (%s)\"}\n"
+                             : "lhotse: %zu log records were lost (%s)\n";
+    const int length = snprintf(text, sizeof(text), format, sink->lost_counts[why], loss_texts[why]);
     assert(length > 0 && (size_t)length < sizeof(text));
-    sink->lost_count = 0;
+    sink->lost_counts[why] = 0;
+    sink->put++;
     struct iovec piece = {.iov_base = text, .iov_len = (size_t)length};
     pthread_mutex_unlock(&sink->mutex);
     write_surely(sink, &piece, 1);
     pthread_mutex_lock(&sink->mutex);
+    sink->is_failing = false;
+    sink->done++;
 }
+
+/* The mutex is held, and `is_writing` the caller's. */
+static void report_losses(lh_log_sink *sink) {
+    assert(is_writing_here(sink));
+    for (int why = 0; why < LOSSES; why++) {
+        if (sink->lost_counts[why]) report_loss(sink, (loss)why);
+    }
+}
+
+/* -- The writer ---------------------------------------------------------------------------------------------------- */
 
 static void write_next(lh_log_sink *sink) {
     size_t count;
@@ -298,12 +330,12 @@ static void *write_records(void *argument) {
     lh_log_sink *sink = argument;
     pthread_mutex_lock(&sink->mutex);
     for (;;) {
-        while (!sink->first && !sink->lost_count && !is_reopen_due(sink)) {
+        while (!sink->first && !count_losses(sink) && !is_reopen_due(sink)) {
             wait_until(sink, sink->reopen_ns ? sink->reopen_ns : LH_NEVER);
         }
         begin_writing(sink);
         if (is_reopen_due(sink)) reopen(sink);
-        if (sink->lost_count) report_loss(sink);
+        report_losses(sink);
         if (sink->first) write_next(sink); /* what there was may have been dropped meanwhile */
         end_writing(sink);
     }
@@ -331,7 +363,7 @@ static bool drop_oldest(lh_log_sink *sink, bool only_debug) {
     assert(sink->queued_bytes >= c->capacity && (!c->is_debug || sink->debug_chunk_count > 0));
     sink->queued_bytes -= c->capacity;
     if (c->is_debug) sink->debug_chunk_count--;
-    sink->lost_count += c->record_count;
+    lose(sink, LOSS_QUEUE_FULL, c->record_count);
     sink->done += c->record_count;
     assert(is_sound(sink));
     lh_free(c);
@@ -412,6 +444,7 @@ static void put_without_writer(lh_log_sink *sink, const char *head, size_t head_
     pthread_mutex_unlock(&sink->mutex);
     write_surely(sink, pieces, 2);
     pthread_mutex_lock(&sink->mutex);
+    report_losses(sink);
     end_writing(sink);
 }
 
@@ -421,24 +454,27 @@ static void wait_until_written(lh_log_sink *sink) {
     while (sink->done < goal && !sink->is_failing) pthread_cond_wait(&sink->written, &sink->mutex);
 }
 
+/* The queue is full, or there is no memory for a chunk, or for a writer. What shares a descriptor with the script's
+ * output is not dropped for want of memory, but written in its turn. Who writes to this sink, and complains of it,
+ * cannot wait for itself. */
+static void put_unqueued(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
+                         lh_log_importance importance) {
+    const bool is_for_room = sink->has_writer && is_refused(sink, head_length + length, importance);
+    const bool may_wait = (!sink->has_writer || (sink->is_output && !is_for_room)) && !is_writing_here(sink);
+    if (!may_wait) {
+        lose(sink, is_for_room ? LOSS_QUEUE_FULL : LOSS_NO_MEMORY, 1);
+        return;
+    }
+    if (sink->has_writer) wait_until_written(sink);
+    put_without_writer(sink, head, head_length, bytes, length);
+}
+
 static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
                        lh_log_importance importance) {
     if (!sink->has_writer) start_writer(sink);
     chunk *c = sink->has_writer ? chunk_for(sink, head_length + length, importance) : NULL;
-    /* Who writes to this sink and complains of it cannot wait for itself. */
-    const bool may_wait = !is_writing_here(sink);
-    if (!sink->has_writer && may_wait) {
-        put_without_writer(sink, head, head_length, bytes, length);
-        return;
-    }
-    if (!c && may_wait && sink->is_output && !is_refused(sink, head_length + length, importance)) {
-        /* No memory: what shares a descriptor with the script's output is not dropped, but written in its turn. */
-        wait_until_written(sink);
-        put_without_writer(sink, head, head_length, bytes, length);
-        return;
-    }
     if (!c) {
-        sink->lost_count++;
+        put_unqueued(sink, head, head_length, bytes, length, importance);
         return;
     }
     append(c, head, head_length);
@@ -524,6 +560,14 @@ void lh_log_sink_put(lh_log_sink *sink, const char *head, size_t head_length, co
     pthread_mutex_unlock(&sink->mutex);
 }
 
+void lh_log_sink_lose(lh_log_sink *sink) {
+    if (sink->kind != SINK_FD && sink->kind != SINK_FILE) return;
+    pthread_mutex_lock(&sink->mutex);
+    if (!sink->has_writer) start_writer(sink);
+    lose(sink, LOSS_NO_MEMORY, 1);
+    pthread_mutex_unlock(&sink->mutex);
+}
+
 bool lh_log_sink_has_room(lh_log_sink *sink) {
     pthread_mutex_lock(&sink->mutex);
     const bool has_room = !is_full(sink, CHUNK_MAX_BYTES);
@@ -598,10 +642,20 @@ void lh_log_sink_reopen_all(void) {
     }
 }
 
-/* Who writes to this sink, and ends the program because it cannot, is not waited for: it is the caller. */
+/* Without a writer nobody else says it. */
+static void say_losses_here(lh_log_sink *sink) {
+    begin_writing(sink);
+    report_losses(sink);
+    end_writing(sink);
+}
+
+/* What was lost and is not said yet is waited for as well: it comes before records that are put from now on. Who writes
+ * to this sink, and ends the program because it cannot, is not waited for: it is the caller. */
 static void flush(lh_log_sink *sink) {
     pthread_mutex_lock(&sink->mutex);
-    const uint64_t goal = is_writing_here(sink) ? 0 : sink->put;
+    const bool is_writer = is_writing_here(sink);
+    if (!is_writer && !sink->has_writer && count_losses(sink)) say_losses_here(sink);
+    const uint64_t goal = is_writer ? 0 : sink->put + count_losses(sink);
     uint64_t seen = sink->done;
     struct timespec limit;
     clock_gettime(CLOCK_MONOTONIC, &limit);
@@ -612,11 +666,6 @@ static void flush(lh_log_sink *sink) {
             seen = sink->done;
             limit.tv_sec += FLUSH_SECONDS;
         }
-    }
-    if (sink->lost_count && sink->done >= goal && !sink->is_writing) { /* whoever writes now says so himself */
-        begin_writing(sink);
-        report_loss(sink);
-        end_writing(sink);
     }
     pthread_mutex_unlock(&sink->mutex);
 }

@@ -2,9 +2,9 @@
  *
  * What goes to a descriptor or a file is queued and written by a thread of the sink, so that a slow terminal or disk
  * never blocks a loop; the thread is started by the first record. At most 8 MiB wait; then the oldest debug records go
- * first, after them the oldest of all, and the loss is reported in the sink itself. stdout is the exception: what a
- * script prints is its result, so a full queue makes the printing thread wait. What is logged never waits for it: it is
- * dropped then, if both go to one descriptor.
+ * first, after them the oldest of all, and the loss is reported in the sink itself, as is one for lack of memory.
+ * stdout is the exception: what a script prints is its result, so a full queue makes the printing thread wait. What is
+ * logged never waits for it: it is dropped then, if both go to one descriptor.
  *
  * A file that cannot be written (full disk, no directory) keeps what waits and is tried again each second, or when it
  * is to be reopened; so is one that could not be reopened. A descriptor that cannot be written drops. All this is
@@ -53,6 +53,9 @@ void lh_log_sink_use_json(lh_log_sink *sink);
 /* One record, of two parts. */
 void lh_log_sink_put(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
                      lh_log_importance importance);
+
+/* There was no memory to make a record for this sink: one that is queued says so, as of those that it drops. */
+void lh_log_sink_lose(lh_log_sink *sink);
 
 /* A record would be queued at once. */
 bool lh_log_sink_has_room(lh_log_sink *sink);

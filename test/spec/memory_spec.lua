@@ -99,6 +99,33 @@ describe("without memory", function()
     end)
   end)
 
+  -- Nothing else is logged afterwards: the loss wakes the writer by itself. At the end it is said, though no record waits.
+  it("a log record is lost, which is said at once, or at the end", function()
+    local dir = files.directory()
+    for _, format in ipairs { "plain", "json" } do
+      local config = files.write(dir .. "/config.xml",
+        ('<x><logs><log name="a" type="file" path="%s/a.log" format="%s"/></logs></x>'):format(dir, format))
+      for _, ending in ipairs { "wait", "end" } do
+        local output, status = process.run(([[
+          local fail_allocation, path = require("mtev.debug").fail_allocation, "%s/a.log"
+          local function is_said() return (io.open(path):read("*a"):find("1 log records were lost (no memory)", 1, true)) end
+          mtev.log("a", "kept\n")
+          while io.open(path):read("*a") == "" do mtev.sleep(0.001) end
+          fail_allocation(1)
+          mtev.log("a", "lost\n")
+          fail_allocation(0)
+          while "%s" == "wait" and not is_said() do mtev.sleep(0.001) end]]):format(dir, ending),
+          { options = "-c " .. config })
+        assert.same({ "", 0 }, { output, status })
+        local text = files.read(dir .. "/a.log")
+        assert.matches("kept.*lhotse: 1 log records were lost %(no memory%)", text)
+        assert.not_matches("lost\n", text)
+        os.remove(dir .. "/a.log")
+      end
+    end
+    files.remove(dir)
+  end)
+
   -- Whoever reads a ring in turns gives the number of the last record next time: one left out would never be seen.
   it("records of a ring: all of them or none", function()
     local dir = files.directory()
