@@ -1,5 +1,6 @@
 /* Two levels: pages are made when their first descriptor is claimed and stay. The sockets of ten thousand connections
- * touch three pages; a claim is one store. */
+ * touch three pages; a claim is one store. It stores who claims, where that is told, so that a claim that has lost its
+ * descriptor is not mistaken for that of who has the number now. */
 #include "base/descriptors.h"
 
 #include <stdatomic.h>
@@ -12,10 +13,11 @@
 enum { PAGE_SIZE = 4096, PAGES_MAX = 1024 * 1024 / PAGE_SIZE * 16 }; /* 16 Mi, fs.nr_open's usual ceiling is 1 Mi */
 
 typedef struct page {
-    atomic_bool is_claimed[PAGE_SIZE];
+    _Atomic(const void *) owners[PAGE_SIZE]; /* NULL = it is not claimed */
 } page;
 
 static _Atomic(page *) pages[PAGES_MAX];
+static const char somebody;
 
 static page *make_page(int index) {
     page *made = lh_alloc(sizeof(*made)), *there = NULL;
@@ -24,12 +26,16 @@ static page *make_page(int index) {
     return there;
 }
 
-static void mark(int fd, bool is_claimed) {
+static page *find_page(int fd) {
     const int index = fd / PAGE_SIZE;
-    if (fd < 0 || index >= PAGES_MAX) return;
-    page *p = atomic_load_explicit(&pages[index], memory_order_acquire);
-    if (!p) p = make_page(index);
-    atomic_store_explicit(&p->is_claimed[fd % PAGE_SIZE], is_claimed, memory_order_relaxed);
+    return fd >= 0 && index < PAGES_MAX ? atomic_load_explicit(&pages[index], memory_order_acquire) : NULL;
+}
+
+static void mark(int fd, const void *owner) {
+    if (fd < 0 || fd / PAGE_SIZE >= PAGES_MAX) return;
+    page *p = find_page(fd);
+    if (!p) p = make_page(fd / PAGE_SIZE);
+    atomic_store_explicit(&p->owners[fd % PAGE_SIZE], owner, memory_order_relaxed);
 }
 
 /* An open file takes the lowest number that is free. Where there is no /dev/null, a directory takes the place. */
@@ -40,20 +46,25 @@ void lh_descriptors_open_standard(void) {
     }
 }
 
-int lh_descriptor_claim(int fd) {
-    mark(fd, true);
+int lh_descriptor_claim(int fd) { return lh_descriptor_claim_for(fd, &somebody); }
+
+int lh_descriptor_claim_for(int fd, const void *owner) {
+    mark(fd, owner);
     return fd;
+}
+
+void lh_descriptor_forget(int fd, const void *owner) {
+    page *p = find_page(fd);
+    if (p) atomic_compare_exchange_strong(&p->owners[fd % PAGE_SIZE], &owner, NULL);
 }
 
 void lh_descriptor_close(int fd) {
     if (fd < 0) return;
-    mark(fd, false); /* before: afterwards the number may be another thread's */
+    mark(fd, NULL); /* before: afterwards the number may be another thread's */
     close(fd);
 }
 
 bool lh_descriptor_is_claimed(int fd) {
-    const int index = fd / PAGE_SIZE;
-    if (fd < 0 || index >= PAGES_MAX) return false;
-    const page *p = atomic_load_explicit(&pages[index], memory_order_acquire);
-    return p && atomic_load_explicit(&p->is_claimed[fd % PAGE_SIZE], memory_order_relaxed);
+    page *p = find_page(fd);
+    return p && atomic_load_explicit(&p->owners[fd % PAGE_SIZE], memory_order_relaxed);
 }

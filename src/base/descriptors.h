@@ -17,6 +17,12 @@ void lh_descriptors_open_standard(void);
 /* `fd` was just opened. Returns it; a negative one is passed through. */
 int lh_descriptor_claim(int fd);
 
+/* The same for one that foreign code may close: `owner` is whatever tells its claim from others. */
+int lh_descriptor_claim_for(int fd, const void *owner);
+
+/* Foreign code has closed it: `owner` claims it no longer. Whoever claimed the number since keeps it. */
+void lh_descriptor_forget(int fd, const void *owner);
+
 /* Closes a claimed descriptor; a negative one is ignored. */
 void lh_descriptor_close(int fd);
 

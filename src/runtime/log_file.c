@@ -20,7 +20,20 @@ static uint64_t period_of(const lh_log_file *file, time_t time) {
     return file->limits.rotate_seconds ? (uint64_t)time / file->limits.rotate_seconds : 0;
 }
 
+static bool is_ours(const lh_log_file *file, const struct stat *status) {
+    return status->st_dev == file->device && status->st_ino == file->inode;
+}
+
+/* Foreign code can close our descriptor: then the number is another's, or the next file's, and not ours to close. */
+static void forget_if_lost(lh_log_file *file) {
+    struct stat status;
+    if (file->fd < 0 || (fstat(file->fd, &status) == 0 && is_ours(file, &status))) return;
+    lh_descriptor_forget(file->fd, file->path);
+    file->fd = -1;
+}
+
 static int open_path(lh_log_file *file) {
+    forget_if_lost(file);
     /* O_NONBLOCK: a pipe that nobody reads is an error, not a wait. */
     const int fd = open(file->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, FILE_MODE);
     struct stat status;
@@ -32,7 +45,7 @@ static int open_path(lh_log_file *file) {
         return error;
     }
     lh_descriptor_close(file->fd);
-    file->fd = lh_descriptor_claim(fd);
+    file->fd = lh_descriptor_claim_for(fd, file->path);
     file->device = status.st_dev;
     file->inode = status.st_ino;
     file->size = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
@@ -180,13 +193,9 @@ int lh_log_file_open(lh_log_file *file, const char *path, const lh_log_file_limi
 int lh_log_file_reopen(lh_log_file *file) { return open_path(file); }
 
 /* False when what is open is no longer what the path says, as far as that matters. */
-static bool is_current(lh_log_file *file) {
+static bool is_current(const lh_log_file *file) {
     struct stat mine, theirs;
-    if (file->fd < 0 || fstat(file->fd, &mine) < 0) return false;
-    if (mine.st_dev != file->device || mine.st_ino != file->inode) {
-        file->fd = -1; /* foreign code has closed ours; the number is another's, not to be closed by us */
-        return false;
-    }
+    if (file->fd < 0 || fstat(file->fd, &mine) < 0 || !is_ours(file, &mine)) return false;
     if (!S_ISREG(mine.st_mode)) return true;
     if (mine.st_nlink == 0) return false;
     if (!file->is_following) return true;

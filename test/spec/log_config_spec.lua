@@ -300,6 +300,57 @@ describe("a log's file", function()
     assert.equal("1\n2\n", files.read(dir .. "/a.log"))
   end)
 
+  -- The next file that is opened has the number: the log's own, which must not be closed in the belief that it is the old.
+  it("that foreign code closed is opened again with the same number", function()
+    expect("", '<log name="a" type="file_synch" path="DIR/a.log"/>', [[
+      local ffi = require("ffi")
+      ffi.cdef "int close(int);"
+      for i = 1, 3 do
+        mtev.log("a", "%d\n", i)
+        for fd = 3, 100 do
+          if mtev.realpath("/proc/self/fd/" .. fd) == mtev.realpath("DIR/a.log") then ffi.C.close(fd) end
+        end
+      end]])
+    assert.equal("1\n2\n3\n", files.read(dir .. "/a.log"))
+  end)
+
+  -- Nothing was logged in between: it is the reopening that finds another's descriptor in the place of the log's.
+  it("that foreign code closed is opened again at SIGHUP, which closes nothing of others", function()
+    expect("true\n", '<log name="a" type="file" path="DIR/a.log"/>', [[
+      local ffi = require("ffi")
+      ffi.cdef "int close(int); int pipe(int *); int getpid(void); int kill(int, int);"
+      for fd = 3, 100 do
+        if mtev.realpath("/proc/self/fd/" .. fd) == mtev.realpath("DIR/a.log") then ffi.C.close(fd) end
+      end
+      local pipe = ffi.new("int[2]") -- one of its ends has the number
+      assert(ffi.C.pipe(pipe) == 0)
+      os.remove("DIR/a.log")
+      ffi.C.kill(ffi.C.getpid(), 1)
+      while not mtev.stat("DIR/a.log") do mtev.sleep(0.001) end
+      mtev.log("a", "1\n")
+      while mtev.stat("DIR/a.log").size == 0 do mtev.sleep(0.001) end
+      print(ffi.C.close(pipe[0]) == 0 and ffi.C.close(pipe[1]) == 0)]])
+    assert.equal("1\n", files.read(dir .. "/a.log"))
+  end)
+
+  -- A number that was the log's is the script's, once the log has found that out; but not when a socket of ours has it.
+  it("that foreign code closed no longer keeps scripts from its number, whose next owner may", function()
+    for _, case in ipairs { { "mtev.open('DIR/other', O_RDWR + O_CREAT, tonumber('644', 8))", "0" },
+        { "mtev.socket('inet', 'tcp')", "-1 9" } } do
+      expect(case[2] .. "\n", '<log name="a" type="file_synch" path="DIR/a.log"/>', ([[
+        local ffi = require("ffi")
+        ffi.cdef "int close(int);"
+        local number
+        for fd = 3, 100 do
+          if mtev.realpath("/proc/self/fd/" .. fd) == mtev.realpath("DIR/a.log") then number = fd end
+        end
+        ffi.C.close(number)
+        KEPT = %s -- it has the number
+        mtev.log("a", "1\n")
+        print((table.concat({ mtev.close(number) }, " ")))]]):format(case[1]))
+    end
+  end)
+
   it("keeps lines whole at a million a second from two threads", function()
     local output, status = run('<log name="a" type="file" path="DIR/a.log"/>', [[
       local _, id = mtev.thread_self()
