@@ -1173,13 +1173,13 @@ function mtev.gzip(s, level) end
 -- A stream has a name, is on or off, and sends to a sink or to other streams. `a/b/c` is made on first use and sends to
 -- `a/b`. Built in: `stderr`, `stdout`, `error` -> `stderr`, `notice` -> `error`, and `debug` -> `stderr`, which is off
 -- (`lhotse -d` turns it on). Streams belong to the process and stay. Records are written whole, by a thread of their own.
--- At most 8 MiB wait for a slow terminal or disk: then debug records are dropped first and the loss is reported, as is one for
--- lack of memory; stdout is never dropped, its writer waits.
+-- At most 8 MiB wait for a slow terminal or disk: then debug records are dropped first and the loss is reported, as is one
+-- for lack of memory; stdout is never dropped, its writer waits.
 --
 -- The configuration makes others: each `<log name="..."/>` anywhere below `/*/logs`. Its outlets are the `<outlet name="..."/>` of
 -- its own element and of those around it; attributes are inherited likewise, the nearest wins. With neither `type` nor outlets it
--- keeps the outlet it would have without the element. A record reaches a file, ring or descriptor once, whatever ways lead there;
--- once in each form, if they differ in timestamps, facility, debug or format.
+-- keeps the outlet it would have without the element. A record reaches a file, ring or descriptor once, whatever ways
+-- lead there; once in each form, if they differ in timestamps, facility, debug or format.
 --   type        absent (no sink of its own), or `file`, `file_synch` (written when `mtev.log` returns), `memory`, `stdout`, `stderr`
 --   path        of the file, whose directory must be there; of `memory`: "LINES,BYTES", default "1000,1048576"
 --   timestamps, facility, debug   `on`: each line begins with the local time, the stream's name, the thread and line of the caller

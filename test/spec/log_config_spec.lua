@@ -193,7 +193,8 @@ describe("an outlet", function()
   it("passes a record on once, also by names, and to a file that several logs have", function()
     expect("", [[
       <log name="all" type="file" path="DIR/all.log"/>
-      <log name="top" type="file" path="DIR/all.log"><outlet name="all/a"/><outlet name="all/b"/><outlet name="all"/></log>
+      <log name="top" type="file" path="DIR/all.log">
+        <outlet name="all/a"/><outlet name="all/b"/><outlet name="all"/></log>
       <log name="all/a"/><log name="all/b"/>]], "mtev.log('top', 'one\\n') mtev.log('all/a', 'two\\n')")
     assert.equal("one\ntwo\n", files.read(dir .. "/all.log"))
   end)
@@ -308,7 +309,8 @@ describe("a log's file", function()
     assert.equal("1\n2\n", files.read(dir .. "/a.log"))
   end)
 
-  -- The next file that is opened has the number: the log's own, which must not be closed in the belief that it is the old.
+  -- The next file that is opened has the number: the log's own, which must not be closed in the belief that it is the
+  -- old one.
   it("that foreign code closed is opened again with the same number", function()
     expect("", '<log name="a" type="file_synch" path="DIR/a.log"/>', [[
       local ffi = require("ffi")

@@ -99,7 +99,8 @@ describe("without memory", function()
     end)
   end)
 
-  -- Nothing else is logged afterwards: the loss wakes the writer by itself. At the end it is said, though no record waits.
+  -- Nothing else is logged afterwards: the loss wakes the writer by itself. At the end it is said, though no record
+  -- waits.
   it("a log record is lost, which is said at once, or at the end", function()
     local dir = files.directory()
     for _, format in ipairs { "plain", "json" } do
@@ -108,7 +109,7 @@ describe("without memory", function()
       for _, ending in ipairs { "wait", "end" } do
         local output, status = process.run(([[
           local fail_allocation, path = require("mtev.debug").fail_allocation, "%s/a.log"
-          local function is_said() return (io.open(path):read("*a"):find("1 log records were lost (no memory)", 1, true)) end
+          local function is_said() return io.open(path):read("*a"):find("1 log records were lost (no memory)", 1, true) end
           mtev.log("a", "kept\n")
           while io.open(path):read("*a") == "" do mtev.sleep(0.001) end
           fail_allocation(1)
