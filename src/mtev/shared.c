@@ -25,7 +25,6 @@ typedef struct packer {
     const void *parents[DEPTH_MAX]; /* tables being packed, to find cycles */
     int depth;
     const char *problem; /* what cannot be packed: "function", "cycle"; NULL = none */
-    bool has_raised;     /* `serialize` raised; its error is on top of the stack */
     bool is_out_of_memory;
 } packer;
 
@@ -73,11 +72,19 @@ static bool pack_key(packer *p, int index) {
     }
 }
 
+/* lua_next raises when `__index` or `serialize` of an entry has changed the table that is walked. */
+static bool next_entry(packer *p, int index) {
+    p->problem = "it changes while it is packed";
+    const bool is_there = lua_next(p->L, index);
+    p->problem = NULL;
+    return is_there;
+}
+
 static bool pack_entries(packer *p, int index) {
     lua_State *L = p->L;
     put(p, "{", 1);
     lua_pushnil(L);
-    while (lua_next(L, index)) { /* stack: key, value */
+    while (next_entry(p, index)) { /* stack: key, value */
         if (!pack_key(p, lua_gettop(L) - 1)) return false;
         const size_t length = enter_path(p, lua_gettop(L) - 1);
         if (!pack_value(p, lua_gettop(L))) return false;
@@ -88,39 +95,18 @@ static bool pack_entries(packer *p, int index) {
     return true;
 }
 
-static int get_serialize(lua_State *L) {
-    lua_getfield(L, 1, "serialize");
-    return 1;
-}
-
-/* Pushes what the table at `index` has as `serialize`, perhaps by its metatable, which may raise. */
-static bool push_serialize(packer *p, int index) {
-    lua_State *L = p->L;
-    lua_pushliteral(L, "serialize");
-    lua_rawget(L, index);
-    if (!lua_isnil(L, -1) || !lua_getmetatable(L, index)) return true;
-    lua_pop(L, 2);
-    lua_pushcfunction(L, get_serialize);
-    lua_pushvalue(L, index);
-    if (lua_pcall(L, 1, 1, 0) == 0) return true;
-    p->has_raised = true;
-    return fail(p, "__index raised");
-}
-
-/* If the table at `index` has a function `serialize`, replaces it there by what that returns. */
+/* If the table at `index` has a function `serialize`, perhaps by its metatable, replaces it there by what that returns.
+ */
 static bool replace_by_serialized(packer *p, int index) {
     lua_State *L = p->L;
-    if (!push_serialize(p, index)) return false;
+    if (!lh_stack_has_room()) return fail(p, "C stack overflow");
+    lua_getfield(L, index, "serialize");
     if (!lua_isfunction(L, -1)) {
         lua_pop(L, 1);
         return true;
     }
-    if (!lh_stack_has_room()) return fail(p, "C stack overflow");
     lua_pushvalue(L, index);
-    if (lua_pcall(L, 1, 1, 0) != 0) {
-        p->has_raised = true;
-        return fail(p, "serialize raised");
-    }
+    lua_call(L, 1, 1);
     if (!lua_istable(L, -1)) return fail(p, "serialize did not return a table");
     lua_replace(L, index);
     return true;
@@ -157,29 +143,40 @@ static int push_path(lh_task *task, lua_State *T, void *context) {
     return 1;
 }
 
-/* The value at `index` as a blob; raises what cannot be packed, and then nothing is kept. */
+/* The value is all that is on `T`; `serialize` replaces it in place. */
+static int pack_top(lh_task *task, lua_State *T, void *context) {
+    (void)task;
+    packer *p = context;
+    p->L = T;
+    if (pack_value(p, 1)) assert(p->depth == 0 && !p->problem);
+    lua_settop(T, 0);
+    return 0;
+}
+
+/* False: the error is on top of the stack. Packing raises for nothing but tables. */
+static bool pack_safely(packer *p, int index) {
+    if (!lua_istable(p->L, index)) {
+        pack_value(p, index);
+        return true;
+    }
+    lua_pushvalue(p->L, index);
+    return lh_task_protect_with(p->L, 1, pack_top, p) != LH_TASK_RAISED;
+}
+
+/* The value at `index` as a blob; raises what cannot be packed, and then nothing is kept. Packing runs code of the
+ * script's, and may raise, while it holds buffers that Lua does not know. */
 static lh_blob *pack(lua_State *L, int index) {
     packer p = {.L = L};
-    lua_pushvalue(L, index); /* a copy: `serialize` replaces it in place */
-    if (pack_value(&p, lua_gettop(L))) {
-        assert(p.depth == 0 && !p.problem);
-        lh_blob *blob = p.is_out_of_memory ? NULL : lh_blob_new(lh_buffer_bytes(&p.out), p.out.length);
-        lh_buffer_reset(&p.out);
-        lh_buffer_reset(&p.path);
-        if (!blob) lh_raise(L, "not enough memory");
-        lua_settop(L, index);
-        return blob;
-    }
+    const bool is_raised = !pack_safely(&p, index);
+    const bool is_whole = !is_raised && !p.problem && !p.is_out_of_memory;
+    lh_blob *blob = is_whole ? lh_blob_new(lh_buffer_bytes(&p.out), p.out.length) : NULL;
     lh_buffer_reset(&p.out);
-    assert(p.problem);
-    if (p.has_raised) {
-        lh_buffer_reset(&p.path);
-        lua_error(L);
-    }
-    const int n = lh_task_protect(L, push_path, &p.path);
+    const bool has_path = p.problem && lh_task_protect(L, push_path, &p.path) != LH_TASK_RAISED;
     lh_buffer_reset(&p.path);
-    if (n == LH_TASK_RAISED) lua_error(L);
-    lh_raise(L, "cannot share value%s: %s", lua_tostring(L, -1), p.problem);
+    if (blob) return blob;
+    if (has_path) lh_raise(L, "cannot share value%s: %s", lua_tostring(L, -1), p.problem);
+    if (is_raised || p.problem) lua_error(L);
+    lh_raise(L, "not enough memory");
 }
 
 /* -- Bytes to Lua -------------------------------------------------------------------------------------------------- */
@@ -356,6 +353,4 @@ static const luaL_Reg core_functions[] = {{"shared_waitfor", core_shared_waitfor
 void lh_open_shared(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
     lh_set_functions(L, LH_CORE, core_functions);
-    lua_pushliteral(L, "serialize"); /* anchored: looking for it among what is packed costs no memory */
-    luaL_ref(L, LUA_REGISTRYINDEX);
 }

@@ -254,30 +254,34 @@ static int call_push(lua_State *T) {
     return answer->count == LH_TASK_STAY ? 0 : answer->count;
 }
 
-/* Calls `push`; its results are on top of `L`. The status of lua_pcall; when it is not 0 the error is there.
+/* Calls `push` with the `n` values on top of `L`, which are popped; its results are there instead. The status of
+ * lua_pcall; when it is not 0 the error is there.
  *
  * LuaJIT takes the stack that code ran on last for the one that runs (g->cur_L), until a C function returns; where one
  * raises instead, it does not look, and the next exit of a compiled loop restores the wrong stack. So a C function of
  * the script's that has had code run on another stack (this on state->L, a resumed task) raises nothing afterwards. */
-static int protect_on(lua_State *L, lh_state *state, struct answer *answer) {
+static int protect_on(lua_State *L, int n, lh_state *state, struct answer *answer) {
     struct answer *const around = state->answer;
     lh_task *const running = state->running;
     state->answer = answer;
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->call_push_ref);
-    const int rc = lua_pcall(L, 0, LUA_MULTRET, 0);
+    lua_insert(L, -(n + 1));
+    const int rc = lua_pcall(L, n, LUA_MULTRET, 0);
     state->running = running;
     state->answer = around;
     return rc;
 }
 
-static int protect(lh_state *state, struct answer *answer) { return protect_on(state->L, state, answer); }
+static int protect(lh_state *state, struct answer *answer) { return protect_on(state->L, 0, state, answer); }
 
-int lh_task_protect(lua_State *L, lh_push_fn push, void *context) {
+int lh_task_protect_with(lua_State *L, int n, lh_push_fn push, void *context) {
     struct answer answer = {.push = push, .context = context};
-    if (protect_on(L, lh_state_here(), &answer) != 0) return LH_TASK_RAISED;
+    if (protect_on(L, n, lh_state_here(), &answer) != 0) return LH_TASK_RAISED;
     assert(answer.count >= 0 && answer.count <= LH_TASK_RESULTS_MAX);
     return answer.count;
 }
+
+int lh_task_protect(lua_State *L, lh_push_fn push, void *context) { return lh_task_protect_with(L, 0, push, context); }
 
 /* The same from a loop's callback, where no Lua code lies below on the C stack, so that LuaJIT has nowhere to throw an
  * error to, and calls its panic function: that one jumps back to here. Costs a tenth of a call of lua_pcall. */

@@ -125,6 +125,9 @@ void lh_task_answer(lh_task *task, lh_push_fn push, void *context);
  * nothing. */
 int lh_task_protect(lua_State *L, lh_push_fn push, void *context);
 
+/* The same with the `n` values on top of `L`, which are popped: they are all that is on `T` when `push` begins. */
+int lh_task_protect_with(lua_State *L, int n, lh_push_fn push, void *context);
+
 /* Ends the task: never to return from the call it is parked in; what it owns is released now. Code inside pcall sees
  * the error "coroutine cancelled" first. A running task ends when it wants to park. The caller raises nothing after it,
  * as after lh_task_start. */

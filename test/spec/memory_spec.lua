@@ -97,6 +97,11 @@ describe("without memory", function()
       mtev.shared_set("memory_spec", { 1, { "two", a = { true } } })
       return mtev.shared_get("memory_spec")[2].a[1]
     end)
+    survives(function() -- looking for `serialize` runs the script's code, which allocates
+      local proxy = setmetatable({}, { __index = function() return function() return { ("x"):rep(500) } end end })
+      mtev.shared_set("memory_spec", { ("y"):rep(5000), proxy, setmetatable({}, { __index = {} }) })
+      return mtev.shared_get("memory_spec")[2]
+    end)
   end)
 
   -- Nothing else is logged afterwards: the loss wakes the writer by itself. At the end it is said, though no record

@@ -24,6 +24,7 @@ describe("recursion without end", function()
     recurses([[function f() table.sort({ 1, 2, 3 }, function() f() end) end]])
     recurses([[function f() return assert(load(function() f() end)) end]])
     recurses([[function f() mtev.shared_set("k", { serialize = function() f() return {} end }) end]])
+    recurses([[function f() mtev.shared_set("k", setmetatable({}, { __index = function() f() end })) end]])
     recurses([[local o = newproxy(true) getmetatable(o).__tostring = function(s) return (tostring(s)) end
       function f() return (tostring(o)) end]])
   end)

@@ -196,6 +196,27 @@ describe("mtev.shared_set and shared_get", function()
     assert.equal("old", mtev.shared_get("v:old"))
   end)
 
+  -- What looks for `serialize` is the script's code: it may empty the table that is walked, or raise. The sanitizers' builds
+  -- also see that what was packed until then is given back.
+  it("raise when the value changes while it is packed", function()
+    local function changing()
+      local value = { a = {} }
+      for i = 1, 20 do value.a["k" .. i] = ("x"):rep(1000) end
+      value.a.z = setmetatable({}, { __index = function()
+        for key in pairs(value.a) do value.a[key] = nil end
+        for i = 1, 200 do value.a["n" .. i] = 1 end
+      end })
+      return value
+    end
+    for _ = 1, 20 do
+      assert.error_matches(function() mtev.shared_set("v:x", changing()) end,
+        "^cannot share value%.a: it changes while it is packed")
+    end
+    local function refuse() error("no such field") end
+    assert.error_matches(function() mtev.shared_set("v:x", { "first", setmetatable({}, { __index = refuse }) }) end, "no such field")
+    assert.is_nil(mtev.shared_get("v:x"))
+  end)
+
   it("raise unless given exactly a key and a value", function()
     assert.error_matches(function() mtev.shared_set("k") end, "two arguments expected")
     assert.error_matches(function() mtev.shared_set("k", 1, 2) end, "two arguments expected")
