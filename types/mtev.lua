@@ -1814,7 +1814,8 @@ function mtev.conf_replace_value(path, value) end
 ---@return boolean? ok
 function mtev.conf_replace_boolean(path, value) end
 
----Writes the configuration to its file, which is replaced as a whole; what was included stays in its files. Yields. Extension.
+---Writes the configuration to its file, which is replaced as a whole; what was included stays in its files. A coroutine that is
+---cancelled meanwhile leaves the old file or the new one, and no other. Yields. Extension.
 ---@return boolean ok
 ---@return string? err
 function mtev.conf_save() end

@@ -1,13 +1,8 @@
 -- mtev.conf_save, mtev.conf_mark_changed, and the door to mtev.cluster.
 
 local mtev, core = ...
-local conf_text = core.conf_text
-
-local function write_all(fd, text)
-  local written, errno = mtev.write(fd, text)
-  if written ~= #text then return false, ("write: errno %s"):format(tostring(errno)) end
-  return true
-end
+local conf_text, replace_file = core.conf_text, core.replace_file
+local INTERRUPTED = core.INTERRUPTED
 
 -- The new text replaces the file whole, or not at all: the file that a symbolic link points at, not the link.
 function mtev.conf_save()
@@ -16,16 +11,9 @@ function mtev.conf_save()
   file = mtev.realpath(file) or file
   local temporary = ("%s.%s"):format(file, mtev.uuid())
   local mode = mtev.stat(file)
-  local fd, _, err = mtev.open(temporary, O_WRONLY + O_CREAT + O_EXCL + O_SYNC, mode and mode.mode % 512 or 420)
-  if fd < 0 then return false, err end
-  local ok, is_written, problem = pcall(write_all, fd, text) -- a coroutine that is cancelled here leaves nothing behind
-  mtev.close(fd)
-  if ok and is_written then
-    is_written, problem = os.rename(temporary, file)
-    if is_written then return true end
-  end
-  os.remove(temporary)
-  if not ok then error(is_written, 0) end
+  local ok, mark, problem = replace_file(file, temporary, text, mode and mode.mode % 512 or 420)
+  if mark == INTERRUPTED then error(problem, 0) end
+  if ok then return true end
   return false, problem
 end
 

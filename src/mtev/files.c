@@ -1,5 +1,5 @@
 /* What scripts get: mtev.open, read, write, close, chmod, mkdir, mkdir_for_file, rmdir, unlink, realpath, getcwd, stat,
- * readdir, lockfile_acquire, lockfile_release.
+ * readdir, lockfile_acquire, lockfile_release; and how mtev.conf_save replaces its file.
  *
  * A disk may be slow, so all but close, getcwd and lockfile_release run on the thread pool while the coroutine waits;
  * where it cannot yield they run at once. lualib/mtev/files.lua raises for interrupted calls and filters readdir.
@@ -52,6 +52,7 @@ struct file_job {
     lh_task *task;   /* who waits; NULL = nobody any more */
     int error;       /* errno, 0 = it worked */
     char *path;      /* NULL = it works on `fd` */
+    char *target;    /* the name that the file is to have at last, NULL = it keeps its own */
     int fd;          /* given, or opened */
     int flags;       /* of open(2) */
     mode_t mode;     /* of open, chmod, mkdir */
@@ -75,6 +76,7 @@ static void free_job(file_job *job) {
     assert(!job->is_in_loop && !job->watch.is_registered && !job->timer.is_armed);
     if (job->is_loaned) lh_descriptor_close(job->fd);
     lh_free(job->path);
+    lh_free(job->target);
     lh_buffer_reset(&job->bytes);
     lh_free(job);
 }
@@ -538,6 +540,43 @@ static int core_file_write(lua_State *L) {
     return n;
 }
 
+/* -- Replacing a file ---------------------------------------------------------------------------------------------- */
+
+/* One job from the first byte to the last name: wherever its coroutine is cancelled, the file that is written to is
+ * removed, or has become the other. */
+static void run_replace(file_job *job) {
+    job->fd = open_file(job, 0);
+    if (job->fd < 0) {
+        job->error = -job->fd;
+        return;
+    }
+    run_write(job);
+    if (close(job->fd) < 0 && !job->error) job->error = errno;
+    job->fd = -1;
+    if (!job->error && atomic_load(&job->job.is_abandoned))
+        job->error = ECANCELED; /* a later one may be done already */
+    if (!job->error && rename(job->path, job->target) < 0) job->error = errno;
+    if (job->error) unlink(job->path);
+}
+
+static const file_op replace_op = {
+    .wait = {.name = "mtev.conf_save", .is_world = true, .withdraw = withdraw}, .run = run_replace, .push = push_true};
+
+/* replace_file(path, temporary, bytes, mode) -> true; or false, errno, err. `temporary`, of the same directory, must
+ * not be there. */
+static int core_replace_file(lua_State *L) {
+    size_t length;
+    const char *path = lh_check_name(L, 1), *temporary = lh_check_name(L, 2);
+    const char *bytes = lh_check_string(L, 3, &length);
+    const mode_t mode = check_mode(L, 4);
+    file_job *job = new_job(L, &replace_op, temporary, -1);
+    job->flags = O_WRONLY | O_CREAT | O_EXCL | O_SYNC;
+    job->mode = mode;
+    if (!job->error) job->error = -lh_buffer_append(&job->bytes, bytes, length);
+    if (!job->error) job->target = lh_alloc_copy(path, strlen(path));
+    return start(L, job);
+}
+
 /* -- chmod, mkdir, mkdir_for_file, rmdir, unlink ------------------------------------------------------------------- */
 
 static void run_chmod(file_job *job) { job->error = chmod(job->path, job->mode) < 0 ? errno : 0; }
@@ -788,7 +827,8 @@ static const luaL_Reg file_functions[] = {
     {NULL, NULL},
 };
 
-static const luaL_Reg core_functions[] = {{"open_now", core_open_now}, {NULL, NULL}};
+static const luaL_Reg core_functions[] = {
+    {"open_now", core_open_now}, {"replace_file", core_replace_file}, {NULL, NULL}};
 
 void lh_open_files(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);

@@ -237,6 +237,25 @@ describe("A configuration file", function()
     assert.equal("real.conf\n", process.sh(("readlink %s/link.conf"):format(dir)))
   end)
 
+  -- The pool goes on with what a cancelled coroutine has begun: a file that it makes then is to be removed by it, too.
+  it("is all that is there after a save, wherever it was cancelled", function()
+    files.write(dir .. "/cancelled.conf", "<app/>")
+    local output = process.run([[
+      local debug_info = require("mtev.debug")
+      for i = 1, 300 do
+        local co = mtev.coroutine_spawn(function() mtev.conf_save() end)
+        for _ = 1, i do mtev.sleep(0) end
+        mtev.cancel_coro(co)
+      end
+      while debug_info.counts().jobs > 0 do mtev.sleep(0.01) end
+      mtev.conf_replace_value("/app/a", "1")
+      print(mtev.conf_save())]], { options = "-c " .. dir .. "/cancelled.conf" })
+    assert.equal("true\n", output)
+    assert.matches("<a>1</a>", files.read(dir .. "/cancelled.conf"))
+    local strays = mtev.readdir(dir, function(name) return name:find("^cancelled%.conf%.") ~= nil end)
+    assert.same({}, strays)
+  end)
+
   it("that cannot be used ends the program with the reason", function()
     for text, reason in pairs {
       ["<app>\n<b>\n</app>"] = "line 3, column 7: Opening and ending tag mismatch: b line 2 and app",
