@@ -262,7 +262,7 @@ local function drive(request, url, body, options)
 end
 
 local function drive_safely(request, ...)
-  local ok, response, redirect = pcall(drive, request, ...)
+  local ok, response, redirect = core.pcall(drive, request, ...)
   http_free(request)
   if not ok then error(response, 0) end
   return response, redirect

@@ -6,7 +6,7 @@ local check, monotonic, has_input = core.check, core.monotonic, core.has_input
 local gunzip_is_whole, gunzip_part = core.gunzip_is_whole, core.gunzip_part
 local http_answer, http_problem, http_fields, http_chunk_size = core.http_answer, core.http_problem, core.http_fields, core.http_chunk_size
 local type, tostring, pairs, setmetatable, rawget = type, tostring, pairs, setmetatable, rawget
-local pcall, error = pcall, error
+local pcall, error, call = pcall, error, core.pcall
 
 local HttpClient = {}
 
@@ -219,7 +219,7 @@ function HttpClient:do_request(method, uri, headers, payload, version)
   options.timeout, options.limit = self.timeout, nil
   local data = payload and (#payload > PIECE and { text, payload } or text .. payload) or text
   local written
-  written, err = finish(self, e, pcall(e.write, e, data, options))
+  written, err = finish(self, e, call(e.write, e, data, options))
   if written < 0 then return fail(self, e, err) end
   return true
 end
@@ -408,7 +408,7 @@ function HttpClient:get_response(limit)
   if limit and limit <= 0 then limit = nil end
   if not self.is_open then return nil, "not connected" end
   local e = self.e
-  return finish(self, e, pcall(read_answer, self, e, limit))
+  return finish(self, e, call(read_answer, self, e, limit))
 end
 
 -- -- Digest authentication (RFC 7616) ---------------------------------------------------------------------------------

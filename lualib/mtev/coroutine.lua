@@ -14,7 +14,7 @@ local task_wait_name, withdraw, cancel_task, current_task = core.task_wait_name,
 local CANCELLED = "coroutine cancelled"
 
 local inner = core.inner   -- blocked coroutine -> the coroutine inside it, for tracebacks
-local failed = core.failed -- the last error that a wrap passed on: {message, coroutine, ...}, outermost first
+local failed = core.failed -- the last error that was passed on: {message, coroutine or frames, ...}, innermost first
 local blocked = setmetatable({}, { __mode = "k" }) -- coroutine -> number of the task it blocks in, or why it cannot be resumed
 
 -- How often a cancelled coroutine wanted to wait: it hears of its end in each of these calls, and then runs no more.
@@ -64,12 +64,12 @@ function coroutine.resume(co, ...)
   return pass(co, resume(co, ...))
 end
 
-local function remember(co, message, shown)
+local function remember(whence, message, shown)
   if failed[1] ~= nil and failed[1] == message then
-    table.insert(failed, co)
+    table.insert(failed, whence)
   else
     for i = #failed, 2, -1 do failed[i] = nil end
-    failed[2] = co
+    failed[2] = whence
   end
   failed[1] = shown
 end
@@ -96,6 +96,19 @@ function coroutine.wrap(f)
     if not has_stack() then error(OVERFLOW, 2) end
     return finish(co, pass(co, resume(co, ...)))
   end
+end
+
+local frames_in_xpcall = core.frames_in_xpcall
+
+local function note(message)
+  if message ~= CANCELLED then remember(frames_in_xpcall(), message, message) end
+  return message
+end
+
+-- As pcall, for who cleans up and passes the error on by error(message, 0): should nobody catch it, the report still shows
+-- where it was, in the script's own functions that were called.
+function core.pcall(f, ...)
+  return xpcall(f, note, ...)
 end
 
 -- -- mtev.cancel_coro -------------------------------------------------------------------------------------------------

@@ -228,7 +228,7 @@ local function attempt(self)
 end
 
 local function run(self)
-  local ok, err = pcall(attempt, self)
+  local ok, err = core.pcall(attempt, self)
   if self.ws then ws_close(self.ws) end
   if self.e then self.e:close() end
   self.ws, self.e, self.is_over, self.is_closed = nil, nil, true, true

@@ -173,6 +173,12 @@ static int core_traceback(lua_State *L) {
     return 1;
 }
 
+/* For a message handler: where the error was, as far as the stack will be lost. */
+static int core_frames_in_xpcall(lua_State *L) {
+    lh_traceback_push_until_xpcall(L, lh_state_here());
+    return 1;
+}
+
 /* The message handler of what nobody could catch an error of. */
 static int core_report_error(lua_State *L) {
     lua_settop(L, 1);
@@ -266,6 +272,7 @@ static const luaL_Reg core_functions[] = {
     {"is_innermost", core_is_innermost},
     {"interrupt", core_interrupt},
     {"traceback", core_traceback},
+    {"frames_in_xpcall", core_frames_in_xpcall},
     {"report_error", core_report_error},
     {"make_guard", core_make_guard},
     {"make_metatable_guard", core_make_metatable_guard},

@@ -41,10 +41,19 @@ static void describe_frame(lua_State *T, lua_Debug *ar, lh_buffer *out) {
     }
 }
 
-/* Needs two slots of T, which every stack has: asking for them might raise, on a stack that is full. */
-static void describe_stack(lua_State *T, lh_buffer *out) {
+static bool runs(lua_State *T, lua_Debug *ar, const void *function) {
+    lua_getinfo(T, "f", ar);
+    const bool is_it = lua_topointer(T, -1) == function;
+    lua_pop(T, 1);
+    return is_it;
+}
+
+/* The frames above the first one of `end` (NULL = all). Needs two slots of T, which every stack has: asking for them
+ * might raise, on a stack that is full. */
+static void describe_until(lua_State *T, const void *end, lh_buffer *out) {
     lua_Debug ar;
     for (int level = 0; lua_getstack(T, level, &ar); level++) {
+        if (end && runs(T, &ar, end)) return;
         if (level == FRAMES_MAX) {
             lh_buffer_print(out, "\n\t...");
             return;
@@ -52,6 +61,8 @@ static void describe_stack(lua_State *T, lh_buffer *out) {
         describe_frame(T, &ar, out);
     }
 }
+
+static void describe_stack(lua_State *T, lh_buffer *out) { describe_until(T, NULL, out); }
 
 /* The coroutine that `T` resumed and that blocks inside it, or NULL. */
 static lua_State *inner_coroutine(lua_State *L, lua_State *T) {
@@ -73,7 +84,23 @@ static void describe_nested(lua_State *L, lua_State *T, lh_buffer *out, int dept
     describe_stack(T, out);
 }
 
-/* When the error on top of T came out of a coroutine.wrap, that coroutine's stack still shows where. */
+/* What entry `i` of the table of the last error tells of its way; false: that was all. */
+static bool describe_entry(lua_State *L, int i, lh_buffer *out) {
+    lua_rawgeti(L, -1, i);
+    lua_State *coroutine = lua_tothread(L, -1);
+    const char *frames = lua_tostring(L, -1);
+    if (coroutine) {
+        describe_stack(coroutine, out);
+        lh_buffer_print(out, "\n\t(coroutine resumed by)");
+    } else if (frames && *frames) {
+        lh_buffer_print(out, "%s\n\t(passed on by)", frames);
+    }
+    lua_pop(L, 1);
+    return coroutine || frames;
+}
+
+/* When the error on top of T came out of a coroutine.wrap, that coroutine's stack still shows where; when the library
+ * passed it on, what it noted. */
 static void describe_failed(lua_State *L, lua_State *T, lh_buffer *out) {
     lua_getfield(L, LUA_REGISTRYINDEX, LH_FAILED); /* stack: failed */
     if (!lua_istable(L, -1) || lua_gettop(T) == 0) {
@@ -86,14 +113,7 @@ static void describe_failed(lua_State *L, lua_State *T, lh_buffer *out) {
     const bool is_same = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
     for (int i = 2; is_same && i < COROUTINES_MAX; i++) {
-        lua_rawgeti(L, -1, i);
-        lua_State *coroutine = lua_tothread(L, -1);
-        if (coroutine) {
-            describe_stack(coroutine, out);
-            lh_buffer_print(out, "\n\t(coroutine resumed by)");
-        }
-        lua_pop(L, 1);
-        if (!coroutine) break;
+        if (!describe_entry(L, i, out)) break;
     }
     lua_pop(L, 1);
 }
@@ -140,6 +160,13 @@ void lh_traceback_push_here(lua_State *L) {
     lh_buffer out = {0};
     lh_buffer_print(&out, "stack traceback:");
     describe_stack(L, &out);
+    push_buffer(L, &out);
+}
+
+/* Asks for no room on the stack: there may be none, and this is for a message handler, where errors lose the first. */
+void lh_traceback_push_until_xpcall(lua_State *L, const lh_state *state) {
+    lh_buffer out = {0};
+    describe_until(L, state->xpcall, &out);
     push_buffer(L, &out);
 }
 

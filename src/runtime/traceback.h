@@ -13,6 +13,9 @@ void lh_traceback_push(lua_State *L, lh_state *state, const lh_task *task);
 /* Pushes on `L` the traceback of what runs on it. */
 void lh_traceback_push_here(lua_State *L);
 
+/* Pushes on `L` the frames that its innermost xpcall has on it: what is lost when that returns. */
+void lh_traceback_push_until_xpcall(lua_State *L, const lh_state *state);
+
 /* Writes on `fd` where every coroutine of the state is, the running one first; `T` is what runs. At a point where Lua
  * may be called. */
 void lh_traceback_save_all(lua_State *T, lh_state *state, int fd);

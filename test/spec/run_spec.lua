@@ -178,6 +178,39 @@ describe("errors", function()
     assert.equal(0, status)
   end)
 
+  -- What closes a connection before it passes an error on has lost the stack where it happened by then.
+  it("show where in a function of the script's, which the library called", function()
+    local server = [[
+      local listener = mtev.socket("inet")
+      listener:bind("127.0.0.1", 0)
+      listener:listen(5)
+      local _, port = listener:sock_name()
+      mtev.coroutine_spawn(function()
+        local e = listener:own():accept()
+        e:read("\r\n\r\n")
+        e:write("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")
+        mtev.waitfor("never")
+      end)
+      local function deep() local nothing = nil; return nothing.field end
+      local function consume() local piece = deep() return piece end
+      ]]
+    for _, client in ipairs {
+      [[local c = require("mtev.HttpClient"):new { consume = consume }
+        c:connect("127.0.0.1", port)
+        c:do_request("GET", "/")
+        c:get_response()]],
+      [[mtev.Api:http("127.0.0.1", port):get("/", nil, nil, { consume = consume })]],
+      [[local c = require("mtev.HttpClient"):new { consume = function() coroutine.wrap(consume)() end }
+        c:connect("127.0.0.1", port)
+        c:do_request("GET", "/")
+        c:get_response()]],
+    } do
+      local output, status = failing(server .. client)
+      assert.matches("^lhotse: [^\n]*FILE:11: attempt to index.*: in function 'deep'.*FILE:12: .*: in main chunk", output)
+      assert.equal(1, status)
+    end
+  end)
+
   it("show nested coroutines", function()
     local output = failing([[
       local function deep() error("at the bottom") end
