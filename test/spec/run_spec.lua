@@ -434,6 +434,14 @@ describe("signals", function()
 end)
 
 describe("jit.profile", function()
+  it("says which argument of start is wrong", function()
+    local profile = require("jit.profile")
+    assert.error_matches(function() profile.start({}, print) end, "^bad argument #1 to 'start' %(string expected, got table%)")
+    assert.error_matches(function() profile.start("f", 5) end, "^bad argument #2 to 'start' %(function expected, got number%)")
+    profile.start("f", function() end) -- nothing was begun
+    profile.stop()
+  end)
+
   it("samples the CPU time of its own thread", function()
     local script = [[
       local profile = require("jit.profile")
