@@ -1,5 +1,4 @@
 /* What scripts get: mtev.gunzip, which gives the function that decompresses a stream, and mtev.gzip. */
-
 #include "data/inflate.h"
 
 #include <assert.h>

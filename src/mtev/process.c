@@ -219,10 +219,9 @@ static int process_pgkill(lua_State *L) {
 
 /* -- Metamethods --------------------------------------------------------------------------------------------------- */
 
-/* Who waits on it holds it: then it is a script that calls. */
 static int process_gc(lua_State *L) {
     process *p = lua_touserdata(L, 1);
-    if (!lh_state_here()->is_closing && !lh_list_is_empty(&p->waiters)) return 0;
+    if (!lh_collector_may_close(!lh_list_is_empty(&p->waiters))) return 0;
     lh_child_abandon(p->child);
     p->child = NULL;
     return 0;

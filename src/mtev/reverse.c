@@ -18,6 +18,7 @@
 
 #include "mtev/api.h"
 #include "net/reverse.h"
+#include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 
@@ -189,10 +190,9 @@ static int core_tunnel_next(lua_State *L) {
     return lh_task_park(task, L, &next_wait, LH_NEVER);
 }
 
-/* Who waits on it holds it: then it is a script that calls. */
 static int tunnel_gc(lua_State *L) {
     tunnel *t = lua_touserdata(L, 1);
-    if (!lh_state_here()->is_closing && t->waiter) return 0;
+    if (!lh_collector_may_close(t->waiter != NULL)) return 0;
     t->waiter = NULL;
     close_tunnel(t, "closed");
     return 0;

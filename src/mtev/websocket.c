@@ -18,6 +18,7 @@
 #include "data/json.h"
 #include "mtev/api.h"
 #include "net/websocket.h"
+#include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 
@@ -192,11 +193,9 @@ static int core_ws_close(lua_State *L) {
     return 0;
 }
 
-/* Who waits on it holds it: then it is a script that calls. */
 static int websocket_gc(lua_State *L) {
     websocket *object = lua_touserdata(L, 1);
-    const bool is_awaited = object->reader || !lh_list_is_empty(&object->senders);
-    if (!lh_state_here()->is_closing && is_awaited) return 0;
+    if (!lh_collector_may_close(object->reader || !lh_list_is_empty(&object->senders))) return 0;
     lh_websocket_close(object->websocket);
     object->websocket = NULL;
     return 0;

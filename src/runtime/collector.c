@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "runtime/errors.h"
+#include "runtime/state.h"
 
 /* Upvalues: the collector, the metatable of its type. */
 static int collect(lua_State *L) {
@@ -19,3 +20,5 @@ void lh_set_collector(lua_State *L, lua_CFunction gc) {
     lua_pushcclosure(L, collect, 2);
     lua_setfield(L, -2, "__gc");
 }
+
+bool lh_collector_may_close(bool is_awaited) { return !is_awaited || lh_state_here()->is_closing; }

@@ -7,6 +7,12 @@
  * Owner: the metatable. Thread: the state's own. Errors: raised, where a script gives the wrong argument. */
 #pragma once
 #include <lua.h>
+#include <stdbool.h>
 
 /* Makes `gc` the collector of the metatable on top of `L`. */
 void lh_set_collector(lua_State *L, lua_CFunction gc);
+
+/* May the collector make a closed one of an object that a coroutine waits on (`is_awaited`)? A waiting coroutine holds
+ * the object, so LuaJIT cannot be the caller: a script is, and its call does nothing. Unless the state closes: then all
+ * is collected, and nobody waits any more. */
+bool lh_collector_may_close(bool is_awaited);

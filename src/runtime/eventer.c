@@ -298,9 +298,9 @@ lh_eventer *lh_check_eventer(lua_State *L, int index) {
 
 lh_eventer *lh_check_eventer_half(lua_State *L, int index, int directions) {
     lh_eventer *eventer = lh_check_eventer(L, index);
-    if ((eventer->directions & directions) != directions) {
-        lh_raise(L, "mtev.eventer: this half of a split one cannot %s",
-                 directions == LH_EVENTER_READS ? "read" : "write");
+    const int missing = directions & ~eventer->directions;
+    if (missing) {
+        lh_raise(L, "mtev.eventer: this half of a split one cannot %s", missing & LH_EVENTER_READS ? "read" : "write");
     }
     assert(lh_slab_has(&lh_state_here()->net.sockets, eventer->socket));
     return eventer;

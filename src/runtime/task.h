@@ -121,16 +121,16 @@ void lh_task_answer(lh_task *task, lh_push_fn push, void *context);
 
 /* What `push` gives, made in a protected call on `L`, which runs: for who holds what Lua does not know. (Not on the
  * state's own stack, where the caller could not raise afterwards.) Its number, or LH_TASK_RAISED: the error is on top
- * of `L`, to be raised by lua_error when nothing is held any more. `push` gets no task, and stays never. Raises
- * nothing. */
+ * of `L`, to be raised by lua_error when nothing is held any more. `push` gets no task, and never returns
+ * LH_TASK_STAY. Raises nothing. */
 int lh_task_protect(lua_State *L, lh_push_fn push, void *context);
 
 /* The same with the `n` values on top of `L`, which are popped: they are all that is on `T` when `push` begins. */
 int lh_task_protect_with(lua_State *L, int n, lh_push_fn push, void *context);
 
-/* Ends the task: never to return from the call it is parked in; what it owns is released now. Code inside pcall sees
- * the error "coroutine cancelled" first. A running task ends when it wants to park. The caller raises nothing after it,
- * as after lh_task_start. */
+/* Ends the task: it never returns from the call that it is parked in; what it owns is released now. Code inside pcall
+ * sees the error "coroutine cancelled" first. A running task ends when it wants to park. The caller raises nothing
+ * after it, as after lh_task_start. */
 void lh_task_cancel(lh_task *task);
 
 /* Lets the parked call raise the message on top of `L` (popped) instead of returning. False when it is not parked. */

@@ -763,6 +763,8 @@ describe("e:split", function()
     assert.error_matches(function() reader:send("x") end, "cannot write")
     assert.error_matches(function() reader:sendto("x", "127.0.0.1", 1) end, "cannot write")
     assert.error_matches(function() writer:recv(1) end, "cannot read")
+    assert.error_matches(function() reader:ssl_upgrade_socket({ snihost = "a" }) end, "cannot write") -- which takes both
+    assert.error_matches(function() writer:ssl_upgrade_socket({ snihost = "a" }) end, "cannot read")
     assert.error_matches(function() reader:split() end, "split already")
   end)
 end)
