@@ -1221,8 +1221,8 @@ function mtev.log_enabled(facility) end
 ---@param on? boolean default true
 function mtev.enable_log(facility, on) end
 
----The records that a log of type `memory` holds, the oldest first, each with its prefix. Does not yield. Raises when there is no
----memory for all of them.
+---The records that a log of type `memory` holds, the oldest first, each with its prefix. Does not yield. Raises when
+---there is no memory for all of them.
 ---@param facility string
 ---@param after? integer the number of a record: only those that came later; default 0, all
 ---@return string[]? lines nil if the log is not of that type
@@ -1384,9 +1384,10 @@ function mtev.ApiResponse:xml() end
 -- == HTTP: require "mtev.HttpClient" =====================================================================================
 
 ---@class mtev.HttpClient
----HTTP/1.x on one connection, by hand, as libmtev's class of that name. One request at a time; the connection stays open for the next
----one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is closed, also when a hook raises, or the
----coroutine is cancelled, before the answer is whole. `require "mtev.HttpClient"` gives the class. Other fields are private.
+---HTTP/1.x on one connection, by hand, as libmtev's class of that name. One request at a time; the connection stays open
+---for the next one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is closed, also
+---when a hook raises, or the coroutine is cancelled, before the answer is whole. `require "mtev.HttpClient"` gives the
+---class. Other fields are private.
 ---
 ---Of an answer's header 64 KiB and 1000 fields are read, of the trailers as much, of a chunk's line 16 KiB. Lines may end with LF alone, and be
 ---folded. What two readers may understand differently is refused: white space before a colon, NUL and stray CR, lengths that are none or
@@ -1428,12 +1429,12 @@ function HttpClient:connect(target, port, ssl, ssl_host, layer) end
 ---@return string? err `not connected`, `the server sent something that was not asked for`, or the socket's
 function HttpClient:do_request(method, uri, headers, payload, version) end
 
----Receives the answer. Yields.
+---Receives the answer. Yields. `closed`: a hook or another coroutine closed the client before the answer was whole.
 ---
 ---Difference: failures are returned.
 ---@param limit? integer bytes of the body, unpacked: at more it ends with `nil, "limit"`, the hook having got so many
 ---@return boolean? ok
----@return string? err `timeout`, `limit`, `not connected`, `closed` when a hook or another coroutine closes the client before the answer is whole, or what is wrong with the answer
+---@return string? err `timeout`, `limit`, `not connected`, `closed`, or what is wrong with the answer
 function HttpClient:get_response(limit) end
 
 ---How long the header may take, and each further piece; default 10.
@@ -1816,8 +1817,8 @@ function mtev.conf_replace_value(path, value) end
 ---@return boolean? ok
 function mtev.conf_replace_boolean(path, value) end
 
----Writes the configuration to its file, which is replaced as a whole; what was included stays in its files. A coroutine that is
----cancelled meanwhile leaves the old file or the new one, and no other. Yields. Extension.
+---Writes the configuration to its file, which is replaced as a whole; what was included stays in its files. A coroutine
+---that is cancelled meanwhile leaves the old file or the new one, and no other. Yields. Extension.
 ---@return boolean ok
 ---@return string? err
 function mtev.conf_save() end

@@ -572,15 +572,21 @@ describe("mtev.Api, byte by byte,", function()
     end
   end)
 
-  -- Each line that began with "HTTP/" was taken for the status line of a further answer: what had come before it was forgotten.
+  -- Each line that began with "HTTP/" was taken for the status line of a further answer: what had come before it was
+  -- forgotten.
   it("knows a status line by its place: fields and trailers may begin with HTTP/", function()
     local api = serve(function(head)
-      if head:find(" /field ", 1, true) then return "HTTP/1.1 200 OK\r\nX-First: 1\r\nHTTP/1.1: 302 Found\r\nHTTP/x: y\r\nContent-Length: 2\r\n\r\nok" end
-      if head:find(" /many ", 1, true) then return "HTTP/1.1 200 OK\r\n" .. ("HTTP/x: y\r\n"):rep(1000) .. "Content-Length: 0\r\n\r\n" end
-      if head:find(" /away ", 1, true) then return "HTTP/1.1 302 Found\r\nLocation: /field\r\nHTTP/x: y\r\nContent-Length: 0\r\n\r\n" end
-      local chunked = "Transfer-Encoding: chunked\r\nX-Secure: yes\r\nSet-Cookie: a=1\r\n\r\n2\r\nok\r\n0\r\nHTTP/x: y\r\nX-Secure: no\r\n\r\n"
-      if head:find(" /chunked-away ", 1, true) then return "HTTP/1.1 302 Found\r\nLocation: /trailers\r\n" .. chunked end
-      return "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nX-Early: 1\r\n\r\nHTTP/1.1 200 OK\r\n" .. chunked
+      local function is_for(path) return head:find(" " .. path .. " ", 1, true) end
+      local ok, found = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 302 Found\r\n"
+      local chunked = "Transfer-Encoding: chunked\r\nX-Secure: yes\r\nSet-Cookie: a=1\r\n\r\n2\r\nok\r\n0\r\n"
+        .. "HTTP/x: y\r\nX-Secure: no\r\n\r\n"
+      if is_for("/field") then
+        return ok .. "X-First: 1\r\nHTTP/1.1: 302 Found\r\nHTTP/x: y\r\nContent-Length: 2\r\n\r\nok"
+      end
+      if is_for("/many") then return ok .. ("HTTP/x: y\r\n"):rep(1000) .. "Content-Length: 0\r\n\r\n" end
+      if is_for("/away") then return found .. "Location: /field\r\nHTTP/x: y\r\nContent-Length: 0\r\n\r\n" end
+      if is_for("/chunked-away") then return found .. "Location: /trailers\r\n" .. chunked end
+      return "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nX-Early: 1\r\n\r\n" .. ok .. chunked
     end)
     for path, expected in pairs {
       ["/field"] = { 200, "ok", "1" }, ["/trailers"] = { 200, "ok", nil, "yes", "a=1", "no" },
@@ -588,7 +594,8 @@ describe("mtev.Api, byte by byte,", function()
     } do
       local r = api:get(path, nil, nil, { redirects = 1 })
       local h = r.headers
-      assert.same({ path, expected }, { path, { r:rc(), r:text(), h["x-first"], h["x-secure"], r.cookies[1], r.trailers["x-secure"] } })
+      local got = { r:rc(), r:text(), h["x-first"], h["x-secure"], r.cookies[1], r.trailers["x-secure"] }
+      assert.same({ path, expected }, { path, got })
       assert.is_nil(h["x-early"])
     end
     assert.equal("the answer has more than 1000 header fields", api:get("/many"):text())

@@ -157,7 +157,8 @@ describe("mtev.HttpClient", function()
     assert.same({ nil, "limit", "until" }, { ok, err, client.body })
     client, ok, err = get("/bomb", 1000000) -- 100 MB of zeros in 100 KB
     assert.same({ nil, "limit" }, { ok, err })
-    assert.same({ 1000000, 1000000 }, { #client.body, client.content_bytes }) -- of a packed one nothing of the piece that is too long was given
+    -- Of a packed one nothing of the piece that is too long was given.
+    assert.same({ 1000000, 1000000 }, { #client.body, client.content_bytes })
     client, ok = get("/gzip", 7000)
     assert.same({ true, 7000 }, { ok, #client.body })
     for _, limit in ipairs { 1, 6999, 6999.5 } do
@@ -345,10 +346,12 @@ describe("mtev.HttpClient, reading an answer,", function()
     assert.same({ false, 1 }, { client.is_open, #heads })
   end)
 
-  -- The client stayed open in the middle of a message, where the rest of a body, which may be anybody's upload, passed for the next answer.
+  -- The client stayed open in the middle of a message, where the rest of a body, which may be anybody's upload, passed for
+  -- the next answer.
   it("is closed when an error leaves a request or an answer half-way", function()
     local forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
-    local answer = ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(65536 + #forged) .. ("x"):rep(65536) .. forged
+    local body = ("x"):rep(65536) .. forged
+    local answer = ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(#body) .. body
     local function raise() error("bad data", 0) end
     for _, hooks in ipairs { { headers = raise }, { consume = raise } } do
       local client = HttpClient:new(hooks)
@@ -380,14 +383,17 @@ describe("mtev.HttpClient, reading an answer,", function()
     interrupt(function(client) client:do_request("POST", "/", {}, ("x"):rep(64 * 1024 * 1024)) end)
   end)
 
-  -- The client read on, which raised "mtev.eventer is closed"; with what the hook had connected, it took that for the rest.
+  -- The client read on, which raised "mtev.eventer is closed"; with what the hook had connected, it took that for the
+  -- rest.
   it("may be closed, and connected again, by its hooks", function()
     local chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n"
     local sized = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
     local to_end, empty = "HTTP/1.1 200 OK\r\n\r\nhello", "HTTP/1.1 204 No Content\r\n\r\n"
     for _, case in ipairs {
-      { "headers", chunked, nil, "closed" }, { "headers", sized, nil, "closed" }, { "headers", to_end, nil, "closed" }, { "headers", empty, true },
-      { "consume", chunked, nil, "closed" }, { "consume", to_end, nil, "closed" }, { "consume", sized, true }, -- that was all
+      { "headers", chunked, nil, "closed" }, { "headers", sized, nil, "closed" },
+      { "headers", to_end, nil, "closed" }, { "headers", empty, true },
+      { "consume", chunked, nil, "closed" }, { "consume", to_end, nil, "closed" },
+      { "consume", sized, true }, -- that was all
     } do
       local hook, answer, ok, err = unpack(case, 1, 4)
       for _, again in ipairs { false, true } do

@@ -130,7 +130,8 @@ describe("Proc:new", function()
     raises("bad option 'boot_timeout' to 'new' (number expected, got string)", new, mtev.Proc, { path = "x", boot_timeout = "y" })
     raises("bad option 'stdout'", new, mtev.Proc, { path = "x", stdout = "file:x" })
     -- A pattern is read only as far as it matches.
-    local late = mtev.Proc:new { path = "/bin/sh", argv = { "sh", "-c", "echo ready >&2; exec sleep 60" }, boot_match = "read%" }
+    local argv = { "sh", "-c", "echo ready >&2; exec sleep 60" }
+    local late = mtev.Proc:new { path = "/bin/sh", argv = argv, boot_match = "read%" }
     late:start()
     assert.is_false(late:ready())
     late:kill(9)

@@ -225,14 +225,16 @@ describe("A configuration file", function()
     assert.matches("files include one another too deeply", output)
     assert.equal(2, status)
     assert.matches("parts/none.xml: No such file or directory", (run("", "<app><include file='parts/none.xml'/></app>")))
-    output = run("print(mtev.conf_get_string('count(//include)'))", "<app xmlns:x='y'><include x:file='parts/none.xml'/></app>")
+    output = run("print(mtev.conf_get_string('count(//include)'))",
+      "<app xmlns:x='y'><include x:file='parts/none.xml'/></app>")
     assert.equal("1\n", output) -- no file of ours
   end)
 
   it("is saved where a symbolic link points", function()
     files.write(dir .. "/real.conf", "<app/>")
     os.execute(("ln -s real.conf %s/link.conf"):format(dir))
-    assert.equal("true\n", process.run("mtev.conf_replace_value('/app/a', '1') print(mtev.conf_save())", { options = "-c " .. dir .. "/link.conf" }))
+    assert.equal("true\n", (process.run("mtev.conf_replace_value('/app/a', '1') print(mtev.conf_save())",
+      { options = "-c " .. dir .. "/link.conf" })))
     assert.matches("<a>1</a>", files.read(dir .. "/real.conf"))
     assert.equal("real.conf\n", process.sh(("readlink %s/link.conf"):format(dir)))
   end)

@@ -86,7 +86,8 @@ describe("mtev.sleep", function()
   it("sleeps, however long it is asked to", function()
     local co = spawn(mtev.sleep, 1e10) -- 317 years
     assert.matches("waiting in mtev.sleep", select(2, coroutine.resume(co)))
-    assert.is_true(require("mtev.debug").counts().timers > 0) -- nobody else would wake it: without a timer that is a deadlock
+    -- Nobody else would wake it: without a timer that is a deadlock.
+    assert.is_true(require("mtev.debug").counts().timers > 0)
     mtev.cancel_coro(co)
   end)
 
@@ -464,7 +465,9 @@ describe("mtev.cancel_coro", function()
   end)
 
   it("ends what nobody may go on with, a script neither", function()
-    for _, wait in ipairs { function() mtev.sleep(10) end, function() mtev.sleep(0) end, function() mtev.waitfor("nobody") end } do
+    for _, wait in ipairs {
+      function() mtev.sleep(10) end, function() mtev.sleep(0) end, function() mtev.waitfor("nobody") end,
+    } do
       local went_on = false
       local co = spawn(function()
         wait()

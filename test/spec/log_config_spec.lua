@@ -275,8 +275,8 @@ describe("a log", function()
 end)
 
 describe("a log's file", function()
-  -- The number of an open log file is the program's: a script that closed it by mistake would give it to the next socket,
-  -- whose peer would receive the log.
+  -- The number of an open log file is the program's: a script that closed it by mistake would give it to the next
+  -- socket, whose peer would receive the log.
   it("cannot be closed or written by scripts, nor can it after it was reopened", function()
     expect("-1 9\n-1 9\n-1 9\n", '<log name="a" type="file_synch" path="DIR/a.log"/>', [[
       local function descriptor()
@@ -426,7 +426,8 @@ describe("a log's file", function()
     os.execute("touch -d '2 hours ago' " .. dir .. "/a.log")
     files.write(dir .. "/a.log.20200101T000000.000000", "from the future\n")
     os.execute("touch -d '+1 hour' " .. dir .. "/a.log.2020*")
-    run('<log name="a" type="file" path="DIR/a.log" rotate_seconds="3600" retain_seconds="86400"/>', "mtev.log('a', 'new\\n')")
+    run('<log name="a" type="file" path="DIR/a.log" rotate_seconds="3600" retain_seconds="86400"/>',
+      "mtev.log('a', 'new\\n')")
     assert.equal(2, #glob(dir .. "/a.log.*"))
     assert.equal("from the future\n", files.read(dir .. "/a.log.20200101T000000.000000"))
   end)
@@ -531,13 +532,16 @@ describe("a log's file", function()
     assert.equal(last + 1, tonumber(files.read(dir .. "/logs/a.log"):match("^line (%d+)\n")))
   end)
 
-  -- A record that found room for a part of itself only has its line ended by the next one that is written, whatever could
-  -- not be written at all in between.
+  -- A record that found room for a part of itself only has its line ended by the next one that is written, whatever
+  -- could not be written at all in between.
   it("of type file_synch on a full disk ends the line of a record that was cut, once there is room", function()
     local output = run('<log name="a" type="file_synch" path="DIR/a.log"/>', [[
       local ffi = require("ffi")
       ffi.cdef "int setrlimit(int, const unsigned long *); void *signal(int, void *);"
-      local function limit(bytes) assert(ffi.C.setrlimit(1, ffi.new("unsigned long[2]", bytes, 2^40)) == 0) end -- RLIMIT_FSIZE
+      local RLIMIT_FSIZE = 1
+      local function limit(bytes)
+        assert(ffi.C.setrlimit(RLIMIT_FSIZE, ffi.new("unsigned long[2]", bytes, 2^40)) == 0)
+      end
       ffi.C.signal(25, ffi.cast("void *", 1)) -- SIGXFSZ is ignored
       mtev.log("a", "record one\n")
       limit(15)

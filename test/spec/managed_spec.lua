@@ -90,8 +90,8 @@ describe("A managed program", function()
     assert.matches(("\n%d %d\n"):format(monitor.child:pid(), worker), notes())
   end)
 
-  -- The file for traces has a number in the worker. A script that closed it by mistake would give it to a socket, and the
-  -- trace of a hang to whoever is at its other end.
+  -- The file for traces has a number in the worker. A script that closed it by mistake would give it to a socket, and
+  -- the trace of a hang to whoever is at its other end.
   it("cannot close the file that its traces go to", function()
     local monitor = start([[
       for fd = 3, 20 do

@@ -135,7 +135,8 @@ describe("without memory", function()
   -- Whoever reads a ring in turns gives the number of the last record next time: one left out would never be seen.
   it("records of a ring: all of them or none", function()
     local dir = files.directory()
-    local config = files.write(dir .. "/config.xml", '<x><logs><log name="ring" type="memory" path="1000,1000000"/></logs></x>')
+    local config = files.write(dir .. "/config.xml",
+      '<x><logs><log name="ring" type="memory" path="1000,1000000"/></logs></x>')
     local output, status = process.run([[
       local fail_allocation = require("mtev.debug").fail_allocation
       for i = 1, 100 do mtev.log("ring", ("line " .. i .. " "):rep(20)) end

@@ -305,7 +305,8 @@ describe("gunzip's function and a timezone, given anything,", function()
   end)
 end)
 
--- What getmetatable shows a script can call, with anything and before its time: an object that is collected so is closed.
+-- What getmetatable shows a script can call, with anything and before its time: an object that is collected so is
+-- closed.
 describe("every metamethod of an object, given anything,", function()
   local net = require("test.support.net")
   local makers = {

@@ -79,7 +79,8 @@ describe("<modules>", function()
       ["<app><modules><thing/></modules></app>"] = { "<thing> in <modules>: script or generic expected", 2 },
       ["<app><modules><generic/></modules></app>"] = { "<generic>: it needs a lua_module", 2 },
       ["<app><modules><script file='DIR/no.lua'/></modules></app>"] = { "no.lua: No such file", 1 },
-      ["<app><modules><script file='/dev/null' threads='2'/></modules></app>"] = { "threads: a number from 1 to 1, or all, expected, got '2'", 2 },
+      ["<app><modules><script file='/dev/null' threads='2'/></modules></app>"] =
+        { "threads: a number from 1 to 1, or all, expected, got '2'", 2 },
       ["<app><modules><script file='/dev/null' entry='go'/></modules></app>"] = { "no function go in /dev/null", 1 },
     } do
       local output, status = run(config)

@@ -206,7 +206,8 @@ describe("errors", function()
         c:get_response()]],
     } do
       local output, status = failing(server .. client)
-      assert.matches("^lhotse: [^\n]*FILE:11: attempt to index.*: in function 'deep'.*FILE:12: .*: in main chunk", output)
+      assert.matches("^lhotse: [^\n]*FILE:11: attempt to index", output)
+      assert.matches(": in function 'deep'.*FILE:12: .*: in main chunk", output)
       assert.equal(1, status)
     end
   end)
@@ -436,8 +437,10 @@ end)
 describe("jit.profile", function()
   it("says which argument of start is wrong", function()
     local profile = require("jit.profile")
-    assert.error_matches(function() profile.start({}, print) end, "^bad argument #1 to 'start' %(string expected, got table%)")
-    assert.error_matches(function() profile.start("f", 5) end, "^bad argument #2 to 'start' %(function expected, got number%)")
+    assert.error_matches(function() profile.start({}, print) end,
+      "^bad argument #1 to 'start' %(string expected, got table%)")
+    assert.error_matches(function() profile.start("f", 5) end,
+      "^bad argument #2 to 'start' %(function expected, got number%)")
     profile.start("f", function() end) -- nothing was begun
     profile.stop()
   end)

@@ -196,8 +196,8 @@ describe("mtev.shared_set and shared_get", function()
     assert.equal("old", mtev.shared_get("v:old"))
   end)
 
-  -- What looks for `serialize` is the script's code: it may empty the table that is walked, or raise. The sanitizers' builds
-  -- also see that what was packed until then is given back.
+  -- What looks for `serialize` is the script's code: it may empty the table that is walked, or raise. The sanitizers'
+  -- builds also see that what was packed until then is given back.
   it("raise when the value changes while it is packed", function()
     local function changing()
       local value = { a = {} }
@@ -212,8 +212,8 @@ describe("mtev.shared_set and shared_get", function()
       assert.error_matches(function() mtev.shared_set("v:x", changing()) end,
         "^cannot share value%.a: it changes while it is packed")
     end
-    local function refuse() error("no such field") end
-    assert.error_matches(function() mtev.shared_set("v:x", { "first", setmetatable({}, { __index = refuse }) }) end, "no such field")
+    local value = { "first", setmetatable({}, { __index = function() error("no such field") end }) }
+    assert.error_matches(function() mtev.shared_set("v:x", value) end, "no such field")
     assert.is_nil(mtev.shared_get("v:x"))
   end)
 

@@ -522,7 +522,8 @@ describe("setsockopt", function()
     assert.same({ -1, "Protocol not available" }, { e:setsockopt("IPV6_V6ONLY", 1) })
     assert.same({ -1, "Cannot assign requested address" }, { e:setsockopt("IP_ADD_MEMBERSHIP", "not a group") })
     for _, bad in ipairs { { true }, {}, { {} }, { "239.0.0.1", true } } do
-      assert.error_matches(function() e:setsockopt("IP_ADD_MEMBERSHIP", bad) end, "a group, or {group, interface}, expected")
+      assert.error_matches(function() e:setsockopt("IP_ADD_MEMBERSHIP", bad) end,
+        "a group, or {group, interface}, expected")
     end
     assert.same({ -1, "No such file or directory" }, { e:setsockopt("TCP_CONGESTION", "no-such-algorithm") })
     assert.same({ nil, "Socket operation 'SO_BOGUS' not supported" }, { e:getsockopt("SO_BOGUS") })

@@ -204,8 +204,8 @@ describe("A WebSocket client", function()
   end)
 
   -- Each of these grew by hundreds of megabytes: the queue of pongs for somebody who does not read, and messages without bytes,
-  -- which did not count, and small compressed ones, which kept the 16 KiB they were unpacked into. Until the client stops reading,
-  -- 300 MB go through.
+  -- which did not count, and small compressed ones, which kept the 16 KiB they were unpacked into. Until the client stops
+  -- reading, 300 MB go through.
   it("keeps little for a server that does not read, or whose messages nobody takes", function()
     for what, piece in pairs {
       pings = frame(9, ("p"):rep(125)):rep(500), ["empty pings"] = frame(9, ""):rep(30000), ["empty messages"] = frame(2, ""):rep(30000),
@@ -471,8 +471,9 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
     end
   end)
 
-  -- They were unpacked in one go at their end, which took a loop more than a second of nothing else where 16 MiB were empty blocks. The
-  -- server ends none of its messages here before it has heard what the client makes of their beginnings.
+  -- They were unpacked in one go at their end, which took a loop more than a second of nothing else where 16 MiB were
+  -- empty blocks. The server ends none of its messages here before it has heard what the client makes of their
+  -- beginnings.
   it("unpacks messages as they come", function()
     local bad = { 1007, "the server sent text that is not UTF-8, or data that cannot be unpacked", 1 }
     local long = { 1009, "the server sent a message that is too long", 1 }
@@ -481,7 +482,8 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
       assert.same(bad, verdict_on(frame(2, "\7\7\7", { rsv = 4, fin = fin, length = 100 })))
       assert.same(long, verdict_on(frame(2, zeros, { rsv = 4, fin = fin, length = 100 }), { limit = 1999 }))
     end
-    assert.same(long, verdict_on(frame(2, ("\3\0"):rep(60), { rsv = 4, fin = false }) .. frame(0, "\3\0", { length = 100 }), { limit = 99 }))
+    local in_two = frame(2, ("\3\0"):rep(60), { rsv = 4, fin = false }) .. frame(0, "\3\0", { length = 100 })
+    assert.same(long, verdict_on(in_two, { limit = 99 }))
   end)
 
   -- Random bytes become longer when they are packed: the limit is of what they are.
@@ -490,7 +492,8 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
       local low, high = n % 256, math.floor(n / 256)
       local stored = "\0" .. string.char(low, high, 255 - low, 255 - high) .. ("x"):rep(n) .. "\0" -- RFC 1951, 3.2.4
       assert.equal(1000, verdict_on(frame(2, stored, { rsv = 4 }) .. frame(8, "\3\232"), { limit = n })[1])
-      assert.same({ 1009, "the server sent a message that is too long", 1 }, verdict_on(frame(2, stored, { rsv = 4 }), { limit = n - 1 }))
+      assert.same({ 1009, "the server sent a message that is too long", 1 },
+        verdict_on(frame(2, stored, { rsv = 4 }), { limit = n - 1 }))
     end
   end)
 
@@ -501,11 +504,13 @@ describe("A WebSocket client, hearing what breaks RFC 6455,", function()
     end
     local empty = frame(2, "", { fin = false, rsv = 4 }) .. frame(0, "\0")
     local raw_port = ws_raw.serve(accept_deflate, function(e)
-      e:write(table.concat(fragments) .. frame(2, "plain") .. empty .. frame(1, packed, { rsv = 4 }) .. frame(8, "\3\232"))
+      e:write(table.concat(fragments) .. frame(2, "plain") .. empty .. frame(1, packed, { rsv = 4 })
+        .. frame(8, "\3\232"))
       while ws_raw.read_frame(e) do end
     end)
     local heard, client = run { "/", port = raw_port }
-    assert.same({ { "ready", "1 héllo again", "2 plain", "2 ", "1 héllo again" }, 1000 }, { heard, client.close_code, client.error })
+    assert.same({ "ready", "1 héllo again", "2 plain", "2 ", "1 héllo again" }, heard)
+    assert.same({ 1000 }, { client.close_code, client.error })
   end)
 
   it("answers closes, and ends at what is left unfinished", function()
