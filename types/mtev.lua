@@ -492,8 +492,13 @@ function eventer:ssl_ctx() end
 -- On the wire: HTTP/1.1 `POST /NAME` with `Upgrade: PTTH/2.0`, after the answer 101 HTTP/2 (RFC 9113) with the hub as client: a channel
 -- is a CONNECT. Difference: libmtev has a protocol of its own; the two do not understand each other.
 --
+-- A connect that times out, is cancelled or closed resets its channel. Of a channel that was opened and closed here the other side may take
+-- its time to close its own half; that takes no descriptor of ours, and `channels` of `listener:names()` counts it until then. What comes on
+-- it meanwhile resets it.
+--
 -- A peer can make the other side keep: requests of 8 KiB; channels as `channels` says, and all that peers opened in the process together take
--- at most half of RLIMIT_NOFILE (more are refused); of each channel `window` unread bytes, of all channels of a connection 64 MiB, then the
+-- at most half of RLIMIT_NOFILE (more are refused; channels that this side's scripts open do not count: each takes two descriptors while its
+-- eventer is open); of each channel `window` unread bytes, of all channels of a connection 64 MiB, then the
 -- connection stalls until some are read; 10000 frames that it does not take, then nothing more is read from it.
 
 ---Listens for processes that offer their names. Does not yield; connections are served by coroutines of their own, until `close`.

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -36,7 +37,7 @@ struct lh_channel {
     lh_list node;      /* in lh_tunnel.channels */
     lh_list news_node; /* in lh_tunnel.news, or in lh_tunnel.offered */
     lh_tunnel *tunnel; /* NULL = the channel is over */
-    lh_socket *local;  /* NULL = not accepted yet, or closed */
+    lh_socket *local;  /* NULL = not accepted yet, or nobody reads and writes there any more */
     lh_cut *cut;
     lh_buffer to_local; /* received, not yet taken by `local`; at most a window */
     int32_t stream;     /* 0 = the stream is over; what is in `to_local` is still to be delivered */
@@ -178,7 +179,7 @@ static void give_window(const lh_channel *channel, size_t bytes) {
 static void after_delivery(lh_channel *channel) {
     if (channel->to_local.length > 0 || !channel->is_finished) return;
     if (channel->stream) {
-        lh_socket_shutdown(channel->local, SHUT_WR);
+        if (channel->local) lh_socket_shutdown(channel->local, SHUT_WR);
     } else {
         end_channel(channel, false);
     }
@@ -187,6 +188,10 @@ static void after_delivery(lh_channel *channel) {
 static void deliver(lh_channel *channel, const char *bytes, size_t length) {
     assert(channel->tunnel && !channel->is_finished);
     size_t written = 0;
+    if (channel->is_open && !channel->local) {
+        reset_channel(channel, NGHTTP2_CONNECT_ERROR);
+        return;
+    }
     if (channel->local && channel->to_local.length == 0) {
         if (lh_stream_write(channel->local, bytes, length, &written) < 0) {
             reset_channel(channel, NGHTTP2_CONNECT_ERROR);
@@ -227,13 +232,35 @@ static void on_local_writable(lh_socket *local) {
 
 /* -- From the local socket to the stream --------------------------------------------------------------------------- */
 
+/* The other end is closed, which is more than a half-close: whatever comes, nobody will read it. */
+static bool is_abandoned(const lh_socket *local) {
+    struct pollfd ask = {.fd = local->watch.fd};
+    return local->has_hangup && poll(&ask, 1, 0) == 1 && (ask.revents & POLLHUP);
+}
+
+/* The peer may take its time with its own end, also for ever: a descriptor does not wait for that. */
+static void close_abandoned_local(lh_channel *channel) {
+    lh_socket *local = channel->local;
+    if (!local->is_at_end || channel->to_local.length > 0 || !is_abandoned(local)) return;
+    channel->local = NULL;
+    lh_socket_close(local);
+}
+
 static void on_local_readable(lh_socket *local) {
     lh_channel *channel = local->reader;
     assert(channel->local == local && channel->tunnel);
-    if (!channel->is_deferred || !channel->stream) return;
-    channel->is_deferred = false;
-    nghttp2_session_resume_data(channel->tunnel->session, channel->stream);
-    flush(channel->tunnel);
+    lh_tunnel *tunnel = channel->tunnel;
+    if (!channel->is_open) {
+        if (!is_abandoned(local)) return;
+        reset_channel(channel, NGHTTP2_CANCEL); /* the peer has not answered, and need not any more */
+    } else if (channel->is_deferred && channel->stream) {
+        channel->is_deferred = false;
+        nghttp2_session_resume_data(tunnel->session, channel->stream);
+    } else {
+        close_abandoned_local(channel);
+        return;
+    }
+    flush(tunnel);
 }
 
 static const lh_socket_events local_events = {.on_readable = on_local_readable, .on_writable = on_local_writable};
@@ -245,10 +272,14 @@ static ssize_t provide(nghttp2_session *session, int32_t stream, uint8_t *to, si
     lh_channel *channel = nghttp2_session_get_stream_user_data(session, stream);
     if (!channel) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     size_t length;
+    assert(!channel->is_open || channel->local);
     const int rv = channel->is_open ? lh_stream_read_into(channel->local, (char *)to, room, &length) : LH_STREAM_WAIT;
     switch (rv) {
     case LH_STREAM_DONE: return (ssize_t)length;
-    case LH_STREAM_END: *flags |= NGHTTP2_DATA_FLAG_EOF; return 0;
+    case LH_STREAM_END:
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        close_abandoned_local(channel);
+        return 0;
     case LH_STREAM_WAIT: channel->is_deferred = true; return NGHTTP2_ERR_DEFERRED;
     default: return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the stream is reset */
     }
@@ -704,7 +735,9 @@ void lh_tunnel_connect(lh_tunnel *tunnel, lh_socket *take_local, lh_cut *cut, lh
     channel->owner = owner;
     tunnel->depth++;
     const nghttp2_nv fields[] = {FIELD(":method", "CONNECT"), FIELD(":authority", "reverse:0")};
-    if (!attach(channel, take_local, cut) || tunnel->is_over) {
+    /* A peer that allows no channels keeps also the requests of those that were given up: nghttp2 queues them. */
+    const bool is_full = tunnel->unsent >= FRAMES_MAX + tunnel->channel_count;
+    if (!attach(channel, take_local, cut) || tunnel->is_over || is_full) {
         end_channel(channel, true);
     } else {
         channel->stream = nghttp2_submit_request(tunnel->session, NULL, fields, 2, &provider, channel);

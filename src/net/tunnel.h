@@ -55,7 +55,8 @@ size_t lh_tunnel_channel_count(const lh_tunnel *tunnel);
 typedef void (*lh_channel_answer_fn)(void *owner, const char *reason);
 
 /* Opens a channel to `local`, which is taken; `cut` (may be NULL, is held) tells the other end of a socket pair of a
- * loss. on_answer comes later, exactly once, at the latest from lh_tunnel_close; then it must not touch the tunnel. */
+ * loss. on_answer comes later, exactly once, at the latest from lh_tunnel_close; then it must not touch the tunnel. Who
+ * closes the other end of `local` before the answer gives the channel up: its stream is reset. */
 void lh_tunnel_connect(lh_tunnel *tunnel, lh_socket *take_local, lh_cut *cut, lh_channel_answer_fn on_answer,
                        void *owner);
 

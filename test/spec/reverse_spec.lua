@@ -676,6 +676,85 @@ describe("A dialler whose hub means harm", function()
   end)
 end)
 
+-- A dialler by hand, which offers "x" and answers PINGs. After `on_request(stream)` its answer to a CONNECT, nil = none, is sent. Its
+-- eventer for writing, and how many frames of each kind have come.
+local function hostile_dialler(listener, port, on_request)
+  local e, seen = net.connect(port), setmetatable({}, { __index = function() return 0 end })
+  e:write("POST /x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: PTTH/2.0\r\nContent-Length: 0\r\n\r\n")
+  assert.matches("^HTTP/1.1 101 ", e:read("\r\n\r\n"))
+  local reader, writer = e:split()
+  writer:write(h2(SETTINGS, 0, 0, "\0\3\0\1\134\160") .. h2(SETTINGS, ACK, 0)) -- 100000 channels
+  net.give(reader, function(r)
+    r:read(24) -- the preface
+    for head in function() return r:read(9) end do
+      local a, b, c, kind, flags, s1, s2, s3, s4 = head:byte(1, 9)
+      local length, stream = (a * 256 + b) * 256 + c, ((s1 * 256 + s2) * 256 + s3) * 256 + s4
+      local payload = length > 0 and r:read(length) or ""
+      seen[kind] = seen[kind] + 1
+      local answer = kind == PING and flags == 0 and h2(PING, ACK, 0, payload) or kind == HEADERS and on_request(stream)
+      if answer then writer:send(answer) end -- which needs not be this coroutine's
+    end
+  end)
+  assert(wait_until(function() return listener:names().x end))
+  return writer, seen
+end
+
+describe("A hub whose dialler never answers", function()
+  -- The tunnel did not look at its end of a pair before the channel was open: each dial that was given up left a channel and a descriptor.
+  it("keeps nothing of dials that time out, are cancelled or closed", function()
+    local listener, port = hub()
+    local writer, seen = hostile_dialler(listener, port, function() end)
+    local before = settle().sockets
+    for i = 1, 20 do
+      assert.same({ nil, "timeout" }, { reach("x", 0.001) })
+      local e
+      local co = mtev.coroutine_spawn(function()
+        e = mtev.socket("inet")
+        e:connect("reverse:x")
+      end)
+      assert(wait_until(function() return listener:names().x.channels > 0 and seen[HEADERS] >= 2 * i - 1 end))
+      if i % 2 == 0 then e:close() end
+      mtev.cancel_coro(co)
+    end
+    collectgarbage()
+    collectgarbage()
+    assert(wait_until(function() return listener:names().x.channels == 0 end))
+    assert(wait_until(function() return seen[RST_STREAM] == seen[HEADERS] end)) -- the other side may forget them, too
+    assert(settle().sockets <= before) -- what an earlier case left may have gone meanwhile
+    writer:close()
+    listener:close()
+  end)
+
+  -- The channel stays half open, as its other side may still be reading; but nobody reads here, which takes no descriptor.
+  it("keeps no descriptor of channels that it has closed and the other side does not", function()
+    local listener, port = hub()
+    local last
+    local writer, seen = hostile_dialler(listener, port, function(stream)
+      last = stream
+      return h2(HEADERS, END_HEADERS, stream, "\136") -- 200
+    end)
+    local before = settle().sockets
+    for i = 1, 20 do
+      local e = assert(reach("x"))
+      e:write("hello")
+      if i % 2 == 0 then
+        local r, w = e:split()
+        w:close() -- half of it first
+        assert(wait_until(function() return seen[DATA] >= 2 * i end))
+        r:close()
+      else
+        e:close()
+      end
+    end
+    assert(wait_until(function() return settle().sockets <= before end))
+    assert.equal(20, listener:names().x.channels)
+    writer:write(h2(DATA, 0, last, "who reads this?"))
+    assert(wait_until(function() return seen[RST_STREAM] == 1 and listener:names().x.channels == 19 end))
+    writer:close()
+    listener:close()
+  end)
+end)
+
 describe("A hub, before it knows who is there,", function()
   it("keeps so many connections, and lets go of the oldest that is silent", function()
     local listener, port = hub { pending = 3, timeout = WAIT }

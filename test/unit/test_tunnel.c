@@ -47,16 +47,28 @@ static lh_socket *pair(int *other) {
     return socket;
 }
 
-static int open_tunnel(void **state) {
-    (void)state;
+static int open_either(bool opens_channels) {
     assert_int_equal(lh_net_open(&net), 0);
     net.loop.on_turn = on_turn;
     net.loop.on_idle = net.loop.on_busy = ignore;
-    const lh_tunnel_options options = {
-        .keepalive_ns = 60 * LH_SECOND, .window_bytes = 1000, .channels_max = 10, .events = &events};
+    const lh_tunnel_options options = {.opens_channels = opens_channels,
+                                       .keepalive_ns = 60 * LH_SECOND,
+                                       .window_bytes = 1000,
+                                       .channels_max = 10,
+                                       .events = &events};
     tunnel = lh_tunnel_open(pair(&peer), &options);
     assert_non_null(tunnel);
     return 0;
+}
+
+static int open_tunnel(void **state) {
+    (void)state;
+    return open_either(false);
+}
+
+static int open_client(void **state) {
+    (void)state;
+    return open_either(true);
 }
 
 static int close_tunnel(void **state) {
@@ -140,11 +152,38 @@ static void an_end_is_told_in_the_next_turn(void **state) {
     close(other);
 }
 
+static void count_answer(void *owner, const char *reason) {
+    assert_string_equal(reason, "reset");
+    ++*(int *)owner;
+}
+
+/* nghttp2 keeps the requests that a peer does not allow yet, also those of channels that were given up. */
+static void a_peer_that_allows_no_channels_costs_little(void **state) {
+    (void)state;
+    int other, answers = 0, given_up = 0;
+    send_frame(SETTINGS, 0, 0, "\x00\x03\x00\x00\x00\x00", 6); /* MAX_CONCURRENT_STREAMS = 0 */
+    turn();
+    for (; given_up <= 10000; given_up++) {
+        lh_tunnel_connect(tunnel, pair(&other), NULL, count_answer, &answers);
+        close(other);
+        if (given_up % 100 == 0) turn();
+    }
+    turn();
+    assert_int_equal(answers, given_up);
+    assert_int_equal(lh_tunnel_channel_count(tunnel), 0);
+    lh_tunnel_connect(tunnel, pair(&other), NULL, count_answer, &answers); /* one too many */
+    assert_int_equal(answers, given_up);                                   /* told in the next turn */
+    turn();
+    assert_int_equal(answers, given_up + 1);
+    close(other);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(trailers_are_an_end_and_no_request, open_tunnel, close_tunnel),
         cmocka_unit_test_setup_teardown(a_channel_is_accepted_once, open_tunnel, close_tunnel),
         cmocka_unit_test_setup_teardown(an_end_is_told_in_the_next_turn, open_tunnel, close_tunnel),
+        cmocka_unit_test_setup_teardown(a_peer_that_allows_no_channels_costs_little, open_client, close_tunnel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
