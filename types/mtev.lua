@@ -542,6 +542,9 @@ function reverse_listener:close() end
 ---Dials a hub, offers a name there, and comes back whenever the connection is lost, until `close`: after `retry_min` seconds, then twice
 ---as long each time up to `retry_max`, give or take a quarter. Does not yield; it works in coroutines of its own.
 ---
+---Where memory runs out a channel is refused, or the connection is dropped and dialled again, and the log `error/reverse` says so. An error
+---that `accept` raises is an uncaught one.
+---
 ---Raises for unknown options and wrong ones.
 ---@param options mtev.reverse_connect_options
 ---@return mtev.reverse_dialler

@@ -10,12 +10,41 @@ local tunnel_open, tunnel_next, tunnel_close, tunnel_count =
 local channel_accept, channel_refuse, peer_is, copy = core.channel_accept, core.channel_refuse, core.tls_peer_is, core.copy
 local await, broadcast, condition, INTERRUPTED = core.await, core.broadcast, core.condition, core.INTERRUPTED
 local check, tls_settings, monotonic = core.check, core.tls_settings, core.monotonic
-local spawn, cancel, sleep = mtev.coroutine_spawn, mtev.cancel_coro, mtev.sleep
+local spawn, cancel, running = mtev.coroutine_spawn, mtev.cancel_coro, coroutine.running
 
 local HEAD_MAX = 8192     -- bytes of a request or an answer
 local NAME_MAX = 255      -- bytes
 local INTERIM_MAX = 16
 local PROTOCOL = "PTTH/2.0"
+local CANCELLED = "coroutine cancelled"
+local BREATH = 0.1        -- seconds after a failure of ours, lest it comes again and again
+
+-- Unlike mtev.sleep it allocates nothing.
+local function sleep(seconds)
+  local us, _, message = core.sleep(seconds)
+  if not us then error(message, 0) end
+end
+
+-- -- Failures of ours -------------------------------------------------------------------------------------------------
+--
+-- Where memory runs out a call raises. That is the end of one connection, or of one channel, never of the coroutine that serves them all.
+
+local function debug_log(format, ...)
+  mtev.log("debug/reverse", "lhotse: reverse: " .. format .. "\n", ...)
+end
+
+local function log_failure(name, err)
+  mtev.log("error/reverse", "lhotse: %s: %s\n", name, tostring(err))
+end
+
+-- `err` was caught in function `name`: to go on after it, unless this coroutine is to end.
+local function survive(name, err)
+  if err == CANCELLED then error(err, 0) end
+  pcall(log_failure, name, err)
+end
+
+-- A function of ours calls spawn, not pcall: the coroutine is said to be spawned here.
+local function begin(f, ...) spawn(f, ...) end
 
 -- -- Options ----------------------------------------------------------------------------------------------------------
 
@@ -92,16 +121,12 @@ local Listener = {}
 Listener.__index = Listener
 Listener.__name = "mtev.reverse_listener"
 
-local function debug_log(format, ...)
-  mtev.log("debug/reverse", "lhotse: reverse: " .. format .. "\n", ...)
-end
-
 -- True, or false and why the name is refused.
 local function is_authorized(options, name, e)
   if options.authorize then
     local ok, allowed, reason = pcall(options.authorize, name, e:ssl_ctx())
     if not ok then
-      if allowed == "coroutine cancelled" then error(allowed, 0) end
+      if allowed == CANCELLED then error(allowed, 0) end
       mtev.log("error/reverse", "lhotse: reverse_listen: authorize failed, '%s' is refused: %s\n", name, tostring(allowed))
       return false, "refused"
     end
@@ -159,24 +184,56 @@ local function leave_pending(listener, co)
   listener.pending[co], listener.greeting[co] = nil, nil
 end
 
+-- Lists it, and serves it until it ends; why it ended.
+local function keep(listener, tunnel, entry)
+  listener.tunnels[tunnel] = entry
+  debug_log("'%s' is here, from %s:%s", entry.name, tostring(entry.address), tostring(entry.port))
+  return refuse_all(tunnel)
+end
+
 local function serve(listener, e, co)
   local options = listener.options
   local address, port = e:peer_name()
-  -- Cancelled, or without memory: its place becomes free all the same.
-  local ok, name, why = pcall(greet, options, e, function() listener.greeting[co] = nil end)
+  local name, why = greet(options, e, function() listener.greeting[co] = nil end)
   leave_pending(listener, co)
-  if not ok then error(name, 0) end
   if not name then
     debug_log("%s:%s: %s", tostring(address), tostring(port), tostring(why))
     return
   end
+  local entry = { name = name, address = address, port = port, since = mtev.time() }
   local tunnel = tunnel_open(e, name, options.keepalive, options.window, 1)
   if not tunnel then return end
-  listener.tunnels[tunnel] = { name = name, address = address, port = port, since = mtev.time() }
-  debug_log("'%s' is here, from %s:%s", name, tostring(address), tostring(port))
-  why = refuse_all(tunnel)
+  local ok, err = pcall(keep, listener, tunnel, entry)
   listener.tunnels[tunnel] = nil
-  debug_log("'%s' has gone: %s", name, why)
+  tunnel_close(tunnel)
+  if not ok then error(err, 0) end
+  debug_log("'%s' has gone: %s", name, err)
+end
+
+local function note_pending(listener, co)
+  listener.accepted = listener.accepted + 1
+  listener.coroutines[co] = true
+  listener.greeting[co] = listener.accepted
+  listener.pending[co] = true -- last: it is what leave_pending counts
+  listener.pending_count = listener.pending_count + 1
+end
+
+local function own_and_serve(listener, connection, co)
+  note_pending(listener, co)
+  local e = connection:own()
+  local ok, err = pcall(serve, listener, e, co)
+  if ok then return end
+  e:close()
+  error(err, 0)
+end
+
+-- The coroutine of a connection.
+local function attend(listener, connection)
+  local co = running()
+  local ok, err = pcall(own_and_serve, listener, connection, co)
+  leave_pending(listener, co)
+  listener.coroutines[co] = nil
+  if not ok then survive("reverse_listen", err) end
 end
 
 -- Makes room for one more that is not authorized yet: the one that has been silent longest goes. False: all have offered a name, and wait to
@@ -194,27 +251,29 @@ local function make_room(listener)
   return true
 end
 
-local function accept_all(listener, e)
-  local count = 0
-  while true do
-    local connection, err = e:accept()
-    if connection and not make_room(listener) then
-      connection:close()
-    elseif connection then
-      local co
-      co = spawn(function()
-        connection = connection:own()
-        sleep(0) -- so that `co` is known
-        serve(listener, connection, co)
-        listener.coroutines[co] = nil
-      end)
-      count = count + 1
-      listener.coroutines[co], listener.pending[co], listener.greeting[co] = true, true, count
-      listener.pending_count = listener.pending_count + 1
-    elseif err == "closed" then
-      return
-    end
+-- True when there is nothing more to be accepted.
+local function accept_one(listener, e)
+  local connection, err = e:accept()
+  if not connection then return err == "closed" end
+  if not make_room(listener) then
+    connection:close()
+    return false
   end
+  local ok, problem = pcall(begin, attend, listener, connection)
+  if ok then return false end
+  connection:close()
+  error(problem, 0)
+end
+
+local function accept_all(listener, e)
+  local ok, is_over
+  repeat
+    ok, is_over = pcall(accept_one, listener, e)
+    if not ok then
+      survive("reverse_listen", is_over)
+      sleep(BREATH)
+    end
+  until ok and is_over
 end
 
 -- What sslconfig says; raises when it makes no sense, rather than at each connection.
@@ -256,6 +315,7 @@ function mtev.reverse_listen(options)
     return nil, err
   end
   local listener = setmetatable({ options = options, coroutines = {}, tunnels = {} }, Listener)
+  listener.accepted = 0
   listener.pending, listener.greeting, listener.pending_count = {}, {}, 0 -- coroutines of peers not authorized; of silent ones
   listener.bound = { e:sock_name() }
   listener.acceptor = spawn(function() accept_all(listener, e:own()) end)
@@ -329,42 +389,60 @@ local function is_turned_round(options, e)
   return false, ("%d %s"):format(status, reason or "")
 end
 
+-- Connects, and has the hub turn the connection round: true, or false and why not.
+local function turn_round(options, e)
+  local rv, err = e:connect(options.host, options.port, options.timeout)
+  if rv == 0 and options.sslconfig then
+    rv, err = e:ssl_upgrade_socket(options.sslconfig, options.server_name)
+  end
+  if rv ~= 0 then return false, err end
+  e:write(spell_request(options), { timeout = options.timeout })
+  return is_turned_round(options, e)
+end
+
 -- A connection that the hub has turned round, or nil and why not.
 local function dial(options)
   local e, _, err = mtev.socket(options.host:find(":", 1, true) and "inet6" or "inet")
   if not e then return nil, err end
-  local rv
-  rv, err = e:connect(options.host, options.port, options.timeout)
-  if rv == 0 and options.sslconfig then
-    rv, err = e:ssl_upgrade_socket(options.sslconfig, options.server_name)
-  end
-  if rv ~= 0 then
-    e:close()
-    return nil, err
-  end
-  e:write(spell_request(options), { timeout = options.timeout })
-  local ok
-  ok, err = is_turned_round(options, e)
-  if ok then return e end
+  local ok, is_ready, why = pcall(turn_round, options, e)
+  if ok and is_ready then return e end
   e:close()
-  return nil, err
+  if not ok then error(is_ready, 0) end
+  return nil, why
 end
 
 local function connect_target(options, channel)
   local target = options.target
   local address = target.address or target[1]
   local e, _, err = mtev.socket(address:find("/", 1, true) and "unix" or address:find(":", 1, true) and "inet6" or "inet")
-  if not e then return channel_refuse(channel, err) end
-  local rv
-  rv, err = e:connect(address, target.port or target[2], options.timeout)
-  if rv ~= 0 then return channel_refuse(channel, err) end
-  channel_accept(channel, e)
+  local rv = -1
+  if e then rv, err = e:connect(address, target.port or target[2], options.timeout) end
+  if rv == 0 then
+    channel_accept(channel, e)
+  else
+    channel_refuse(channel, err)
+  end
 end
 
-local function accept_channel(options, channel)
+local function refuse_for(channel, err)
+  channel_refuse(channel, type(err) == "string" and err or "refused")
+end
+
+-- Leads it to the target, or gives the script's end of it.
+local function open_channel(options, channel)
   if options.target then return connect_target(options, channel) end
-  local e = channel_accept(channel)
-  if e then options.accept(e) end
+  return (channel_accept(channel))
+end
+
+-- The coroutine of a channel. What the script's `accept` raises is an uncaught error, with its own traceback.
+local function accept_channel(options, channel)
+  local ok, e = pcall(open_channel, options, channel)
+  if not ok then
+    refuse_for(channel, e)
+    survive("reverse_connect", e)
+  elseif e then
+    options.accept(e)
+  end
 end
 
 -- Serves the hub's channels until the tunnel ends; why it ended.
@@ -373,16 +451,28 @@ local function serve_channels(self, tunnel)
     local channel, reason, message = tunnel_next(tunnel)
     if reason == INTERRUPTED then error(message, 0) end
     if not channel then return reason end
-    spawn(accept_channel, self.options, channel)
+    local ok, err = pcall(begin, accept_channel, self.options, channel)
+    if not ok then
+      refuse_for(channel, err)
+      survive("reverse_connect", err)
+    end
   end
 end
+
+local function open_tunnel(options, e) return tunnel_open(e, nil, options.keepalive, options.window, options.channels) end
 
 -- One connection, to its end.
 local function run_once(self)
   local options = self.options
   local e, err = dial(options)
   if not e then return err end
-  self.tunnel, err = tunnel_open(e, nil, options.keepalive, options.window, options.channels)
+  local ok
+  ok, self.tunnel, err = pcall(open_tunnel, options, e)
+  if not ok then
+    err, self.tunnel = self.tunnel, nil
+    e:close()
+    error(err, 0)
+  end
   if not self.tunnel then return err end
   self.error = nil
   self.has_connected = true
@@ -397,15 +487,27 @@ local function jitter(seconds)
   return seconds * (0.75 + 0.5 * (select(2, mtev.gettimeofday()) % 1000) / 1000)
 end
 
+local function note_pause(self, pause)
+  local options = self.options
+  debug_log("%s:%s: %s; again in %.1f s", options.host, tostring(options.port), tostring(self.error), pause)
+  return jitter(pause)
+end
+
 local function run(self)
   local options = self.options
   local pause = options.retry_min
   while true do
     self.has_connected = false
-    self.error = run_once(self)
+    local ok, err = pcall(run_once, self)
+    if not ok then
+      if self.tunnel then tunnel_close(self.tunnel) end
+      self.tunnel = nil
+      survive("reverse_connect", err)
+    end
+    self.error = err
     if self.has_connected then pause = options.retry_min end
-    debug_log("%s:%s: %s; again in %.1f s", options.host, tostring(options.port), tostring(self.error), pause)
-    sleep(jitter(pause))
+    local is_noted, jittered = pcall(note_pause, self, pause)
+    sleep(is_noted and jittered or pause)
     pause = math.min(pause * 2, options.retry_max)
   end
 end

@@ -34,11 +34,14 @@ typedef struct tunnel {
 
 /* -- Channels ------------------------------------------------------------------------------------------------------ */
 
-static void push_channel(lua_State *L, lh_channel *take_channel) {
+/* The next one that the peer wants to open, which there is. It is taken when nothing can raise any more. */
+static void push_channel(lua_State *L, lh_tunnel *from) {
     lh_channel **object = lua_newuserdata(L, sizeof(*object));
-    *object = take_channel;
+    *object = NULL;
     luaL_getmetatable(L, CHANNEL);
     lua_setmetatable(L, -2);
+    *object = lh_tunnel_take(from);
+    assert(*object);
 }
 
 static lh_channel *take_channel(lua_State *L) {
@@ -104,9 +107,9 @@ static int core_channel_refuse(lua_State *L) {
 
 /* -- Tunnels ------------------------------------------------------------------------------------------------------- */
 
-static int push_taken(lh_task *task, lua_State *T, void *context) {
+static int push_next(lh_task *task, lua_State *T, void *context) {
     tunnel *t = task->object;
-    assert(t->waiter == task);
+    assert(t->waiter == task && t->tunnel == context);
     push_channel(T, context);
     t->waiter = NULL;
     return 1;
@@ -115,9 +118,7 @@ static int push_taken(lh_task *task, lua_State *T, void *context) {
 static void on_channel(lh_tunnel *which) {
     tunnel *t = lh_tunnel_owner(which);
     assert(t->tunnel == which);
-    if (!t->waiter) return;
-    lh_channel *channel = lh_tunnel_take(which);
-    if (channel) lh_task_answer(t->waiter, push_taken, channel);
+    if (t->waiter && lh_tunnel_has_offer(which)) lh_task_answer(t->waiter, push_next, which);
 }
 
 static void close_tunnel(tunnel *t, const char *reason) {
@@ -178,9 +179,8 @@ static const lh_wait next_wait = {
 static int core_tunnel_next(lua_State *L) {
     tunnel *t = luaL_checkudata(L, 1, TUNNEL);
     if (!t->tunnel) return lh_push_nil_error(L, t->reason);
-    lh_channel *channel = lh_tunnel_take(t->tunnel);
-    if (channel) {
-        push_channel(L, channel);
+    if (lh_tunnel_has_offer(t->tunnel)) {
+        push_channel(L, t->tunnel);
         return 1;
     }
     lh_task *task = lh_task_may_park(L, &next_wait);

@@ -752,6 +752,8 @@ void lh_tunnel_connect(lh_tunnel *tunnel, lh_socket *take_local, lh_cut *cut, lh
     flush_later(tunnel);
 }
 
+bool lh_tunnel_has_offer(const lh_tunnel *tunnel) { return !lh_list_is_empty(&tunnel->offered); }
+
 lh_channel *lh_tunnel_take(lh_tunnel *tunnel) {
     lh_list *node = lh_list_take_first(&tunnel->offered);
     if (!node) return NULL;
@@ -799,6 +801,8 @@ void lh_channel_refuse(lh_channel *channel, const char *reason) {
     spell_reason(reason, details);
     snprintf(status, sizeof(status), "lhotse; details=\"%s\"", details);
     const nghttp2_nv fields[] = {FIELD(":status", "502"), FIELD("proxy-status", status)};
-    nghttp2_submit_response(tunnel->session, channel->stream, fields, 2, NULL);
+    if (nghttp2_submit_response(tunnel->session, channel->stream, fields, 2, NULL) != 0) {
+        reset_channel(channel, NGHTTP2_INTERNAL_ERROR);
+    }
     flush_later(tunnel);
 }

@@ -62,6 +62,7 @@ void lh_tunnel_connect(lh_tunnel *tunnel, lh_socket *take_local, lh_cut *cut, lh
 
 /* The next channel that the peer wants to open, held for the caller; NULL = none. */
 lh_channel *lh_tunnel_take(lh_tunnel *tunnel);
+bool lh_tunnel_has_offer(const lh_tunnel *tunnel); /* there is one */
 
 /* Lets it through to `local`. 0, or -ECONNRESET: it has gone meanwhile; `take_local` is closed then. A cut is that of a
  * socket pair whose other end was made for this, and counts as a descriptor until it is gone. */

@@ -92,6 +92,31 @@ describe("without memory", function()
     end
   end)
 
+  -- It ended the coroutine that serves a tunnel, or that accepts: the tunnel stayed, was never served again, and nobody dialled.
+  it("reverse connections: a channel or a tunnel is lost, and comes again", function()
+    local pcall = pcall -- a global of busted's is found by a function that allocates
+    local function echo(e) e:write(e:read(1)) end
+    local is_hung
+    mtev.enable_log("error/reverse", false)
+    local listener = assert(mtev.reverse_listen { address = "127.0.0.1", port = 0, insecure = true })
+    local dialler = mtev.reverse_connect { host = "127.0.0.1", port = select(2, listener:sock_name()), name = "memory_spec",
+      retry_min = 0.001, retry_max = 0.001, accept = function(e) pcall(echo, e) end }
+    survives(function()
+      is_hung = is_hung or not dialler:ready(30)
+      local e = assert(mtev.socket("inet"))
+      local rv, err = e:connect("reverse:memory_spec", nil, 30)
+      local answer = nil
+      if rv == 0 and e:write("x") == 1 then answer, err = e:read(1, { timeout = 30 }) end
+      e:close()
+      is_hung = is_hung or err == "timeout"
+      return answer == "x", err
+    end, ".")
+    assert.is_false(is_hung)
+    dialler:close()
+    listener:close()
+    mtev.enable_log("error/reverse")
+  end)
+
   it("shared values", function()
     survives(function()
       mtev.shared_set("memory_spec", { 1, { "two", a = { true } } })
