@@ -517,7 +517,7 @@ function mtev.reverse_listen(options) end
 ---@field port integer 0: any, see `listener:sock_name()`
 ---@field address? string default `"*"`, every IPv4 interface
 ---@field sslconfig? table as for `ssl_upgrade_socket`; `server` is implied; default: no TLS
----@field authorize? fun(name: string, ssl_ctx: mtev.eventer.ssl_ctx?): boolean, string? true lets it in; else the reason, which the other side is told. It may yield. If it raises, the name is refused and the error logged (`error/reverse`)
+---@field authorize? fun(name: string, ssl_ctx: mtev.eventer.ssl_ctx?): boolean|string, string? true, and nothing else, lets it in; else the reason, first or second, which the other side is told. It may yield. If it raises, the name is refused and the error logged (`error/reverse`)
 ---@field insecure? boolean anybody may offer any name
 ---@field timeout? number seconds for the TLS handshake and the request together; default 10
 ---@field keepalive? number seconds of silence after which a peer counts as gone; PINGs are sent before; default 10

@@ -130,7 +130,8 @@ local function is_authorized(options, name, e)
       mtev.log("error/reverse", "lhotse: reverse_listen: authorize failed, '%s' is refused: %s\n", name, tostring(allowed))
       return false, "refused"
     end
-    return allowed and true or false, type(reason) == "string" and reason or "refused"
+    if type(allowed) == "string" then reason = allowed end
+    return allowed == true, type(reason) == "string" and reason or "refused" -- a reason, also of "false", lets nobody in
   end
   if options.has_certificates then return peer_is(e, name), "the certificate is not this name's" end
   return true -- insecure

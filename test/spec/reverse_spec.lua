@@ -286,6 +286,24 @@ describe("mtev.reverse_listen", function()
     listener:close()
   end)
 
+  it("lets in for true alone: a reason that comes first is one, and nothing else is a yes", function()
+    local says
+    local listener, port = hub { authorize = function() return unpack(says, 1, 2) end }
+    for _, case in ipairs {
+      { { "not you" }, "not you" }, { { "false" }, "false" }, { { "no", true }, "no" }, { { 0 }, "refused" }, { { 1, "why" }, "why" },
+      { { {} }, "refused" }, { { nil, "why" }, "why" }, { { false, 5 }, "refused" }, { {}, "refused" },
+    } do
+      says = case[1]
+      assert.equal("403 " .. case[2], refusal(port))
+    end
+    assert.same({}, listener:names())
+    says = { true, "is not looked at" }
+    local one = dial(port)
+    assert.is_true(one:ready(WAIT))
+    one:close()
+    listener:close()
+  end)
+
   it("takes client certificates, each for the names in it", function()
     local box = authority:issue("box", "/CN=box", "subjectAltName=DNS:alias.box")
     local forged = stranger:issue("box", "/CN=box")
