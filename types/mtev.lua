@@ -555,7 +555,7 @@ function mtev.reverse_connect(options) end
 ---@field port integer
 ---@field name string 1 to 255 bytes, no NUL
 ---@field accept? fun(e: mtev.eventer) called for each channel, in a coroutine of its own, which owns e; when it ends, e is closed
----@field target? {address: string, port: integer} instead of `accept`: each channel leads to a new connection to there (also `{"127.0.0.1", 80}`, or a unix path); the hub's `connect` fails with the reason if that fails
+---@field target? {address: string, port: integer} instead of `accept`: each channel leads to a new connection to there (also `{"127.0.0.1", 80}`, or a unix path without port); what connect would never take raises; the hub's `connect` fails with the reason if that fails
 ---@field sslconfig? table as for `ssl_upgrade_socket`; the hub's name is `snihost`, else `host`; default: no TLS
 ---@field timeout? number seconds for each step of connecting; default 10
 ---@field keepalive? number as for reverse_listen

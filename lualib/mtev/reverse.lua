@@ -63,11 +63,6 @@ local NUMBERS = { -- default, least
   retry_min = { 0.1, 0.001 }, retry_max = { 30, 0.001 },
 }
 
-local function is_port(value)
-  local number = tonumber(value)
-  return number and number >= 0 and number <= 65535 and number % 1 == 0
-end
-
 -- A copy of `options` with its defaults; raises at the script's line.
 local function check_options(options, known, name, required)
   if type(options) ~= "table" then
@@ -413,11 +408,10 @@ local function dial(options)
 end
 
 local function connect_target(options, channel)
-  local target = options.target
-  local address = target.address or target[1]
+  local address, port = options.target.address, options.target.port
   local e, _, err = mtev.socket(address:find("/", 1, true) and "unix" or address:find(":", 1, true) and "inet6" or "inet")
   local rv = -1
-  if e then rv, err = e:connect(address, target.port or target[2], options.timeout) end
+  if e then rv, err = e:connect(address, port, options.timeout) end
   if rv == 0 then
     channel_accept(channel, e)
   else
@@ -514,13 +508,35 @@ local function run(self)
 end
 
 local TARGET = { "any", "any", address = "any", port = "any" }
+local PATH_MAX = 107 -- bytes: unix(7)
 
+local function port_of(value)
+  local number = (type(value) == "number" or type(value) == "string") and tonumber(value)
+  return number and number >= 1 and number <= 65535 and number % 1 == 0 and number or nil
+end
+
+-- What connect would take for a host: an address, or a name whose last part is no number.
+local function may_be_host(host)
+  if #host > NAME_MAX or host == "*" or not check.is_host(host) then return false end
+  return host:find(":", 1, true) or not host:match("[^.]*$"):find("^%d+$") or core.ip_family(host)
+end
+
+local function problem_of_target(address, port)
+  if type(address) ~= "string" then return "{address, port} expected" end
+  if address:find("%z") then return "there is a NUL in its address" end
+  local is_reverse = address:find("^reverse:.")
+  if address:find("/", 1, true) and not is_reverse then return #address > PATH_MAX and "its path is too long" end
+  if not port_of(port) then return "{address, port} with a port from 1 to 65535 expected" end
+  return not (is_reverse or may_be_host(address)) and "name or address expected"
+end
+
+-- A copy of it: {address =, port =}. What connect would never take raises here, rather than fail for each channel.
 local function check_target(target)
   check.options(target, TARGET, "reverse_connect")
   local address, port = target.address or target[1], target.port or target[2]
-  if type(address) ~= "string" or not (address:find("/", 1, true) or port ~= nil and is_port(port)) then
-    error("bad option 'target' to 'reverse_connect' ({address, port} expected)", 3)
-  end
+  local problem = problem_of_target(address, port)
+  if problem then core.raise(("bad option 'target' to 'reverse_connect' (%s)"):format(problem)) end
+  return { address = address, port = port_of(port) }
 end
 
 function mtev.reverse_connect(options)
@@ -528,7 +544,7 @@ function mtev.reverse_connect(options)
   if (options.accept ~= nil) == (options.target ~= nil) then
     error("reverse_connect: either `accept` or `target` is expected", 2)
   end
-  if options.target then check_target(options.target) end
+  if options.target then options.target = check_target(options.target) end
   if not check.is_host(options.host) then error("bad option 'host' to 'reverse_connect' (name or address expected)", 2) end
   if options.name == "" or #options.name > NAME_MAX or options.name:find("%z") then
     error("bad option 'name' to 'reverse_connect' (1 to 255 bytes without NUL expected)", 2)

@@ -122,6 +122,21 @@ describe("A reverse connection", function()
     end)
   end)
 
+  it("fails with the reason where its target cannot be connected, whatever a script makes of its table later", function()
+    local target = { "no-such-name.invalid", 80 }
+    with({ target = target }, function(_, dialler)
+      target[1] = "a\0b"
+      for _ = 1, 2 do assert.same({ nil, "Cannot translate 'no-such-name.invalid' to IP" }, { reach("box") }) end
+      assert.is_true(dialler:is_connected())
+    end)
+    with({ target = { "::1%nowhere", 80 } }, function()
+      assert.matches("^Cannot translate", (select(2, reach("box"))))
+    end)
+    with({ target = { "/nowhere/at/all" } }, function()
+      assert.same({ nil, "No such file or directory" }, { reach("box") })
+    end)
+  end)
+
   it("tells a reset from an end", function()
     with({ accept = function(e) e:write("half\n") e:read("\n") end }, function()
       local e = reach("box")
@@ -543,7 +558,21 @@ describe("mtev.reverse_connect", function()
     assert.error_matches(with_option("target", { "127.0.0.1", 1 }), "either `accept` or `target`")
     assert.error_matches(with_option("retries", 1), "unknown option 'retries'")
     assert.error_matches(with_option("insecure", true), "unknown option 'insecure'")
-    assert.error_matches(function() mtev.reverse_connect { host = "h", port = 1, name = "n", target = { 5 } } end, "bad option 'target'")
+    -- What connect would raise for, or never take, when the hub opens a channel is told here.
+    for _, case in ipairs {
+      { { 5 }, "{address, port} expected" }, { {}, "{address, port} expected" }, { { "a\0b", 80 }, "there is a NUL in its address" },
+      { { "/tmp/a\0b" }, "there is a NUL in its address" }, { { "/" .. ("x"):rep(107) }, "its path is too long" },
+      { { "a" }, "with a port from 1 to 65535" }, { { "a", 0 }, "with a port from 1 to 65535" }, { { "a", 65536 }, "with a port from 1 to 65535" },
+      { { "a", 1.5 }, "with a port from 1 to 65535" }, { { "a", "http" }, "with a port from 1 to 65535" }, { { "a", 80LL }, "with a port from 1 to 65535" },
+      { { "", 80 }, "name or address expected" }, { { "a b", 80 }, "name or address expected" }, { { "*", 80 }, "name or address expected" },
+      { { "1.2.3", 80 }, "name or address expected" }, { { ("x"):rep(256), 80 }, "name or address expected" },
+      { { adress = "a", port = 80 }, "unknown option 'adress'" },
+    } do
+      assert.error_matches(function() mtev.reverse_connect { host = "h", port = 1, name = "n", target = case[1] } end, case[2], 1, true)
+    end
+    for _, target in ipairs { { "127.0.0.1", "1" }, { "::1%lo", 1 }, { "/" .. ("x"):rep(106) }, { "a.1x", 1 }, { "reverse:a b", 1 } } do
+      mtev.reverse_connect { host = "127.0.0.1", port = 1, name = "n", target = target }:close()
+    end
   end)
 end)
 
