@@ -509,20 +509,20 @@ function eventer:ssl_ctx() end
 ---
 ---Raises for unknown options and wrong ones.
 ---@param options mtev.reverse_listen_options
----@return mtev.reverse_listener? listener nil when it cannot listen
+---@return mtev.reverse_listener? listener nil when it cannot listen, also for what the files of `sslconfig` do not give
 ---@return string? err
 function mtev.reverse_listen(options) end
 
 ---@class mtev.reverse_listen_options
 ---@field port integer 0: any, see `listener:sock_name()`
 ---@field address? string default `"*"`, every IPv4 interface
----@field sslconfig? table as for `ssl_upgrade_socket`; `server` is implied; default: no TLS
+---@field sslconfig? table as for `ssl_upgrade_socket`, with a certificate; `server` is implied; default: no TLS
 ---@field authorize? fun(name: string, ssl_ctx: mtev.eventer.ssl_ctx?): boolean|string, string? true, and nothing else, lets it in; else the reason, first or second, which the other side is told. It may yield. If it raises, the name is refused and the error logged (`error/reverse`)
 ---@field insecure? boolean anybody may offer any name
 ---@field timeout? number seconds for the TLS handshake and the request together; default 10
 ---@field keepalive? number seconds of silence after which a peer counts as gone; PINGs are sent before; default 10
 ---@field window? integer bytes of a channel that may be under way and unread; default 262144
----@field backlog? integer
+---@field backlog? integer from 0; default SOMAXCONN
 ---@field pending? integer connections at a time that are not authorized yet: a further one takes the place of the one that has offered no name for the longest time; while all wait for `authorize`, it is closed; default 128
 
 ---@class mtev.reverse_listener
@@ -552,7 +552,7 @@ function mtev.reverse_connect(options) end
 
 ---@class mtev.reverse_connect_options
 ---@field host string name or address of the hub; raises for what is neither
----@field port integer
+---@field port integer 1 to 65535
 ---@field name string 1 to 255 bytes, no NUL
 ---@field accept? fun(e: mtev.eventer) called for each channel, in a coroutine of its own, which owns e; when it ends, e is closed
 ---@field target? {address: string, port: integer} instead of `accept`: each channel leads to a new connection to there (also `{"127.0.0.1", 80}`, or a unix path without port); what connect would never take raises; the hub's `connect` fails with the reason if that fails

@@ -58,9 +58,9 @@ local CONNECT = {
   host = "string", port = "port", name = "string", accept = "function", target = "table", channels = "number",
   retry_min = "number", retry_max = "number",
 }
-local NUMBERS = { -- default, least
+local NUMBERS = { -- default (false: none), least
   timeout = { 10, 0.001 }, keepalive = { 10, 0.01 }, window = { 256 * 1024, 1 }, channels = { 10000, 1 }, pending = { 128, 1 },
-  retry_min = { 0.1, 0.001 }, retry_max = { 30, 0.001 },
+  retry_min = { 0.1, 0.001 }, retry_max = { 30, 0.001 }, backlog = { false, 0 },
 }
 
 -- A copy of `options` with its defaults; raises at the script's line.
@@ -76,8 +76,8 @@ local function check_options(options, known, name, required)
   local most = math.max(1, math.floor(core.descriptor_limit() / 4))
   checked.channels = checked.channels or math.min(NUMBERS.channels[1], most)
   for key, limits in pairs(NUMBERS) do
-    checked[key] = checked[key] or limits[1]
-    if not (checked[key] >= limits[2] and checked[key] < 2 ^ 31) then
+    if checked[key] == nil then checked[key] = limits[1] or nil end
+    if checked[key] and not (checked[key] >= limits[2] and checked[key] < 2 ^ 31) then
       error(("bad option '%s' to '%s' (out of range)"):format(key, name), 3)
     end
   end
@@ -275,7 +275,10 @@ end
 -- What sslconfig says; raises when it makes no sense, rather than at each connection.
 local function check_sslconfig(config, name, is_client)
   local settings, message = tls_settings(config, nil, is_client)
-  if not settings then core.raise(("bad option 'sslconfig' to '%s' (%s)"):format(name, message)) end
+  if settings and not is_client and not settings.certificate and #(settings.hosts or {}) == 0 then
+    message = "certificate and key expected: a server without has no handshake that succeeds"
+  end
+  if message then core.raise(("bad option 'sslconfig' to '%s' (%s)"):format(name, message)) end
   return settings
 end
 
@@ -294,6 +297,8 @@ function mtev.reverse_listen(options)
   if config then
     config.timeout = config.timeout or options.timeout
     if options.has_certificates then config.verify = true end
+    local context, why = core.tls_context(tls_settings(config))
+    if not context then return nil, "sslconfig: " .. why end
     options.sslconfig = config
   end
   local address = options.address or "*"
@@ -545,6 +550,7 @@ function mtev.reverse_connect(options)
     error("reverse_connect: either `accept` or `target` is expected", 2)
   end
   if options.target then options.target = check_target(options.target) end
+  if options.port == 0 then error("bad option 'port' to 'reverse_connect' (port from 1 to 65535 expected, got '0')", 2) end
   if not check.is_host(options.host) then error("bad option 'host' to 'reverse_connect' (name or address expected)", 2) end
   if options.name == "" or #options.name > NAME_MAX or options.name:find("%z") then
     error("bad option 'name' to 'reverse_connect' (1 to 255 bytes without NUL expected)", 2)

@@ -400,10 +400,19 @@ describe("mtev.reverse_listen", function()
       { { port = 0, prot = 1 }, "unknown option 'prot'" }, { { port = 70000 }, "bad option 'port'" },
       { { port = 0, authorize = true }, "bad option 'authorize' to 'reverse_listen' (function expected, got boolean)" },
       { { port = 0, keepalive = 0 }, "bad option 'keepalive' to 'reverse_listen' (out of range)" },
+      { { port = 0, backlog = 1e300 }, "bad option 'backlog' to 'reverse_listen' (out of range)" },
+      { { port = 0, backlog = -1 }, "bad option 'backlog' to 'reverse_listen' (out of range)" },
+      -- Each connection to it would fail.
+      { { port = 0, sslconfig = { require_client_cert = true } }, "bad option 'sslconfig' to 'reverse_listen' (certificate and key expected" },
+      { { port = 0, insecure = true, sslconfig = { certificates = {} } }, "bad option 'sslconfig' to 'reverse_listen' (certificate and key expected" },
     } do
       assert.error_matches(function() mtev.reverse_listen(case[1]) end, case[2], 1, true)
     end
-    local listener = hub()
+    local settings = server_settings { key = dir .. "/nowhere" }
+    local none, err = mtev.reverse_listen { port = 0, insecure = true, sslconfig = settings }
+    assert.is_nil(none)
+    assert.matches("^sslconfig: .*nowhere", err)
+    local listener = hub { backlog = "5" }
     assert.error_matches(function() listener.names({}) end, "bad self (mtev.reverse_listener expected, got table)", 1, true)
     listener:close()
     listener:close()
@@ -552,6 +561,7 @@ describe("mtev.reverse_connect", function()
       return function() mtev.reverse_connect(options) end
     end
     assert.error_matches(function() mtev.reverse_connect() end, "bad argument #1 to 'reverse_connect' (table expected, got nil)", 1, true)
+    assert.error_matches(with_option("port", 0), "bad option 'port' to 'reverse_connect' (port from 1 to 65535 expected, got '0')", 1, true)
     assert.error_matches(with_option("name", ""), "bad option 'name'")
     assert.error_matches(with_option("name", "a\0b"), "bad option 'name'")
     assert.error_matches(with_option("name", 1), "bad option 'name'")
