@@ -10,6 +10,7 @@
 #include "mtev/api.h"
 #include "runtime/errors.h"
 #include "runtime/state.h"
+#include "runtime/task.h"
 
 static const char hook_key; /* its address is the hook's key in the registry */
 
@@ -18,12 +19,27 @@ static void push_hook(lua_State *L) {
     lua_rawget(L, LUA_REGISTRYINDEX);
 }
 
+/* What hands a wait and its answer through coroutines within coroutines is Lua code of the library, and no place for a
+ * script to cancel, to wait or to raise: an answer would be lost, or the next resume taken for it. A C function is
+ * where its caller is. */
+static bool is_between_coroutines(lua_State *L) {
+    lua_Debug ar;
+    for (int level = 0; level < 2 && lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "S", &ar);
+        if (strcmp(ar.short_src, "mtev/coroutine.lua") == 0) return true;
+        if (strcmp(ar.what, "C") != 0) return false;
+    }
+    return false;
+}
+
 /* Raises what the hook raised, at the instruction it was called for. */
 static void call_hook(lua_State *L, lua_Debug *ar) {
     static const char *const events[] = {"call", "return", "line", "count", "tail return"};
     assert(ar->event >= 0 && (size_t)ar->event < sizeof(events) / sizeof(events[0]));
     lh_state *state = lh_state_here();
     if (state->is_in_hook) return; /* an error that is caught inside a hook makes LuaJIT forget that one is running */
+    if (is_between_coroutines(L)) return;
+    if (state->running && state->running->status != LH_TASK_RUNNING) return; /* an error is on its way, see task.c */
     push_hook(L);
     if (!lua_isfunction(L, -1)) {
         lua_pop(L, 1);

@@ -421,10 +421,10 @@ bool lh_task_can_yield(lua_State *L) { return lua_isyieldable(L) && !lh_state_he
 lh_task *lh_task_may_park(lua_State *L, const lh_wait *wait) {
     lh_state *state = lh_state_here();
     lh_task *task = state->running;
-    if (!task) lh_task_current(L, wait->name);                                      /* raises */
-    if (__builtin_expect(task->status != LH_TASK_RUNNING, 0)) lh_task_unpark(task); /* see `run` */
+    if (!task) lh_task_current(L, wait->name); /* raises */
     if (__builtin_expect(!lua_isyieldable(L) || state->is_in_hook, 0))
         lh_raise(L, "attempt to yield across C-call boundary (%s)", wait->name);
+    if (__builtin_expect(task->status != LH_TASK_RUNNING, 0)) lh_task_unpark(task); /* see `run` */
     if (task->is_cancelled && ++task->park_attempts < PARK_ATTEMPTS_MAX) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, state->cancelled_ref);
         lua_error(L);

@@ -67,4 +67,56 @@ describe("a debug hook", function()
     assert.matches("enough", err)
     assert.is_true(mtev.sleep(0.001):seconds() > 0)
   end)
+
+  -- The library's own Lua, which hands a wait and its answer through coroutines within coroutines, has no hooks.
+  it("may cancel, wait in vain or raise anywhere, and answers go where they belong", function()
+    local function nested() return coroutine.wrap(function() return coroutine.wrap(function() return mtev.sleep(0.0005) end)() end)() end
+    local refused
+    debug.sethook(function() refused = select(2, pcall(mtev.sleep, 0)) end, "l")
+    local slept = nested()
+    debug.sethook()
+    assert.equal("cdata", type(slept))
+    assert.matches("attempt to yield across C-call boundary", refused, 1, true)
+
+    for round = 1, 60 do
+      local forged = 0
+      local outer = mtev.coroutine_spawn(function()
+        local steps, me, is_over, inner = 0, coroutine.running(), false, nil
+        inner = coroutine.create(function()
+          local usec = mtev.sleep(0.0005)
+          if type(usec) ~= "cdata" then forged = forged + 1 end
+        end)
+        pcall(function()
+          debug.sethook(function()
+            local now = coroutine.running()
+            if is_over or (now ~= me and now ~= inner) then return end
+            steps = steps + 1
+            if steps == round then error("step limit", 0) end
+          end, "lcr")
+          coroutine.resume(inner)
+          is_over = true
+        end)
+        is_over = true
+        debug.sethook()
+        for _ = 1, 3 do
+          local _, message = coroutine.resume(inner, "forged", 2, 3)
+          if tostring(message):find("mtev/", 1, true) then forged = forged + 1 end
+        end
+        while coroutine.status(inner) ~= "dead" and select(2, coroutine.resume(inner)) == "coroutine is waiting in mtev.sleep" do mtev.sleep(0.001) end
+      end)
+      local steps = 0
+      local victim = mtev.coroutine_spawn(function()
+        local co = coroutine.running()
+        debug.sethook(function()
+          steps = steps + 1
+          if steps == round then mtev.cancel_coro(co) end
+        end, "l")
+        pcall(nested)
+        debug.sethook()
+      end)
+      while coroutine.status(outer) ~= "dead" or coroutine.status(victim) ~= "dead" do mtev.sleep(0.001) end
+      debug.sethook()
+      assert.equal(0, forged)
+    end
+  end)
 end)
