@@ -40,6 +40,12 @@ void *lh_alloc(size_t size) {
     return block ? block : take_from_reserve(size);
 }
 
+void *lh_alloc_if_there_is(size_t size) {
+    void *block = calloc(1, size);
+    if (!block) lh_alloc_release_reserve();
+    return block;
+}
+
 #ifdef LHOTSE_INJECT
 static _Thread_local long countdown;
 

@@ -16,6 +16,9 @@ void *lh_alloc(size_t size) __attribute__((malloc, returns_nonnull, warn_unused_
 /* `size` bytes, not zeroed, or NULL. */
 void *lh_try_alloc(size_t size) __attribute__((malloc, warn_unused_result));
 
+/* The same, zeroed, for what need not be: NULL also makes lh_alloc_is_low true, so that no more is begun. */
+void *lh_alloc_if_there_is(size_t size) __attribute__((malloc, warn_unused_result));
+
 /* As realloc(3); NULL leaves `block` as it was. */
 void *lh_try_realloc(void *block, size_t size) __attribute__((warn_unused_result));
 

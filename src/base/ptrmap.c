@@ -1,6 +1,7 @@
 #include "base/ptrmap.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/alloc.h"
@@ -21,9 +22,14 @@ static void insert(lh_ptrmap *map, const void *key, void *value) {
     map->entries[i] = (lh_ptrmap_entry){key, value};
 }
 
+/* A table that is fuller than it should be, or emptier, does without. */
 static void resize(lh_ptrmap *map, size_t capacity) {
     const lh_ptrmap old = *map;
-    *map = (lh_ptrmap){.entries = lh_alloc(capacity * sizeof(lh_ptrmap_entry)), .capacity = capacity};
+    const size_t bytes = capacity * sizeof(lh_ptrmap_entry);
+    const bool is_needed = map->count + 1 > map->capacity - map->capacity / 16;
+    lh_ptrmap_entry *entries = is_needed ? lh_alloc(bytes) : lh_alloc_if_there_is(bytes);
+    if (!entries) return;
+    *map = (lh_ptrmap){.entries = entries, .capacity = capacity};
     for (size_t i = 0; i < old.capacity; i++) {
         if (old.entries[i].key) insert(map, old.entries[i].key, old.entries[i].value);
     }

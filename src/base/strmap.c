@@ -28,9 +28,13 @@ static lh_strmap_node **find_link(const lh_strmap *map, const char *key, size_t 
     return link;
 }
 
+/* Without memory for more buckets the chains become longer. */
 static void resize(lh_strmap *map, size_t bucket_count) {
     const lh_strmap old = *map;
-    map->buckets = lh_alloc(bucket_count * sizeof(*map->buckets));
+    const size_t bytes = bucket_count * sizeof(*map->buckets);
+    lh_strmap_node **buckets = old.bucket_count > 0 ? lh_alloc_if_there_is(bytes) : lh_alloc(bytes);
+    if (!buckets) return;
+    map->buckets = buckets;
     map->bucket_count = bucket_count;
     for (size_t i = 0; i < old.bucket_count; i++) {
         for (lh_strmap_node *node = old.buckets[i], *next; node; node = next) {

@@ -273,6 +273,7 @@ static int connect_to_name(lua_State *L, lh_socket *socket, const char *name, un
         lh_socket_fail(socket, ETIMEDOUT);
         return fail(L, "timeout");
     }
+    lh_check_memory(L);
     lh_task *task = lh_task_may_park(L, &more_wait.wait);
     connecting *c = push_connecting(L, task, socket, name);
     c->port = port;

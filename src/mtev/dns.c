@@ -323,6 +323,7 @@ static int core_dns_lookup(lua_State *L) {
     const char *name = lh_check_name(L, 2);
     const unsigned type = check_type(L, 3), class_number = check_class(L, 4);
     if (strlen(name) >= LH_DNS_NAME_MAX) return push_failure(L, "bad name");
+    lh_check_memory(L);
     lh_task *task = lh_task_may_park(L, &lookup_wait);
     lookup *l = lua_newuserdata(L, sizeof(*l));
     *l = (lookup){.resolver = resolver, .type = type, .class_number = class_number};
@@ -419,6 +420,7 @@ static int core_getaddrinfo(lua_State *L) {
         lua_pushfstring(L, "getaddrinfo(%s) failed: %s", host, gai_strerror(EAI_NONAME));
         return 2;
     }
+    lh_check_memory(L);
     lh_task *task = lh_task_may_park(L, &names_wait);
     task->object = lh_names_ask(&lh_state_here()->net.loop, host, AF_UNSPEC, on_names, task);
     return lh_task_park(task, L, &names_wait, lh_loop_deadline(timeout));

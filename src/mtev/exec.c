@@ -198,6 +198,7 @@ static int core_exec(lua_State *L) {
     lua_settop(L, 4);
     const lh_ns timeout = lh_check_timeout(L, 4);
     lh_check_command(L, USAGE, &command);
+    lh_check_memory(L);
     command.stdio[0] = LH_STDIO_NULL;
     lh_task *task = lh_task_may_park(L, &exec_wait);
     execution *e = push_execution(L);

@@ -206,6 +206,7 @@ static int copy_of(int fd) {
 
 /* After the arguments are checked: nothing raises from here to `start`. Works on `path`, or if that is NULL on `fd`. */
 static file_job *new_job(lua_State *L, const file_op *op, const char *path, int fd) {
+    lh_check_memory(L);
     lh_task *task = waiting_task(L, op);
     const int copy = task && !path ? copy_of(fd) : -1;
     file_job *file = lh_alloc(sizeof(*file));

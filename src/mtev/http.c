@@ -223,6 +223,7 @@ static void keep_arguments(lua_State *L, int object) {
 static int core_http_start(lua_State *L) {
     lh_http_settings **settings = luaL_checkudata(L, 1, SETTINGS);
     lh_http_lines **lines = luaL_checkudata(L, 4, LINES);
+    lh_check_memory(L);
     lh_task_may_park(L, &http_wait); /* what cannot be waited for is not begun */
     lua_settop(L, 8);
     lh_http_lines **resolved = lua_isnil(L, 7) ? NULL : luaL_checkudata(L, 7, LINES);

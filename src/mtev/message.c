@@ -74,11 +74,15 @@ static channel *get_channel(lua_State *L, lh_messages *messages, int key, const 
     channel *ch = find_channel(messages, bytes);
     if (ch) return ch;
     if (messages->channels.used_count >= messages->sweep_at) sweep(L, messages);
+    lh_check_memory(L);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, messages->map_ref);
+    lua_pushvalue(L, key);
+    lua_pushboolean(L, 0);
+    lua_rawset(L, -3); /* makes the place for it: from here on nothing raises */
     ch = lh_slab_take(&messages->channels);
     lh_list_init(&ch->waiters);
     ch->first = 1;
     ch->last = 0;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, messages->map_ref);
     lua_pushvalue(L, key);
     lua_pushlightuserdata(L, ch);
     lua_rawset(L, -3);

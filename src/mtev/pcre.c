@@ -150,6 +150,7 @@ static int mtev_pcre(lua_State *L) {
     *e = (expression){.regex = NULL};
     luaL_getmetatable(L, PCRE);
     lua_setmetatable(L, -2);
+    lh_check_memory(L);
     e->regex = lh_regex_compile(pattern, length, message, &offset);
     if (!e->regex) {
         lua_pushnil(L);

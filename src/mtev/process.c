@@ -131,6 +131,7 @@ static int mtev_spawn(lua_State *L) {
     lh_task_current(L, "mtev.spawn");
     lua_settop(L, 4);
     lh_check_command(L, USAGE, &command);
+    lh_check_memory(L);
     get_options(L, 4, &command);
     luaL_checkstack(L, 8, "spawn");
     lh_eventer_reserve(L, 3);

@@ -19,6 +19,7 @@ static int mtev_semaphore(lua_State *L) {
     size_t length;
     const char *name = lh_check_string(L, 1, &length);
     const int64_t value = lua_isnoneornil(L, 2) ? 0 : lh_check_integer(L, 2, -(INT64_C(1) << 53), INT64_C(1) << 53);
+    lh_check_memory(L);
     lh_shared_queue **semaphore = lua_newuserdata(L, sizeof(*semaphore));
     *semaphore = lh_shared_semaphore(name, length, value);
     lua_getfield(L, LUA_REGISTRYINDEX, SEMAPHORE);

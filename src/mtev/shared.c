@@ -243,6 +243,7 @@ static int mtev_shared_set(lua_State *L) {
     size_t length;
     if (lua_gettop(L) != 2) lh_raise(L, "mtev.shared_set(key, value): two arguments expected, got %d", lua_gettop(L));
     const char *key = lh_check_string(L, 1, &length);
+    lh_check_memory(L);
     lh_blob *blob = lua_isnil(L, 2) ? NULL : pack(L, 2);
     lh_shared_set(key, length, blob);
     return 0;
@@ -264,6 +265,7 @@ static int mtev_shared_get(lua_State *L) {
 static int mtev_shared_seq(lua_State *L) {
     size_t length;
     const char *key = lh_check_string(L, 1, &length);
+    lh_check_memory(L);
     lua_pushnumber(L, (double)lh_shared_sequence(key, length));
     return 1;
 }
@@ -274,6 +276,7 @@ static int mtev_shared_notify(lua_State *L) {
     size_t length;
     lua_settop(L, 2);
     const char *key = lh_check_string(L, 1, &length);
+    lh_check_memory(L);
     lh_shared_put(lh_shared_messages(key, length), pack(L, 2));
     return 0;
 }
@@ -327,6 +330,7 @@ static int core_shared_waitfor(lua_State *L) {
     const char *key = lh_check_string(L, 1, &length);
     const bool is_forever = lua_isnumber(L, 2) && lua_tonumber(L, 2) < 0;
     const lh_ns timeout = is_forever ? LH_NEVER : lh_check_timeout(L, 2);
+    lh_check_memory(L);
     lh_shared_queue *queue = lh_shared_messages(key, length);
     lh_blob *blob;
     lh_shared_waiter *waiter;

@@ -122,6 +122,7 @@ static int core_tls_upgrade(lua_State *L) {
     lh_tls_context **context = luaL_checkudata(L, 2, CONTEXT);
     const char *name = lua_isnil(L, 3) ? NULL : lua_tostring(L, 3);
     const lh_ns timeout = lh_check_timeout(L, 4);
+    lh_check_memory(L);
     const int rv = lh_tls_start(socket, *context, name);
     if (rv < 0) return fail(L, rv == -EALREADY ? "this socket speaks TLS already" : lh_socket_error_text(socket, -rv));
     const int n = push_handshake(L, socket, lh_tls_handshake(socket));

@@ -131,6 +131,7 @@ static int mtev_parsexml(lua_State *L) {
     *doc = (xmldoc){.xml = NULL};
     luaL_getmetatable(L, XMLDOC);
     lua_setmetatable(L, -2);
+    lh_check_memory(L);
     doc->xml = lh_xml_parse(text, length, message);
     return doc->xml ? 1 : lh_push_nil_error(L, message);
 }

@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/alloc.h"
+
 bool lh_is_internal_source(const char *source) { return strncmp(source, "=mtev/", 6) == 0; }
 
 const char *lh_error_text(int error) {
@@ -62,6 +64,12 @@ const char *lh_pop_function_name(lua_State *L) {
     const char *name = lua_tostring(L, -1); /* stays valid: the table keeps it */
     lua_pop(L, 2);
     return name;
+}
+
+void lh_check_memory(lua_State *L) {
+    if (!lh_alloc_is_low()) return;
+    lh_alloc_reserve(); /* there may be some again */
+    if (lh_alloc_is_low()) lh_raise(L, "not enough memory");
 }
 
 int lh_raise_argument(lua_State *L, int index, const char *what) {

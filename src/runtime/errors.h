@@ -21,6 +21,10 @@ void lh_push_position(lua_State *L);
 /* Raises `format` (lua_pushfstring) with the position of the innermost code that is the script's. */
 int lh_raise(lua_State *L, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
 
+/* Raises "not enough memory" while what is set aside for calls that cannot fail is in use (base/alloc.h): whatever a
+ * script may make without end asks here first. */
+void lh_check_memory(lua_State *L);
+
 /* Raises "bad argument #n to 'f' (what)"; `index` counts as on the stack, a method's self is not counted in the text.
  */
 int lh_raise_argument(lua_State *L, int index, const char *what) __attribute__((noreturn));

@@ -117,6 +117,7 @@ static lh_eventer *push_closed(lua_State *L) {
 void lh_eventer_reserve(lua_State *L, int count) {
     assert(count <= LH_EVENTER_RESERVE_MAX);
     lh_state *state = lh_state_here();
+    lh_check_memory(L);
     if (state->spare_eventers >= count) return;
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->spare_eventers_ref);
     while (state->spare_eventers < count) {

@@ -119,6 +119,7 @@ static void on_deadline(lh_timer *timer);
 
 lh_task *lh_task_new(lh_state *state, lua_State *L, int n) {
     luaL_checkstack(L, 6, "too many arguments");
+    lh_check_memory(L);
     lua_State *thread = lua_newthread(L); /* stack: f, args, thread */
     if (!lua_checkstack(thread, n + LUA_MINSTACK)) luaL_error(L, "too many arguments");
     reserve_anchor(L, state);

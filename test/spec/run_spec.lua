@@ -578,6 +578,35 @@ describe("a crash", function()
   end)
 end)
 
+describe("a script that makes more and more", function()
+  for what, make in pairs {
+    ["coroutines"] = "keep[n] = mtev.coroutine_spawn(function() mtev.sleep(1000) end)",
+    ["file operations"] = "mtev.coroutine_spawn(pcall, mtev.stat, '/')",
+    ["messages that wait"] = "mtev.notify('k' .. n, n)",
+    ["messages to other threads"] = "mtev.shared_notify('k' .. n, n)",
+    ["semaphores"] = "mtev.semaphore('k' .. n)",
+    ["expressions"] = "keep[n] = mtev.pcre('a' .. n)",
+  } do
+    it("gets the error when there is no memory for " .. what .. ", and goes on without them", function()
+      if process.is_sanitized then return print("  not run: a sanitizer needs all the address space there is") end
+      local output, status = process.run([[
+        local keep, n = {}, 0
+        local ok, message = pcall(function()
+          while true do
+            n = n + 1
+            ]] .. make .. [[
+
+          end
+        end)
+        keep = nil
+        repeat collectgarbage() until pcall(mtev.sleep, 0.01) and pcall(string.rep, "x", 100000) -- what was begun ends
+        print(ok, tostring(message):match("not enough memory"))
+        os.exit(0)]], { before = "ulimit -v 150000;" })
+      assert.same({ "false\tnot enough memory\n", 0 }, { output, status })
+    end)
+  end
+end)
+
 describe("mtev.on_stop", function()
   local function start(script, options)
     local argv = { "lhotse" }
