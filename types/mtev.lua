@@ -1504,7 +1504,7 @@ function mtev.websocket_client_connect(host, port, uri, service, callbacks, sslc
 ---@field PONG integer 10
 ---@field protocol? string the subprotocol agreed on
 ---@field is_compressed? boolean messages are compressed where that pays
----@field error? string in cleanup: why it ended; nil by an orderly close
+---@field error? string in cleanup: why it ended, be it that a callback raised; nil by an orderly close
 ---@field close_code? integer in cleanup: the server's; 1005 it gave none, 1006 it sent no close frame
 local websocket_client = {}
 

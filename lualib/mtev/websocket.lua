@@ -233,6 +233,7 @@ local function run(self)
   if self.e then self.e:close() end
   self.ws, self.e, self.is_over, self.is_closed = nil, nil, true, true
   local cleanup = self.callbacks.cleanup
+  if not ok then self.error, self.close_code = tostring(err), 1006 end
   if ok then
     if cleanup then cleanup(self) end
     return

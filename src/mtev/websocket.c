@@ -25,9 +25,10 @@
 #define WEBSOCKET "mtev.websocket"
 
 typedef struct websocket {
-    lh_websocket *websocket; /* NULL = closed */
-    lh_task *reader;         /* parked in ws_next, which holds this userdata; NULL = nobody */
-    lh_list senders;         /* lh_task.wait_node, parked in ws_wait_for_room, each of which holds this userdata */
+    lh_websocket *websocket;     /* NULL = closed */
+    lh_websocket_message *taken; /* which there was no memory to hand out, NULL = none */
+    lh_task *reader;             /* parked in ws_next, which holds this userdata; NULL = nobody */
+    lh_list senders;             /* lh_task.wait_node, parked in ws_wait_for_room, each of which holds this userdata */
 } websocket;
 
 static websocket *check_websocket(lua_State *L) { return luaL_checkudata(L, 1, WEBSOCKET); }
@@ -47,14 +48,21 @@ static int push_end(lua_State *L, const websocket *object) {
 }
 
 /* The next message or the end, or LH_TASK_STAY. */
-static int push_next(lua_State *L, const websocket *object) {
-    lh_websocket_message *message = object->websocket ? lh_websocket_take(object->websocket) : NULL;
+static int push_next(lua_State *L, websocket *object) {
+    if (!object->taken && object->websocket) object->taken = lh_websocket_take(object->websocket);
+    lh_websocket_message *message = object->taken;
     if (!message)
         return object->websocket && !lh_websocket_is_over(object->websocket) ? LH_TASK_STAY : push_end(L, object);
     lua_pushinteger(L, message->opcode);
     lua_pushlstring(L, message->bytes, message->length);
+    object->taken = NULL;
     lh_free(message);
     return 2;
+}
+
+static void forget_taken(websocket *object) {
+    lh_free(object->taken);
+    object->taken = NULL;
 }
 
 static bool has_room(const websocket *object) { return !object->websocket || !lh_websocket_is_full(object->websocket); }
@@ -183,6 +191,7 @@ static int core_ws_close(lua_State *L) {
     websocket *object = check_websocket(L);
     lh_websocket *closing = object->websocket;
     object->websocket = NULL;
+    forget_taken(object);
     wake_senders(object);
     if (object->reader) {
         lh_task *task = object->reader;
@@ -198,6 +207,7 @@ static int websocket_gc(lua_State *L) {
     if (!lh_collector_may_close(object->reader || !lh_list_is_empty(&object->senders))) return 0;
     lh_websocket_close(object->websocket);
     object->websocket = NULL;
+    forget_taken(object);
     return 0;
 }
 

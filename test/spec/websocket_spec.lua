@@ -4,6 +4,7 @@ local certificates = require("test.support.certificates")
 local files = require("test.support.files")
 local memory = require("test.support.memory")
 local net = require("test.support.net")
+local process = require("test.support.process")
 local server = require("test.support.server")
 local ws_raw = require("test.support.ws_raw")
 local frame = ws_raw.frame
@@ -346,6 +347,24 @@ describe("A WebSocket client", function()
       assert.is_false(mtev.websocket_client_connect(case[1], case[2], case[3] or "/", case[4] or "", {}))
     end
     assert.error_matches(function() mtev.websocket_client_connect("x", 80, "/", "", 5) end, "bad argument #5 to 'websocket_client_connect' (table expected", 1, true)
+  end)
+
+  it("tells cleanup that a callback raised, and the report where", function()
+    local raw_port = ws_raw.serve(ws_raw.accept, function(e)
+      e:write(frame(1, "hello"))
+      ws_raw.read_frame(e)
+    end)
+    local script = process.write_file(([[
+      local function refuse() error("it is of no use", 0) end
+      mtev.websocket_client_connect("127.0.0.1", %d, "/", nil, {
+        message = function() refuse() end,
+        cleanup = function(ws) mtev.log("error", "%%s %%s\n", ws.error, ws.close_code) end,
+      })
+      mtev.sleep(60)]]):format(raw_port))
+    local status, _, report = mtev.exec(process.lhotse, { "lhotse", script }, nil, WAIT)
+    os.remove(script)
+    assert.equal(1, mtev.WEXITSTATUS(status))
+    assert.matches("^it is of no use 1006\nlhotse: it is of no use\n.-in function 'refuse'", report)
   end)
 
   it("raises for misuse", function()
