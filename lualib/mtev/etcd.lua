@@ -23,20 +23,21 @@ local function parse_endpoint(text)
   return scheme and { scheme = scheme, host = host, port = tonumber(port), text = text }
 end
 
--- settings: {endpoints = text, user =, password =, ca =, certificate =, key =}. Raises for an endpoint that is none.
+Etcd.parse_endpoint = parse_endpoint
+
+-- settings: {endpoints = text, user =, password =, ca =, certificate =, key =}
 function Etcd.new(settings)
   local self = setmetatable({ settings = settings, apis = {}, endpoints = {} }, Etcd)
   local sslconfig = { ca_chain = settings.ca, certificate = settings.certificate, key = settings.key }
   for text in settings.endpoints:gmatch("[^,%s]+") do
-    local endpoint = parse_endpoint(text)
-    if not endpoint then error(("cluster: endpoint '%s': http://HOST:PORT or https://HOST:PORT expected"):format(text), 0) end
+    local endpoint = assert(parse_endpoint(text))
     local headers = { ["Content-Type"] = "application/json" }
     local api = endpoint.scheme == "https" and mtev.Api:https(endpoint.host, endpoint.port, headers, sslconfig)
       or mtev.Api:http(endpoint.host, endpoint.port, headers)
     self.endpoints[#self.endpoints + 1] = endpoint
     self.apis[#self.apis + 1] = api
   end
-  if #self.apis == 0 then error("cluster: no endpoint", 0) end
+  assert(#self.apis > 0)
   self.current = core.process_id() % #self.apis + 1 -- so that not all nodes ask the same member
   return self
 end

@@ -255,4 +255,18 @@ local function run_tests()
   return require("mtev.test")(options.arguments, options.test_timeout)
 end
 
-return options.is_test and run_tests or options.is_daemon and run_modules or run_script
+-- What a cluster's settings say is looked at before anything runs, not when a script first asks for the cluster.
+local function check_clusters()
+  if not get("/*/clusters/cluster") then return end
+  local problem = require("mtev.cluster_settings").problem()
+  if problem then fail_setting(problem) end
+end
+
+local run = options.is_daemon and run_modules or run_script
+
+local function check_and_run()
+  check_clusters()
+  return run()
+end
+
+return options.is_test and run_tests or check_and_run

@@ -101,42 +101,50 @@ static bool read_number(const log_element *element, const char *name, uint64_t l
 
 /* -- require_env --------------------------------------------------------------------------------------------------- */
 
-static bool matches(const char *value, const char *pattern) {
+/* False: it is no expression. `value` may be NULL. */
+static bool match(const log_element *element, const char *value, const char *pattern, bool *is_match) {
     char why[LH_REGEX_MESSAGE_BYTES];
     size_t offset;
     lh_regex *regex = lh_regex_compile(pattern, strlen(pattern), why, &offset);
+    if (!regex) return fail(element, "require_env: '%.40s': %s", pattern, why);
     lh_regex_workspace *workspace = lh_regex_workspace_new();
-    lh_regex_match match;
-    const bool is_match =
-        regex && workspace && lh_regex_next(regex, workspace, value, strlen(value), 0, 0, &match) == LH_REGEX_MATCH;
+    lh_regex_match where;
+    *is_match =
+        value && workspace && lh_regex_next(regex, workspace, value, strlen(value), 0, 0, &where) == LH_REGEX_MATCH;
     if (workspace) lh_regex_workspace_free(workspace);
-    if (regex) lh_regex_free(regex);
-    return is_match;
+    lh_regex_free(regex);
+    return true;
 }
 
 /* VAR, VAR=value, VAR~regex; with ! in front the contrary. */
-static bool is_met(const char *condition) {
+static bool evaluate(const log_element *element, const char *condition, bool *is_met) {
     const bool is_negated = condition[0] == '!';
     if (is_negated) condition++;
     const size_t length = strcspn(condition, "=~");
+    if (length == 0) return fail(element, "require_env: the name of a variable expected, got '%.40s'", condition);
     char *name = lh_alloc_copy(condition, length);
     const char *value = getenv(name);
     lh_free(name);
-    bool is_true = value != NULL;
-    if (value && condition[length] == '=') is_true = strcmp(value, condition + length + 1) == 0;
-    if (value && condition[length] == '~') is_true = matches(value, condition + length + 1);
-    return is_true != is_negated;
+    *is_met = value != NULL;
+    if (value && condition[length] == '=') *is_met = strcmp(value, condition + length + 1) == 0;
+    if (condition[length] == '~' && !match(element, value, condition + length + 1, is_met)) return false;
+    *is_met = *is_met != is_negated;
+    return true;
 }
 
-/* The conditions of an element and of those around it. */
-static bool are_met(const char *base) {
+/* The conditions at `base`, of the element or an outlet of its, and of the elements around that. False: one cannot be
+ * understood. */
+static bool evaluate_all(const log_element *element, const char *base, bool *are_met) {
     char path[PATH_BYTES], why[LH_CONFIG_MESSAGE_BYTES], **values = NULL;
     size_t count = 0;
     bool is_good = true;
+    *are_met = true;
     snprintf(path, sizeof(path), "%s" AROUND "/@require_env", base);
     lh_config_read_list(path, ".", &values, &count, why);
     for (size_t i = 0; i < count; i++) {
-        is_good = is_good && is_met(values[i]);
+        bool is_met = true;
+        is_good = is_good && evaluate(element, values[i], &is_met);
+        *are_met = *are_met && is_met;
         lh_free(values[i]);
     }
     lh_free(values);
@@ -250,9 +258,9 @@ static void warn_of_unknown(const log_element *element) {
     if (lh_config_read(path, &name, why) == LH_CONFIG_DONE && name[0]) {
         size_t length = 0;
         const char *nearest = lh_settings_nearest(name, known, &length);
-        lh_log_print("notice", "lhotse: <log name=\"%s\">: the attribute %s is unknown, and ignored%s%.*s%s\n",
-                     element->name, name, nearest ? "; did you mean " : "", (int)length, nearest ? nearest : "",
-                     nearest ? "?" : "");
+        lh_log_print("notice", "lhotse: %s: <log name=\"%s\">: the attribute %s is unknown, and ignored%s%.*s%s\n",
+                     lh_config_file(), element->name ? element->name : "", name, nearest ? "; did you mean " : "",
+                     (int)length, nearest ? nearest : "", nearest ? "?" : "");
     }
     lh_free(name);
 }
@@ -261,9 +269,14 @@ static void warn_of_unknown(const log_element *element) {
 static bool define(log_element *element, bool is_follower) {
     char base[64];
     element->name = read_path(element, "/@name");
-    if (!element->name || !element->name[0]) return fail(element, "a log needs a name");
+    if (!element->name || !element->name[0]) {
+        warn_of_unknown(element); /* it may be the name of `name` that is misspelt */
+        return fail(element, "a log needs a name");
+    }
     snprintf(base, sizeof(base), LOG_ELEMENT, element->number);
-    element->is_ignored = !are_met(base);
+    bool are_met;
+    if (!evaluate_all(element, base, &are_met)) return false;
+    element->is_ignored = !are_met;
     if (element->is_ignored) return true;
     bool is_disabled;
     int style;
@@ -289,6 +302,7 @@ static bool is_twice(const log_element *elements, int number) {
 
 static bool connect_outlet(const log_element *element, const char *name) {
     lh_log *outlet = lh_log_find(name, strlen(name));
+    if (!name[0]) return fail(element, "an <outlet> needs a name");
     if (!outlet) return fail(element, "<outlet name=\"%.60s\">: there is no such log", name);
     return lh_log_add_outlet(element->log, outlet) ||
            fail(element, "<outlet name=\"%.60s\">: it leads back to the log, or there are too many", name);
@@ -306,7 +320,8 @@ static bool connect_outlets(const log_element *element) {
         name = NULL;
         snprintf(path, sizeof(path), "%s/@name", base);
         lh_config_read(path, &name, why);
-        if (are_met(base)) is_good = connect_outlet(element, name ? name : "");
+        bool are_met;
+        is_good = evaluate_all(element, base, &are_met) && (!are_met || connect_outlet(element, name ? name : ""));
         lh_free(name);
     }
     return is_good;

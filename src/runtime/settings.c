@@ -36,6 +36,7 @@ static const struct {
     {"/*/modules", " ", " script generic include ", false},
     {"/*/modules/script", " file threads entry ", " argument include ", false},
     {"/*/modules/generic", " image name ", " config include ", false},
+    {"/*/modules/generic/config", " ", " directory cpath lua_module lua_function concurrent include ", false},
     {"/*/clusters", " ", " cluster include ", true},
     {"/*/clusters/cluster", " name endpoints prefix ttl timeout node user password ca certificate key ",
      " node include ", true},

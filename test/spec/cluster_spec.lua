@@ -72,9 +72,10 @@ describe("mtev.cluster", function()
       ["endpoints='localhost:2379'"] = "endpoint 'localhost:2379': http://HOST:PORT or https://HOST:PORT expected",
       ["endpoints=' '"] = "endpoints: it is empty",
     } do
-      local output, status = in_process("", attributes)
-      assert.equal(1, status)
+      local output, status = in_process("print('ran')", attributes)
+      assert.equal(2, status) -- before anything runs
       assert.matches(message, output, 1, true)
+      assert.not_matches("ran", output)
     end
     local config = process.write_file("<any><clusters><cluster name='spec'><node id='x'/></cluster></clusters></any>")
     local output = process.run("mtev.cluster('spec')", { options = "-c " .. config })

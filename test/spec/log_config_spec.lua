@@ -230,6 +230,12 @@ describe("a log", function()
     expect("x\n", logs, "mtev.enable_log('a') mtev.log('a', 'x\\n')")
   end)
 
+  it("has conditions that can be understood, and outlets with a name", function()
+    refuse("require_env: '%[': missing terminating %]", '<log name="a" require_env="NOT_SET~["/>')
+    refuse("require_env: the name of a variable expected, got ''", '<g require_env=""><log name="a"/></g>')
+    refuse("an <outlet> needs a name", '<log name="a"><outlet nam="b"/></log>')
+  end)
+
   it("is there only if require_env holds, for itself and around it", function()
     local function count(condition, environment)
       os.remove(dir .. "/a")
@@ -270,7 +276,11 @@ describe("a log", function()
   end)
 
   it("with an attribute that nobody knows says so", function()
-    expect('lhotse: <log name="a">: the attribute timestamp is unknown, and ignored; did you mean timestamps?\n', '<log name="a" timestamp="on"/>', "")
+    local output = run('<log name="a" timestamp="on"/>', "")
+    assert.matches('^lhotse: .-config.xml: <log name="a">: the attribute timestamp is unknown, and ignored; did you mean timestamps%?\n$',
+      output)
+    output = run('<log nme="a"/>', "")
+    assert.matches("the attribute nme is unknown, and ignored; did you mean name%?\n.-a log needs a name\n$", output)
   end)
 end)
 

@@ -1,0 +1,66 @@
+-- What the configuration says of a cluster, and what is wrong with it.
+
+local mtev = ...
+local parse_endpoint = require("mtev.etcd").parse_endpoint
+
+local Settings = {}
+
+local DEFAULTS = { ttl = 5, timeout = 5 } -- seconds
+local TTL_LEAST, TTL_MOST = 2, 86400
+
+-- The number of the <cluster> of that name, or nil.
+function Settings.find(name)
+  local names = mtev.conf_get_string_list("/*/clusters/cluster", "@name")
+  for i = 1, names and #names or 0 do
+    if names[i] == name then return i end
+  end
+end
+
+local function seconds(path, name, attribute, least, most)
+  local text = mtev.conf_get_string(path .. "/@" .. attribute)
+  local value = text and tonumber(text) or DEFAULTS[attribute]
+  if text and not tonumber(text) or value < least or value > most then
+    error(("cluster '%s': %s: seconds from %g to %g expected, got '%s'"):format(name, attribute, least, most, tostring(text)), 0)
+  end
+  return value
+end
+
+-- Without the attribute the cluster is this process alone; but not for want of a value in it.
+local function endpoints_of(name, text)
+  if text and not text:find("[^%s,]") then error(("cluster '%s': endpoints: it is empty"):format(name), 0) end
+  for endpoint in (text or ""):gmatch("[^,%s]+") do
+    if not parse_endpoint(endpoint) then
+      error(("cluster '%s': endpoint '%s': http://HOST:PORT or https://HOST:PORT expected"):format(name, endpoint), 0)
+    end
+  end
+  return text
+end
+
+function Settings.read(name, number)
+  local path = ("/*/clusters/cluster[%d]"):format(number)
+  local function attribute(key)
+    return mtev.conf_get_string(path .. "/@" .. key)
+  end
+  if mtev.conf_get_string(path .. "/node") then
+    error(("cluster '%s': lists of <node> are libmtev's; here a cluster has endpoints of etcd, or none"):format(name), 0)
+  end
+  return {
+    endpoints = endpoints_of(name, attribute("endpoints")),
+    prefix = attribute("prefix") or "/lhotse/" .. name .. "/",
+    ttl = math.ceil(seconds(path, name, "ttl", TTL_LEAST, TTL_MOST)),
+    timeout = seconds(path, name, "timeout", 0.1, 3600),
+    node = attribute("node"),
+    user = attribute("user"), password = attribute("password"),
+    ca = attribute("ca"), certificate = attribute("certificate"), key = attribute("key"),
+  }
+end
+
+-- What is wrong with the settings of a cluster, nil = nothing.
+function Settings.problem()
+  for i, name in ipairs(mtev.conf_get_string_list("/*/clusters/cluster", "@name") or {}) do
+    local ok, problem = pcall(Settings.read, name, i)
+    if not ok then return problem end
+  end
+end
+
+return Settings
