@@ -20,9 +20,11 @@
 --   * Ports are 0..65535, as a number or a numeric string; others raise (websocket_client_connect returns false).
 --   * err is the system's text (strerror), errno the system's number.
 --   * A call that waits while its coroutine is cancelled raises the string "coroutine cancelled".
---   * A finalizer (`__gc` of a newproxy, ffi.gc, ffi.metatype, debug.setmetatable) is a coroutine and may wait. It runs at the next turn of
---     the loop after the collector has found its object, when a script calls collectgarbage, and at the end of the program: never
---     inside a call.
+--   * A finalizer (`__gc` of a newproxy, of a file or an object of the API, ffi.gc, ffi.metatype, debug.setmetatable) is a coroutine and
+--     may wait. It runs at the next turn of the loop after the collector has found its object, when a script calls collectgarbage, and
+--     at the end of the program: never inside a call. What getmetatable gives for such an object has each metamethod to read and to set,
+--     but pairs finds none there. A `__gc` that is changed after debug.setmetatable got the metatable goes by LuaJIT's rule:
+--     it runs inside whatever allocates, cannot wait, and what it spawns begins later.
 --   * A debug hook cannot wait, nor what it resumes. Run-away recursion raises "stack overflow" or "C stack overflow". A call for which there is
 --     no memory raises "not enough memory".
 

@@ -1,5 +1,6 @@
 -- Sees to it that LuaJIT gets no finalizer of a script, but a guard of it (src/runtime/finalizer.h): by newproxy, ffi.gc,
--- ffi.metatype and debug.setmetatable. Only what a C module sets goes by LuaJIT's rule.
+-- ffi.metatype, debug.setmetatable, and the metatables of files and of our own objects. LuaJIT's rule goes for what is left:
+-- a metatable changed after debug.setmetatable got it, and what a C module sets.
 --
 -- Guards note what is to be finalized; the next turn of the loop runs it. A script that asks for a collection, or makes many
 -- such objects without ever waiting, runs what is due right there.
@@ -18,47 +19,83 @@ local due = ffi.cast("const int *", core.finalizers_due) -- how many wait to be 
 local DUE_MAX = 1000
 
 local guarded = setmetatable({}, { __mode = "kv" }) -- finalizer -> its guard, as long as something has the guard
-local finalizer_of = setmetatable({}, { __mode = "k" }) -- guard -> finalizer
+local is_guard = setmetatable({}, { __mode = "k" })
+
+-- A C function (ffi.C.free) needs no guard. A table may be one that can be called.
+local takes_guard = { ["function"] = true, table = true, userdata = true }
 
 local function guard(finalizer)
-  if type(finalizer) ~= "function" or finalizer_of[finalizer] then return finalizer end
+  if not takes_guard[type(finalizer)] or is_guard[finalizer] then return finalizer end
   local found = guarded[finalizer]
   if not found then
     found = make_guard(finalizer)
-    guarded[finalizer], finalizer_of[found] = found, finalizer
+    guarded[finalizer], is_guard[found] = found, true
   end
   return found
 end
 
--- -- newproxy ---------------------------------------------------------------------------------------------------------
+-- -- Metatables -------------------------------------------------------------------------------------------------------
 
--- The metatable of a newproxy(true) is hidden, and scripts see a table that stands for it: so that whatever they write
--- into it as `__gc`, once or again, is what the guard finds, which is there from the beginning. In
+-- The metatable of a newproxy(true), of files, and of our own objects is hidden, and scripts see a table that stands for it:
+-- so that whatever they write into it as `__gc`, once or again, is what the guard finds, which is there from the beginning. In
 --   getmetatable(newproxy(true)).__gc = f
 -- the userdata is garbage before f is set, and a guard made then could come too late.
-local REAL, FINALIZER = newproxy(), newproxy()
-local metatable_guard = make_metatable_guard(FINALIZER)
+local REAL, FINALIZER, COLLECTOR = newproxy(), newproxy(), newproxy()
+
+local function new_metatable_guard(collector)
+  local new = make_metatable_guard(FINALIZER, collector)
+  is_guard[new] = true
+  return new
+end
+
+local function set_finalizer(real, finalizer)
+  if not is_guard[real.__gc] then real.__gc = new_metatable_guard(real[COLLECTOR]) end
+  real[FINALIZER] = finalizer
+end
 
 local stand_in = {
   __index = function(visible, key)
-    if key == "__gc" then return rawget(visible, REAL)[FINALIZER] or nil end
-    return rawget(visible, REAL)[key]
+    local real = rawget(visible, REAL)
+    if key == "__gc" then return real[FINALIZER] or real[COLLECTOR] end
+    return real[key]
   end,
   __newindex = function(visible, key, value)
-    rawset(rawget(visible, REAL), key == "__gc" and FINALIZER or key, value)
+    local real = rawget(visible, REAL)
+    if key == "__gc" then
+      set_finalizer(real, value)
+    else
+      rawset(real, key, value)
+    end
   end,
   __metatable = false,
 }
 
+local function hide(real)
+  real.__metatable = setmetatable({ [REAL] = real }, stand_in)
+end
+
+-- A type of C's: a script's finalizer is called in place of the type's own, which it may call.
+local function hide_type(real)
+  real[COLLECTOR] = rawget(real, "__gc")
+  hide(real)
+end
+
+for _, value in pairs(debug.getregistry()) do
+  if type(value) == "table" and (rawget(value, "__gc") or rawget(value, "__index")) then hide_type(value) end
+end
+
+-- -- newproxy ---------------------------------------------------------------------------------------------------------
+
 local newproxy, getmetatable = newproxy, getmetatable
+local proxy_guard = new_metatable_guard(nil)
 
 function _G.newproxy(metatable)
   if metatable ~= true then return newproxy(metatable) end
   if due[0] > DUE_MAX then run_due() end
   local proxy = newproxy(true)
   local real = getmetatable(proxy)
-  real.__gc, real[FINALIZER] = metatable_guard, false
-  real.__metatable = setmetatable({ [REAL] = real }, stand_in)
+  real.__gc, real[FINALIZER] = proxy_guard, false
+  hide(real)
   return proxy
 end
 
@@ -98,7 +135,7 @@ end
 local gc, metatype = ffi.gc, ffi.metatype
 
 function ffi.gc(cdata, finalizer)
-  if type(finalizer) == "function" then
+  if takes_guard[type(finalizer)] then
     if due[0] > DUE_MAX then run_due() end
     finalizer = guard(finalizer)
   end
@@ -107,7 +144,7 @@ end
 
 -- The metatable may not be changed afterwards, so that LuaJIT may have a copy.
 function ffi.metatype(ct, metatable)
-  if type(metatable) == "table" and type(metatable.__gc) == "function" then
+  if type(metatable) == "table" and takes_guard[type(metatable.__gc)] then
     metatable = core.copy(metatable)
     metatable.__gc = guard(metatable.__gc)
   end

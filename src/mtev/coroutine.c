@@ -188,15 +188,16 @@ static int core_report_error(lua_State *L) {
 
 /* -- For finalizer.lua --------------------------------------------------------------------------------------------- */
 
+/* make_guard(finalizer) -> what LuaJIT is to get for it */
 static int core_make_guard(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TFUNCTION);
     lua_settop(L, 1);
     lh_finalizer_guard(L);
     return 1;
 }
 
+/* make_metatable_guard(key, collector or nil) */
 static int core_make_metatable_guard(lua_State *L) {
-    lua_settop(L, 1);
+    lua_settop(L, 2);
     lh_finalizer_metatable_guard(L);
     return 1;
 }

@@ -4,6 +4,7 @@
 #include "runtime/finalizer.h"
 
 #include <assert.h>
+#include <luajit.h>
 
 #include "runtime/task.h"
 
@@ -47,15 +48,34 @@ static int call_metatable_guard(lua_State *L) {
     if (!lua_getmetatable(L, 1)) return 0;
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_rawget(L, 2);
-    if (!lua_toboolean(L, 3)) return 0;
     lua_remove(L, 2);
-    note_due(L);
+    if (lua_toboolean(L, 2)) {
+        note_due(L);
+    } else if (!lua_isnil(L, lua_upvalueindex(2))) {
+        lua_pushvalue(L, lua_upvalueindex(2));
+        lua_replace(L, 2);
+        lua_insert(L, 1);
+        lua_call(L, 1, 0);
+    }
     return 0;
 }
 
 void lh_finalizer_guard(lua_State *L) { lua_pushcclosure(L, call_guard, 1); }
 
-void lh_finalizer_metatable_guard(lua_State *L) { lua_pushcclosure(L, call_metatable_guard, 1); }
+void lh_finalizer_metatable_guard(lua_State *L) { lua_pushcclosure(L, call_metatable_guard, 2); }
+
+/* Raises in a finalizer, where LuaJIT changes no mode; this mode does nothing. */
+static int set_no_mode(lua_State *L) {
+    luaJIT_setmode(L, 0, LUAJIT_MODE_DEBUG);
+    return 0;
+}
+
+bool lh_finalizer_stops_collector(lua_State *L) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, lh_state_here()->finalizer_probe_ref);
+    if (lua_pcall(L, 0, 0, 0) == 0) return false;
+    lua_pop(L, 1);
+    return true;
+}
 
 /* Pushes runner, finalizer, object of the one that is due first, which it stays until `remove_first`. */
 static void push_first(const lh_state *state, lua_State *L) {
@@ -123,5 +143,7 @@ void lh_finalizers_open(lh_state *state, lua_State *L) {
     state->finalizers_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushboolean(L, 0);
     state->finalizer_runner_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushcfunction(L, set_no_mode);
+    state->finalizer_probe_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     state->finalizers_first = 1;
 }

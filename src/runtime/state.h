@@ -61,6 +61,7 @@ struct lh_state {
     void **trap;              /* where an error goes that nothing catches (task.c), NULL = it ends the process */
     int finalizers_ref;       /* what they are to finalize */
     int finalizer_runner_ref; /* the function that is called with a finalizer and its object */
+    int finalizer_probe_ref;  /* the C function that raises while LuaJIT runs a finalizer */
     int finalizers_first;     /* where the table of finalizers_ref begins */
 
     int eventer_ref;        /* registry slot of mtev.eventer's metatable (eventer.c) */

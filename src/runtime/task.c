@@ -223,9 +223,20 @@ static void append_ready(lh_state *state, lh_task *task) {
     state->ready_count++;
 }
 
+/* LuaJIT takes a wrong turn when a coroutine that yielded, at whatever depth, while a finalizer ran, is resumed. While
+ * the state closes nothing is. */
+static bool is_in_finalizer(const lh_state *state, lua_State *L) {
+    return lh_finalizer_is_running(L) && !state->is_closing;
+}
+
+static bool may_start_now(const lh_state *state) {
+    return state->spawn_depth < SPAWN_DEPTH_MAX && !state->is_in_hook && !is_in_finalizer(state, state->L) &&
+           lh_stack_has_room();
+}
+
 void lh_task_start(lh_state *state, lh_task *task) {
     const int n = lua_gettop(task->L) - 1;
-    if (state->spawn_depth >= SPAWN_DEPTH_MAX || state->is_in_hook || !lh_stack_has_room()) {
+    if (!may_start_now(state)) {
         task->result_count = n;
         append_ready(state, task);
         return;
@@ -416,14 +427,21 @@ lh_task *lh_task_current(lua_State *L, const char *what) {
     return state->running;
 }
 
-/* LuaJIT takes a wrong turn when a coroutine yields, at whatever depth, while a hook is running. */
-bool lh_task_can_yield(lua_State *L) { return lua_isyieldable(L) && !lh_state_here()->is_in_hook; }
+/* LuaJIT takes a wrong turn when a coroutine yields, at whatever depth, while a hook is running, or a finalizer. (A
+ * task's own thread is not yieldable then: none is started in a finalizer, and one that ran has LuaJIT's call of the
+ * finalizer on its stack. So only the script's coroutines pay for the question.) */
+static bool is_in_callback(const lh_state *state, lua_State *L) {
+    const bool is_own_thread = state->running && L == state->running->L;
+    return state->is_in_hook || (!is_own_thread && is_in_finalizer(state, L));
+}
+
+bool lh_task_can_yield(lua_State *L) { return lua_isyieldable(L) && !is_in_callback(lh_state_here(), L); }
 
 lh_task *lh_task_may_park(lua_State *L, const lh_wait *wait) {
     lh_state *state = lh_state_here();
     lh_task *task = state->running;
     if (!task) lh_task_current(L, wait->name); /* raises */
-    if (__builtin_expect(!lua_isyieldable(L) || state->is_in_hook, 0))
+    if (__builtin_expect(!lua_isyieldable(L) || is_in_callback(state, L), 0))
         lh_raise(L, "attempt to yield across C-call boundary (%s)", wait->name);
     if (__builtin_expect(task->status != LH_TASK_RUNNING, 0)) lh_task_unpark(task); /* see `run` */
     if (task->is_cancelled && ++task->park_attempts < PARK_ATTEMPTS_MAX) {

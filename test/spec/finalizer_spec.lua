@@ -1,5 +1,5 @@
--- A finalizer (`__gc` of a newproxy's userdata, ffi.gc, ffi.metatype, debug.setmetatable) is a coroutine of its own: it
--- runs at the next turn of the loop after the collector has found its object, or when the script asks for a collection. It
+-- A finalizer (`__gc` of a newproxy's userdata, a file, or an object of ours, ffi.gc, ffi.metatype, debug.setmetatable) is a
+-- coroutine of its own: it runs at the next turn of the loop after the collector has found its object, or when the script asks for a collection. It
 -- may do whatever other coroutines may: wait, close what others use, raise. It never runs inside a call of ours.
 --
 -- LuaJIT alone calls finalizers wherever something is allocated: in the middle of a C function, on the stack of a coroutine
@@ -73,6 +73,75 @@ describe("a finalizer", function()
     assert.same({
       ["set twice"] = 1, ["debug.setmetatable"] = 1, ["set later"] = 1, ["ffi.gc"] = 1, ["ffi.metatype"] = 1,
     }, ran)
+  end)
+
+  it("may be a table that can be called", function()
+    local ran = {}
+    local function note(name)
+      return setmetatable({}, { __call = function() ran[name] = (ran[name] or 0) + 1 end })
+    end
+    ffi.cdef "typedef struct { int number; } finalizer_spec_callable"
+    do
+      getmetatable(newproxy(true)).__gc = note("newproxy")
+      debug.setmetatable(newproxy(), { __gc = note("debug.setmetatable") })
+      ffi.gc(ffi.new("int[1]"), note("ffi.gc"))
+      ffi.metatype("finalizer_spec_callable", { __gc = note("ffi.metatype") })()
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.same({ newproxy = 1, ["debug.setmetatable"] = 1, ["ffi.gc"] = 1, ["ffi.metatype"] = 1 }, ran)
+  end)
+
+  -- Their metatables are hidden, and what stands for them takes a script's finalizer in place of the type's own.
+  it("may be set for files and for objects of ours, and may call the type's own", function()
+    local output, status = run_script([[
+      local makers = {
+        file = function() return io.open("/dev/null") end,
+        socket = function() return mtev.socket("inet", "udp") end,
+        xml = function() return mtev.parsexml("<a/>") end,
+      }
+      local function count_descriptors()
+        local n = 0
+        for _ in pairs(mtev.readdir("/proc/self/fd")) do n = n + 1 end
+        return n
+      end
+      for _, name in ipairs { "file", "socket", "xml" } do
+        local metatable = getmetatable(makers[name]())
+        local own, ran = metatable.__gc, 0
+        assert(type(own) == "function" and type(metatable.__index) == "table")
+        assert(metatable == debug.getmetatable(makers[name]()))
+        collectgarbage()
+        local before = count_descriptors()
+        local function finalizer(object)
+          mtev.sleep(0) -- may wait
+          own(object)
+          ran = ran + 1
+        end
+        metatable.__gc = finalizer
+        assert(metatable.__gc == finalizer)
+        for _ = 1, 10 do makers[name]() end
+        collectgarbage()
+        while ran < 9 do -- a register may hold the last one
+          mtev.sleep(0)
+          collectgarbage()
+        end
+        metatable.__gc = nil
+        assert(metatable.__gc == own)
+        for _ = 1, 10 do makers[name]() end
+        collectgarbage()
+        assert(count_descriptors() <= before + 1, name)
+      end
+      local metatable, ran = getmetatable(mtev.semaphore("finalizer_spec")), 0 -- has none of its own
+      assert(metatable.__gc == nil)
+      metatable.__gc = function() ran = ran + 1 end
+      for _ = 1, 10 do mtev.semaphore("finalizer_spec") end
+      while ran < 9 do
+        mtev.sleep(0)
+        collectgarbage()
+      end
+      print("ok")]])
+    assert.equal("ok\n", output)
+    assert.equal(0, status)
   end)
 
   it("is what a script reads back, and other metamethods work as ever", function()
@@ -186,6 +255,60 @@ describe("a finalizer", function()
       process:pgkill("KILL")
     end
     assert.equal(5, closed)
+  end)
+
+  -- Such a finalizer is LuaJIT's to call, wherever something is allocated. What yields there, LuaJIT cannot resume, and says
+  -- so only with SIGSEGV: so nothing can wait in it, and what it spawns begins later.
+  it("that no guard knows of, because the metatable was changed later, cannot wait, but may spawn", function()
+    local output, status = run_script([[
+      local spawned, refused, inside = 0, nil, coroutine.wrap(function() while true do mtev.sleep(0) coroutine.yield() end end)
+      local function finalizer()
+        mtev.coroutine_spawn(function()
+          mtev.sleep(0)
+          spawned = spawned + 1
+        end)
+        refused = refused or select(2, pcall(inside))
+      end
+      local kinds = {
+        function(proxy)
+          local metatable = { __gc = function() end }
+          debug.setmetatable(proxy, metatable)
+          metatable.__gc = finalizer
+        end,
+        function(proxy)
+          local metatable = {}
+          debug.setmetatable(proxy, metatable)
+          rawset(metatable, "__gc", finalizer)
+        end,
+        function(proxy)
+          local metatable = setmetatable({}, {})
+          debug.setmetatable(proxy, metatable)
+          metatable.__gc = finalizer
+        end,
+      }
+      for _, set in ipairs(kinds) do
+        for stopped = 0, 1 do
+          spawned, refused = 0, nil
+          inside = coroutine.wrap(function() while true do mtev.sleep(0) coroutine.yield() end end)
+          for _ = 1, 2000 do
+            set(newproxy())
+            mtev.tojson({ ("x"):rep(50) }):tostring()
+          end
+          if stopped == 1 then collectgarbage("stop") end -- it looks as if a finalizer ran
+          mtev.sleep(0.001)
+          local done = false
+          mtev.coroutine_spawn(function() done = true end)
+          assert(done)
+          coroutine.wrap(function() mtev.sleep(0) end)()
+          collectgarbage("restart")
+          collectgarbage()
+          while spawned < 1000 do mtev.sleep(0) end
+          assert(refused:find("attempt to yield across C-call boundary (mtev.sleep)", 1, true), refused)
+        end
+      end
+      print("ok")]])
+    assert.equal("ok\n", output)
+    assert.equal(0, status)
   end)
 
   it("does not wait for the loop when a script that never waits makes many", function()

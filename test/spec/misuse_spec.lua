@@ -319,10 +319,14 @@ describe("every metamethod of an object, given anything,", function()
     xmlnode = function() return mtev.parsexml("<a>x</a>"):root() end,
   }
 
+  -- What stands for the metatable (finalizer.lua) has no fields of its own to walk over.
+  local names = { "__gc", "__index", "__newindex", "__tostring", "__call", "__eq", "__len", "__lt", "__le", "__concat", "__unm" }
+
   for class, make in pairs(makers) do
     it("survives: " .. class, function()
       local object = make()
-      for name, f in pairs(getmetatable(object)) do
+      for _, name in ipairs(names) do
+        local f = getmetatable(object)[name]
         if type(f) == "function" then
           abuse(class .. "." .. name, function() return f end)
           for other, make_other in pairs(makers) do
