@@ -25,7 +25,7 @@
 --     at the end of the program: never inside a call. What getmetatable gives for such an object has each metamethod to read and to set,
 --     but pairs finds none there. A `__gc` that is changed after debug.setmetatable got the metatable goes by LuaJIT's rule:
 --     it runs inside whatever allocates, cannot wait, and what it spawns begins later.
---   * A debug hook cannot wait, nor what it resumes. Run-away recursion raises "stack overflow" or "C stack overflow". A call for which there is
+--   * A debug hook or callback of jit.attach cannot wait, nor what it resumes. Run-away recursion raises "stack overflow" or "C stack overflow". A call for which there is
 --     no memory raises "not enough memory".
 
 -- == Running a script ====================================================================================================
@@ -40,7 +40,7 @@
 --
 -- Beside Lua's own there are the globals below, and `ffi`. Replaced are `print` (mtev.print), `module`, `require`, `os.exit` (it writes
 -- the logs), `coroutine.resume` and `wrap` (for calls that wait inside), `dofile` (its file may wait), `newproxy`, `ffi.gc`, `ffi.metatype`,
--- `debug.setmetatable`, `debug.getmetatable` and `collectgarbage` (for finalizers), `debug.sethook` and `gethook`, `string.gsub` and
+-- `debug.setmetatable`, `debug.getmetatable` and `collectgarbage` (for finalizers), `debug.sethook`, `gethook` and `jit.attach`, `string.gsub` and
 -- `load` (for recursion), `jit.profile` (it samples its own thread, one thread at a time). `require "mtev.HttpClient"` and `require "mtev.debug"` give what is not part of the table `mtev`.
 
 ---The API.

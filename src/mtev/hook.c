@@ -1,7 +1,8 @@
-/* What scripts get: debug.sethook and debug.gethook, in place of LuaJIT's.
+/* What scripts get: debug.sethook, debug.gethook and jit.attach, in place of LuaJIT's.
  *
- * They do the same, and note while a hook runs: LuaJIT's lua_yield takes a path of its own then, at whatever depth it
- * is called, which a coroutine of the scheduler does not survive. lh_task_can_yield asks.
+ * They do the same, and note while a hook, or a callback for an event of the compiler, runs: LuaJIT's lua_yield takes a
+ * path of its own then, at whatever depth it is called, which a coroutine of the scheduler does not survive.
+ * lh_task_can_yield asks.
  *
  * As in LuaJIT there is one hook for all coroutines of a state; a thread as the first argument is accepted. */
 #include <assert.h>
@@ -102,10 +103,66 @@ static int debug_gethook(lua_State *L) {
     return 3;
 }
 
+/* -- jit.attach ---------------------------------------------------------------------------------------------------- */
+
+/* Upvalue: the script's callback. Raises what it raises, which LuaJIT reports. */
+static int call_callback(lua_State *L) {
+    lh_state *state = lh_state_here();
+    const bool was_in_hook = state->is_in_hook;
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    state->is_in_hook = true;
+    const int rc = lua_pcall(L, lua_gettop(L) - 1, 0, 0);
+    state->is_in_hook = was_in_hook;
+    return rc == 0 ? 0 : lua_error(L);
+}
+
+/* Replaces the callback at index 1 by what LuaJIT gets for it: always the same, so that it can be detached. Upvalue 2:
+ * callback -> what it got. */
+static void wrap_callback(lua_State *L) {
+    lua_pushvalue(L, 1);
+    lua_rawget(L, lua_upvalueindex(2));
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushvalue(L, 1);
+        lua_pushcclosure(L, call_callback, 1);
+        lua_pushvalue(L, 1);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, lua_upvalueindex(2));
+    }
+    lua_replace(L, 1);
+}
+
+/* Upvalue 1: LuaJIT's. */
+static int jit_attach(lua_State *L) {
+    if (!lua_isfunction(L, 1)) lh_raise_type(L, 1, "function");
+    if (!lua_isnoneornil(L, 2)) lh_check_string(L, 2, NULL);
+    lua_settop(L, 2);
+    wrap_callback(L);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 2, 0);
+    return 0;
+}
+
+static void open_attach(lua_State *L) {
+    lua_getglobal(L, "jit");
+    lua_getfield(L, -1, "attach");
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "kv");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_pushcclosure(L, jit_attach, 2);
+    lua_setfield(L, -2, "attach");
+    lua_pop(L, 1);
+}
+
 static const luaL_Reg functions[] = {{"sethook", debug_sethook}, {"gethook", debug_gethook}, {NULL, NULL}};
 
 void lh_open_hook(lua_State *L) {
     lua_getglobal(L, "debug");
     lh_set_functions(L, lua_gettop(L), functions);
     lua_pop(L, 1);
+    open_attach(L);
 }

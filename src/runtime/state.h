@@ -43,7 +43,7 @@ struct lh_state {
     lh_task *main_task;                /* runs the script and its entry; NULL once ended */
     lh_task *ready_first, *ready_last; /* the run queue */
     size_t ready_count;
-    bool is_in_hook;      /* a script's debug hook is running (mtev/hook.c) */
+    bool is_in_hook;      /* a script's debug hook or jit.attach's callback is running (mtev/hook.c) */
     int finalizers_due;   /* finalizers that the next turn calls (finalizer.c) */
     bool is_in_queue;     /* lh_task_run_ready is at work; else the loop's callbacks are */
     size_t task_count;    /* tasks not ended */

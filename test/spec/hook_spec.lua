@@ -1,5 +1,5 @@
--- debug.sethook and debug.gethook. A wait in a hook, or in a coroutine that a hook resumes, cannot be: LuaJIT cannot yield
--- there, and says so only with SIGSEGV.
+-- debug.sethook and debug.gethook, jit.attach. A wait in a hook or callback, or in a coroutine that one resumes, cannot be:
+-- LuaJIT cannot yield there, and says so only with SIGSEGV.
 
 describe("a debug hook", function()
   after_each(function() debug.sethook() end)
@@ -119,4 +119,56 @@ describe("a debug hook", function()
       assert.equal(0, forged)
     end
   end)
+end)
+
+describe("a callback of jit.attach", function()
+  -- Loads functions that are compiled, and leave what was compiled: every event comes.
+  local function cause_events()
+    for round = 1, 30 do
+      local f = assert(loadstring("local x = 0 for i = 1, 1000 do x = x + i % " .. round .. " end return x"))
+      f()
+    end
+  end
+
+  it("is called for its event, with what LuaJIT tells, until it is detached", function()
+    local calls, last = 0, nil
+    local function callback(prototype)
+      calls, last = calls + 1, type(prototype)
+    end
+    jit.attach(callback, "bc")
+    for i = 1, 3 do assert(loadstring("return " .. i)) end
+    jit.attach(callback)
+    assert(loadstring("return 4"))
+    assert.same({ 3, "proto" }, { calls, last })
+    assert.error_matches(function() jit.attach(1, "bc") end, "bad argument #1 to 'attach' (function expected, got number)", 1, true)
+    assert.error_matches(function() jit.attach(callback, {}) end, "bad argument #2 to 'attach' (string expected, got table)", 1, true)
+  end)
+
+  for _, event in ipairs { "bc", "trace", "record", "texit" } do
+    it("cannot wait, nor what it resumes: " .. event, function()
+      local generator = coroutine.wrap(function()
+        while true do
+          mtev.sleep(0.01)
+          coroutine.yield(1)
+        end
+      end)
+      local calls, spawned, direct, resumed = 0, 0, nil, nil
+      local function callback()
+        calls = calls + 1
+        direct = direct or select(2, pcall(mtev.sleep, 0.01))
+        resumed = resumed or select(2, pcall(generator))
+        mtev.coroutine_spawn(function() -- begins after the callback
+          mtev.sleep(0)
+          spawned = spawned + 1
+        end)
+      end
+      jit.attach(callback, event)
+      cause_events()
+      jit.attach(callback)
+      assert.is_true(calls > 0)
+      assert.matches("attempt to yield across C%-call boundary %(mtev.sleep%)", direct)
+      assert.matches("attempt to yield across C%-call boundary %(mtev.sleep%)", resumed)
+      while spawned < calls do mtev.sleep(0) end
+    end)
+  end
 end)
