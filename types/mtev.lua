@@ -20,13 +20,14 @@
 --   * Ports are 0..65535, as a number or a numeric string; others raise (websocket_client_connect returns false).
 --   * err is the system's text (strerror), errno the system's number.
 --   * A call that waits while its coroutine is cancelled raises the string "coroutine cancelled".
---   * A finalizer (`__gc` of a newproxy, of a file or an object of the API, ffi.gc, ffi.metatype, debug.setmetatable) is a coroutine and
---     may wait. It runs at the next turn of the loop after the collector has found its object, when a script calls collectgarbage, and
---     at the end of the program: never inside a call. What getmetatable gives for such an object has each metamethod to read and to set,
---     but pairs finds none there. A `__gc` that is changed after debug.setmetatable got the metatable goes by LuaJIT's rule:
---     it runs inside whatever allocates, cannot wait, and what it spawns begins later.
---   * A debug hook or callback of jit.attach cannot wait, nor what it resumes. Run-away recursion raises "stack overflow" or "C stack overflow". A call for which there is
---     no memory raises "not enough memory".
+--   * A finalizer (`__gc` of a newproxy, of a file or an object of the API, ffi.gc, ffi.metatype, debug.setmetatable)
+--     is a coroutine and may wait. It runs at the next turn of the loop after the collector has found its object, when
+--     a script calls collectgarbage, and at the end of the program: never inside a call. What getmetatable gives for
+--     such an object has each metamethod to read and to set, but pairs finds none there. A `__gc` that is changed after
+--     debug.setmetatable got the metatable goes by LuaJIT's rule: it runs inside whatever allocates, cannot wait, and
+--     what it spawns begins later.
+--   * A debug hook or callback of jit.attach cannot wait, nor what it resumes. Run-away recursion raises "stack
+--     overflow" or "C stack overflow". A call for which there is no memory raises "not enough memory".
 
 -- == Running a script ====================================================================================================
 --
@@ -40,8 +41,9 @@
 --
 -- Beside Lua's own there are the globals below, and `ffi`. Replaced are `print` (mtev.print), `module`, `require`, `os.exit` (it writes
 -- the logs), `coroutine.resume` and `wrap` (for calls that wait inside), `dofile` (its file may wait), `newproxy`, `ffi.gc`, `ffi.metatype`,
--- `debug.setmetatable`, `debug.getmetatable` and `collectgarbage` (for finalizers), `debug.sethook`, `gethook` and `jit.attach`, `string.gsub` and
--- `load` (for recursion), `jit.profile` (it samples its own thread, one thread at a time). `require "mtev.HttpClient"` and `require "mtev.debug"` give what is not part of the table `mtev`.
+-- `debug.setmetatable`, `debug.getmetatable` and `collectgarbage` (for finalizers), `debug.sethook`, `gethook` and
+-- `jit.attach`, `string.gsub` and `load` (for recursion), `jit.profile` (it samples its own thread, one thread at a
+-- time). `require "mtev.HttpClient"` and `require "mtev.debug"` give what is not part of the table `mtev`.
 
 ---The API.
 ---@class mtevlib

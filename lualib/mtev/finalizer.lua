@@ -1,6 +1,6 @@
 -- Sees to it that LuaJIT gets no finalizer of a script, but a guard of it (src/runtime/finalizer.h): by newproxy, ffi.gc,
--- ffi.metatype, debug.setmetatable, and the metatables of files and of our own objects. LuaJIT's rule goes for what is left:
--- a metatable changed after debug.setmetatable got it, and what a C module sets.
+-- ffi.metatype, debug.setmetatable, and the metatables of files and of our own objects. LuaJIT's rule goes for what is
+-- left: a metatable changed after debug.setmetatable got it, and what a C module sets.
 --
 -- Guards note what is to be finalized; the next turn of the loop runs it. A script that asks for a collection, or makes many
 -- such objects without ever waiting, runs what is due right there.
@@ -36,8 +36,9 @@ end
 
 -- -- Metatables -------------------------------------------------------------------------------------------------------
 
--- The metatable of a newproxy(true), of files, and of our own objects is hidden, and scripts see a table that stands for it:
--- so that whatever they write into it as `__gc`, once or again, is what the guard finds, which is there from the beginning. In
+-- The metatable of a newproxy(true), of files, and of our own objects is hidden, and scripts see a table that stands
+-- for it: so that whatever they write into it as `__gc`, once or again, is what the guard finds, which is there from
+-- the beginning. In
 --   getmetatable(newproxy(true)).__gc = f
 -- the userdata is garbage before f is set, and a guard made then could come too late.
 local REAL, FINALIZER, COLLECTOR = newproxy(), newproxy(), newproxy()

@@ -1,6 +1,7 @@
--- A finalizer (`__gc` of a newproxy's userdata, a file, or an object of ours, ffi.gc, ffi.metatype, debug.setmetatable) is a
--- coroutine of its own: it runs at the next turn of the loop after the collector has found its object, or when the script asks for a collection. It
--- may do whatever other coroutines may: wait, close what others use, raise. It never runs inside a call of ours.
+-- A finalizer (`__gc` of a newproxy's userdata, a file, or an object of ours, ffi.gc, ffi.metatype, debug.setmetatable)
+-- is a coroutine of its own: it runs at the next turn of the loop after the collector has found its object, or when the
+-- script asks for a collection. It may do whatever other coroutines may: wait, close what others use, raise. It never
+-- runs inside a call of ours.
 --
 -- LuaJIT alone calls finalizers wherever something is allocated: in the middle of a C function, on the stack of a coroutine
 -- that waits.
@@ -257,11 +258,11 @@ describe("a finalizer", function()
     assert.equal(5, closed)
   end)
 
-  -- Such a finalizer is LuaJIT's to call, wherever something is allocated. What yields there, LuaJIT cannot resume, and says
-  -- so only with SIGSEGV: so nothing can wait in it, and what it spawns begins later.
+  -- Such a finalizer is LuaJIT's to call, wherever something is allocated. What yields there, LuaJIT cannot resume, and
+  -- says so only with SIGSEGV: so nothing can wait in it, and what it spawns begins later.
   it("that no guard knows of, because the metatable was changed later, cannot wait, but may spawn", function()
     local output, status = run_script([[
-      local spawned, refused, inside = 0, nil, coroutine.wrap(function() while true do mtev.sleep(0) coroutine.yield() end end)
+      local spawned, refused, inside
       local function finalizer()
         mtev.coroutine_spawn(function()
           mtev.sleep(0)

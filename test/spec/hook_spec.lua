@@ -1,5 +1,5 @@
--- debug.sethook and debug.gethook, jit.attach. A wait in a hook or callback, or in a coroutine that one resumes, cannot be:
--- LuaJIT cannot yield there, and says so only with SIGSEGV.
+-- debug.sethook and debug.gethook, jit.attach. A wait in a hook or callback, or in a coroutine that one resumes, cannot
+-- be: LuaJIT cannot yield there, and says so only with SIGSEGV.
 
 describe("a debug hook", function()
   after_each(function() debug.sethook() end)
@@ -140,8 +140,10 @@ describe("a callback of jit.attach", function()
     jit.attach(callback)
     assert(loadstring("return 4"))
     assert.same({ 3, "proto" }, { calls, last })
-    assert.error_matches(function() jit.attach(1, "bc") end, "bad argument #1 to 'attach' (function expected, got number)", 1, true)
-    assert.error_matches(function() jit.attach(callback, {}) end, "bad argument #2 to 'attach' (string expected, got table)", 1, true)
+    assert.error_matches(function() jit.attach(1, "bc") end,
+      "bad argument #1 to 'attach' (function expected, got number)", 1, true)
+    assert.error_matches(function() jit.attach(callback, {}) end,
+      "bad argument #2 to 'attach' (string expected, got table)", 1, true)
   end)
 
   for _, event in ipairs { "bc", "trace", "record", "texit" } do

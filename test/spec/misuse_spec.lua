@@ -320,7 +320,9 @@ describe("every metamethod of an object, given anything,", function()
   }
 
   -- What stands for the metatable (finalizer.lua) has no fields of its own to walk over.
-  local names = { "__gc", "__index", "__newindex", "__tostring", "__call", "__eq", "__len", "__lt", "__le", "__concat", "__unm" }
+  local names = {
+    "__gc", "__index", "__newindex", "__tostring", "__call", "__eq", "__len", "__lt", "__le", "__concat", "__unm",
+  }
 
   for class, make in pairs(makers) do
     it("survives: " .. class, function()
