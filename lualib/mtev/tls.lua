@@ -6,6 +6,7 @@ local methods, INTERRUPTED = core.eventer_methods, core.INTERRUPTED
 local make_context, is_current, upgrade, refuse = core.tls_context, core.tls_is_current, core.tls_upgrade, core.tls_refuse
 local is_luamtev, check, boolean = core.is_luamtev, core.check, core.boolean
 local type, tostring, tonumber, pairs, ipairs = type, tostring, tonumber, pairs, ipairs
+local next, getmetatable = next, getmetatable
 
 -- -- Values: scripts read them from configurations, where everything is text --------------------------------------------
 
@@ -243,36 +244,46 @@ core.tls_settings = settings_of
 
 -- -- Contexts ---------------------------------------------------------------------------------------------------------
 
--- What settings are made of. A script that hands in the same table again, unchanged, gets the same context at once.
-local KEYS = { "certificates", "timeout" }
-for _, key in ipairs(BOOLEANS) do KEYS[#KEYS + 1] = key end
-for _, key in ipairs(TEXTS) do KEYS[#KEYS + 1] = key end
-local KEY_COUNT = #KEYS
+-- A script that hands in the same table again, unchanged, gets the same context at once. All of its keys count: one
+-- that is not known has to be examined when it comes.
+local known = setmetatable({}, { __mode = "k" }) -- config -> {context, settings, layer, copy of it, how many keys}
 
-local known = setmetatable({}, { __mode = "k" }) -- config -> {context, settings, layer, copy of what KEYS were}
-
-local function is_unchanged(config, copy)
-  for i = 1, KEY_COUNT do
-    if config[KEYS[i]] ~= copy[i] then return false end
+local function is_unchanged(config, entry)
+  local copy, count = entry.copy, 0
+  for key, value in next, config do
+    if copy[key] ~= value then return false end
+    count = count + 1
   end
-  return true
+  return count == entry.count
+end
+
+-- Not a table that may change unseen: by a table in it, or by its metatable.
+local function may_remember(config)
+  return not config.certificates and not getmetatable(config)
 end
 
 local function remember(config, entry)
-  for i = 1, KEY_COUNT do entry.copy[i] = config[KEYS[i]] end
+  entry.copy, entry.count = core.copy(config), 0
+  for _ in next, config do entry.count = entry.count + 1 end
   known[config] = entry
+end
+
+local function recall(config, layer)
+  local entry = known[config]
+  if not entry or entry.layer ~= layer or getmetatable(config) or not is_unchanged(config, entry) then return nil end
+  return is_current(entry.context) and entry or nil
 end
 
 -- {context =, settings =}, or nil and what is wrong.
 local function context_of(config, layer)
-  local entry = known[config]
-  if entry and entry.layer == layer and is_unchanged(config, entry.copy) and is_current(entry.context) then return entry end
+  local entry = recall(config, layer)
+  if entry then return entry end
   local settings, message = settings_of(config, layer)
   if not settings then return nil, message end
   local context, reason = make_context(settings)
   if not context then return nil, reason end
-  entry = { context = context, settings = settings, layer = layer, copy = {} }
-  if not config.certificates then remember(config, entry) end -- a table in it may change unseen
+  entry = { context = context, settings = settings, layer = layer }
+  if may_remember(config) then remember(config, entry) end
   return entry
 end
 

@@ -192,6 +192,30 @@ describe("A setting that cannot be understood", function()
     assert.is_true(clients.eventer(serve(leaves.good, { require_client_cert = "no" }), trusting()))
   end)
 
+  -- What was made of a table is kept. A key that came later must be looked at, though it is none that is known.
+  it("is noticed in a table that was used before, too", function()
+    local config = trusting { snihost = false, timeout = 60 }
+    local function reason() return (select(2, clients.eventer(serve(leaves.good), config))) end
+    assert.is_nil(reason())
+    assert.is_nil(reason())
+    config.sni_host = "localhost"
+    assert.matches("unknown option 'sni_host'", reason(), 1, true)
+    config.sni_host, config.timeout = nil, nil
+    config.requires_client_cert = true -- as many keys as before
+    config.timeout = 60
+    assert.matches("unknown option 'requires_client_cert'", reason(), 1, true)
+    config.requires_client_cert = nil
+    assert.is_nil(reason())
+    config.stranger = 1
+    assert.is_nil(reason()) -- only logged
+    config.stranger, config.sni_host = nil, "localhost"
+    assert.matches("unknown option 'sni_host'", reason(), 1, true)
+    config.sni_host = nil
+    assert.is_nil(reason())
+    setmetatable(config, { __index = { verify = "ture" } })
+    assert.matches("verify: not a boolean", reason(), 1, true)
+  end)
+
   it("says what is wrong with it", function()
     local function reason(more)
       return select(2, clients.eventer(serve(leaves.good), trusting(more)))
