@@ -12,6 +12,13 @@ bool lh_tls_name_is_ip(const char *name) {
     return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
 }
 
+/* One address has one spelling (RFC 5952), by which names are compared. */
+static bool spell_ip(char name[LH_TLS_NAME_MAX]) {
+    unsigned char bytes[sizeof(struct in6_addr)];
+    const int family = strchr(name, ':') ? AF_INET6 : AF_INET;
+    return inet_pton(family, name, bytes) == 1 && inet_ntop(family, bytes, name, LH_TLS_NAME_MAX) != NULL;
+}
+
 /* "fe80::1%eth0" and "[::1]": what is around an address says nothing about whose it is. */
 static bool read_ip(const char *text, size_t length, char name[LH_TLS_NAME_MAX]) {
     if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
@@ -23,7 +30,7 @@ static bool read_ip(const char *text, size_t length, char name[LH_TLS_NAME_MAX])
     name[length] = 0;
     char *zone = strchr(name, '%');
     if (zone && strchr(name, ':')) *zone = 0;
-    return lh_tls_name_is_ip(name);
+    return spell_ip(name);
 }
 
 /* Underscores are in no host name (RFC 1123), but in many a certificate. */

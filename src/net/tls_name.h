@@ -12,7 +12,7 @@
 enum { LH_TLS_NAME_MAX = 256 }; /* with its NUL: a host name has 253 bytes at most */
 
 /* Writes the name as it is to be verified: a host name without the root's dot at its end, or an IP address without zone
- * and brackets. NULL; or why it is none of these: it is for people, behind the name. */
+ * and brackets, in its one spelling (RFC 5952). NULL; or why it is none of these: it is for people, behind the name. */
 const char *lh_tls_name_read(const char *text, size_t length, char name[LH_TLS_NAME_MAX]);
 
 /* The name, as written by lh_tls_name_read, is an IP address: it is compared with the certificate's addresses. */

@@ -120,6 +120,15 @@ describe("The name of a peer", function()
     assert.is_true(accepts("192.0.2.1", leaves.other))
   end)
 
+  -- libcurl spells an address in its own way, and would connect to the name itself where that is not the one it was told.
+  it("is not where Api connects to, however it is spelled", function()
+    local port = serve(leaves.good) -- at 127.0.0.1 only
+    for _, name in ipairs { "::1", "0:0:0:0:0:0:0:1", "::0001", "[0::1]", "LOCALHOST" } do
+      local response = mtev.Api:https("127.0.0.1", port, nil, trusting { snihost = name }):get("/")
+      assert.equal(200, response:rc(), name)
+    end
+  end)
+
   it("raises when it is none, before anything is sent", function()
     local port = serve(leaves.good)
     -- A NUL would end the name for OpenSSL; ".x" would stand for everything below x; some take "127.1" for an address.

@@ -20,6 +20,8 @@ static void names_are_read_as_they_are_verified(void **state) {
                 {"127.0.0.1", "127.0.0.1"},
                 {"::1", "::1"},
                 {"[::1]", "::1"},
+                {"0:0:0:0:0:0:0:1", "::1"},
+                {"FE80::0001%eth0", "fe80::1"},
                 {"fe80::1%eth0", "fe80::1"},
                 {"1a.2b", "1a.2b"}};
     char name[LH_TLS_NAME_MAX];
