@@ -446,6 +446,14 @@ static void set_authorities(CURL *easy, const char *ca) {
     }
 }
 
+/* What curl cannot say by their lowest and highest: one between that is not to be, and old ones, for which OpenSSL 3
+ * has no cipher unless told so. */
+static bool has_unusual_versions(unsigned versions) {
+    if (versions == 0) return false;
+    const unsigned run = versions >> __builtin_ctz(versions);
+    return (run & (run + 1)) != 0 || (versions & (LH_TLS_1_0 | LH_TLS_1_1)) != 0;
+}
+
 static void set_versions(CURL *easy, unsigned versions) {
     static const long lowest[] = {CURL_SSLVERSION_TLSv1_0, CURL_SSLVERSION_TLSv1_1, CURL_SSLVERSION_TLSv1_2,
                                   CURL_SSLVERSION_TLSv1_3};
@@ -471,6 +479,7 @@ static CURLcode on_ssl_context(CURL *easy, void *context, void *settings) {
     SSL_CTX *ssl = context;
     if (tls->ignores_dates) X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_NO_CHECK_TIME);
     if (tls->accepts_unknown_issuer) SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, accept_unknown_issuer);
+    if (has_unusual_versions(tls->versions) && !lh_tls_use_versions(ssl, tls->versions)) return CURLE_SSL_CONNECT_ERROR;
     return CURLE_OK;
 }
 
@@ -574,7 +583,7 @@ static void set_tls(CURL *easy, lh_http_settings *settings) {
     if (tls->ciphers) curl_easy_setopt(easy, CURLOPT_SSL_CIPHER_LIST, tls->ciphers);
     if (tls->ciphers_13) curl_easy_setopt(easy, CURLOPT_TLS13_CIPHERS, tls->ciphers_13);
     set_versions(easy, tls->versions);
-    if (tls->ignores_dates || tls->accepts_unknown_issuer) {
+    if (tls->ignores_dates || tls->accepts_unknown_issuer || has_unusual_versions(tls->versions)) {
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, settings);
     }

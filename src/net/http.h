@@ -28,7 +28,7 @@ typedef struct lh_http_tls {
     const char *crl;     /* a file */
     const char *ciphers; /* OpenSSL's syntax */
     const char *ciphers_13;
-    unsigned versions; /* LH_TLS_* of tls_context.h: from the lowest to the highest of them; 0 = any */
+    unsigned versions; /* LH_TLS_* of tls_context.h; 0 = any */
     bool is_verifying;
     bool accepts_unknown_issuer, ignores_dates; /* as in lh_tls_config */
 } lh_http_tls;

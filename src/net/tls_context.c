@@ -228,12 +228,11 @@ static bool use_revocations(maker *m) {
 
 /* -- Protocol ------------------------------------------------------------------------------------------------------ */
 
-static bool use_versions(maker *m) {
+bool lh_tls_use_versions(SSL_CTX *ssl, unsigned versions) {
     static const uint64_t off[] = {SSL_OP_NO_TLSv1, SSL_OP_NO_TLSv1_1, SSL_OP_NO_TLSv1_2, SSL_OP_NO_TLSv1_3};
-    SSL_CTX *ssl = m->context->ssl;
     int first = 0, last = 0;
     for (int i = 0; i < 4; i++) {
-        if (!(m->config->versions & (1u << i))) {
+        if (!(versions & (1u << i))) {
             SSL_CTX_set_options(ssl, off[i]);
             continue;
         }
@@ -242,8 +241,7 @@ static bool use_versions(maker *m) {
     }
     /* OpenSSL 3 has no cipher for the old ones at its usual security level; who names them wants them. */
     if (first < TLS1_2_VERSION) SSL_CTX_set_security_level(ssl, 0);
-    return (SSL_CTX_set_min_proto_version(ssl, first) == 1 && SSL_CTX_set_max_proto_version(ssl, last) == 1) ||
-           fail_openssl(m, "versions");
+    return SSL_CTX_set_min_proto_version(ssl, first) == 1 && SSL_CTX_set_max_proto_version(ssl, last) == 1;
 }
 
 /* The names of TLS 1.3 are another list in OpenSSL; each list takes only its own. */
@@ -548,7 +546,8 @@ static bool fill(maker *m, const char *key, size_t length) {
                                        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_read_ahead(context->ssl, 1);
     use_verification(m);
-    return use_versions(m) && use_ciphers(m) && use_protocols(m) && use_identity(m, context->ssl, &config->identity) &&
+    if (!lh_tls_use_versions(context->ssl, config->versions)) return fail_openssl(m, "versions");
+    return use_ciphers(m) && use_protocols(m) && use_identity(m, context->ssl, &config->identity) &&
            use_authorities(m) && use_revocations(m) && use_sessions(m, key, length) &&
            (!config->is_server || use_hosts(m));
 }

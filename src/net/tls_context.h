@@ -13,7 +13,8 @@
 #include "net/net.h"
 
 typedef struct lh_tls_context lh_tls_context;
-struct ssl_st; /* OpenSSL's SSL */
+struct ssl_st;     /* OpenSSL's SSL */
+struct ssl_ctx_st; /* its SSL_CTX */
 
 enum { LH_TLS_ERROR_MAX = 256 };
 
@@ -57,6 +58,9 @@ void lh_tls_context_release(lh_tls_context *context);
 
 /* Closes the net's cache. */
 void lh_tls_contexts_close(lh_net *net);
+
+/* Leaves the context these versions, LH_TLS_*, at least one. False: OpenSSL has none of them. */
+bool lh_tls_use_versions(struct ssl_ctx_st *ssl, unsigned versions);
 
 /* X509_V_ERR_*: the certificate's issuer is not among the trusted ones. */
 bool lh_tls_is_unknown_issuer(int reason);

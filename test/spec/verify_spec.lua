@@ -189,6 +189,20 @@ describe("A setting that cannot be understood", function()
     end
   end)
 
+  -- libcurl knows a lowest and a highest version only.
+  it("does not add a version between two, for any kind of client", function()
+    local function accepts_layer(accepts, layer, server_layer)
+      return (accepts(serve(leaves.good, { layer = server_layer }), trusting { layer = layer }))
+    end
+    for kind, accepts in pairs(clients) do
+      assert.is_false(accepts_layer(accepts, "tlsv1.1,tlsv1.3", "tlsv1.2"), kind)
+      assert.is_false(accepts_layer(accepts, "all,!tlsv1.2", "tlsv1.2"), kind)
+      assert.is_true(accepts_layer(accepts, "tlsv1.2,tlsv1.3", "tlsv1.2"), kind)
+      assert.is_true(accepts_layer(accepts, "tlsv1.1,tlsv1.3", "tlsv1.1"), kind) -- OpenSSL keeps to those below a gap
+      assert.is_true(accepts_layer(accepts, "tlsv1.1", "tlsv1.1"), kind) -- who names an old one wants it
+    end
+  end)
+
   it("does not let clients in without a certificate", function()
     for _, flag in ipairs { "require_client_cert", "requre_client_cert", "require_client_crt" } do
       for _, word in ipairs { "required", "ture", "true" } do
