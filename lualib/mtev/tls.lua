@@ -36,32 +36,55 @@ end
 local MEANT = {
   sni = "snihost", sni_name = "snihost", sniname = "snihost", servername = "snihost", server_name = "snihost",
   hostname = "snihost", host = "snihost", peer_name = "snihost", ca = "ca_chain", cafile = "ca_chain", cacert = "ca_chain",
-  capath = "ca_chain", crl_file = "crl", verify_client = "require_client_cert", verify_peer = "verify",
-  client_auth = "require_client_cert", protocols = "layer", protocol = "layer", min_version = "layer", max_version = "layer",
+  capath = "ca_chain", authorities = "ca_chain", authority = "ca_chain", crl_file = "crl", revocation = "crl", revocations = "crl",
+  verify_client = "require_client_cert", verify_peer = "verify", client_auth = "require_client_cert",
+  fail_if_no_peer_cert = "require_client_cert", protocols = "layer", protocol = "layer", min_version = "layer",
+  max_version = "layer", min_proto = "layer", max_proto = "layer", min_protocol = "layer", max_protocol = "layer",
   cipher = "ciphers", cipher_list = "ciphers",
 }
 
--- A key that is not known: a warning, since scripts for libmtev carry strangers. Why that is not enough, or nil.
--- What else a word may be that asks for more than is done without it.
+-- What else a word may have in it that asks for more than is done without it.
+local STRICT = {
+  "verif", "valid", "check", "requir", "enforce", "mandatory", "fail_?if", "strict", "secur", "fips", "client", "peer", "mutual", "mtls",
+  "trust", "^ca", "authorit", "issuer", "crl", "revo[ck]", "ocsp", "stapl", "cipher", "curve", "group", "sig_?alg", "version", "proto",
+  "sni", "host", "subject", "domain", "common_?name", "alt_?name", "pin", "fingerprint",
+}
+local LAX = { "insecure", "alpn" } -- without such a one less is accepted
+
+local function has_one_of(key, patterns)
+  for _, pattern in ipairs(patterns) do
+    if key:find(pattern) then return true end
+  end
+  return false
+end
+
 local function sounds_strict(key)
   if type(key) ~= "string" then return false end
   key = key:lower()
-  return key:find("verif") or key:find("requir") or key:find("client") or key:find("mutual") or key:find("mtls")
-    or key:find("trust") or key:find("^ca") or key:find("crl") or key:find("cipher") or key:find("version")
+  return has_one_of(key, STRICT) and not has_one_of(key, LAX)
+end
+
+local function asks_for_something(value)
+  value = text(value)
+  return value ~= nil and boolean(value) ~= false
+end
+
+-- A key that is not known: a warning, since scripts for libmtev carry strangers. Why that is not enough, or nil.
+local function examine_stranger(key, value)
+  check.warn_of_unknown(key, KNOWN)
+  local message, nearest = check.unknown_option(key, KNOWN)
+  local is_strict = not nearest and sounds_strict(key)
+  if MEANT[key] then
+    nearest = MEANT[key]
+    message = ("unknown option '%s' (did you mean '%s'?)"):format(key, nearest)
+  end
+  if is_strict or TIGHTENING[nearest] then return asks_for_something(value) and message or nil end
 end
 
 local function examine_unknown(config)
   for key, value in pairs(config) do
-    if not KNOWN[key] then
-      check.warn_of_unknown(key, KNOWN)
-      local message, nearest = check.unknown_option(key, KNOWN)
-      if not nearest and sounds_strict(key) and value then return message end
-      if MEANT[key] then
-        nearest = MEANT[key]
-        message = ("unknown option '%s' (did you mean '%s'?)"):format(key, nearest)
-      end
-      if TIGHTENING[nearest] and text(value) then return message end
-    end
+    local wrong = not KNOWN[key] and examine_stranger(key, value)
+    if wrong then return wrong end
   end
 end
 
@@ -188,7 +211,8 @@ end
 -- -- Settings ---------------------------------------------------------------------------------------------------------
 
 local function parse_hosts(certificates)
-  if type(certificates) ~= "table" then return nil end
+  if not text(certificates) then return nil end
+  if type(certificates) ~= "table" then return nil, "certificates: table expected, got " .. type(certificates) end
   local hosts = {}
   for name, identity in pairs(certificates) do
     if type(identity) ~= "table" then return nil, "certificates: a table {certificate, key} expected for " .. tostring(name) end

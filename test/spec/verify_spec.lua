@@ -239,6 +239,30 @@ describe("A setting that cannot be understood", function()
     assert.matches("verify: not a boolean", reason(), 1, true)
   end)
 
+  -- Other programs' words for what this one does otherwise, or does not do.
+  it("is refused when it sounds as if it asked for more", function()
+    local function reason(key, value) return select(2, clients.eventer(serve(leaves.good), trusting { [key] = value })) end
+    for key, meant in pairs {
+      fail_if_no_peer_cert = "require_client_cert", min_proto = "layer", authorities = "ca_chain", revocation = "crl",
+      verify_peer = "verify",
+    } do
+      local expected = ("unknown option '%s' (did you mean '%s'?)"):format(key, meant)
+      assert.matches(expected, reason(key, "x"), 1, true)
+    end
+    for _, key in ipairs { "strict", "security_level", "tls_hostname", "pinned_key", "ocsp_stapling", "validate" } do
+      for _, value in ipairs { true, 3, "on", "x" } do
+        assert.matches(("unknown option '%s'"):format(key), reason(key, value), 1, true)
+      end
+      for _, value in ipairs { false, "false", "off", "" } do assert.is_nil(reason(key, value)) end
+    end
+    for _, key in ipairs { "comment", "insecure", "alpn_protocols", "name" } do assert.is_nil(reason(key, true)) end
+    for _, value in ipairs { "x", 1, true } do
+      local why = ("certificates: table expected, got %s"):format(type(value))
+      assert.matches(why, reason("certificates", value), 1, true)
+    end
+    assert.is_nil(reason("certificates", ""))
+  end)
+
   it("says what is wrong with it", function()
     local function reason(more)
       return select(2, clients.eventer(serve(leaves.good), trusting(more)))
