@@ -434,16 +434,22 @@ static void set_pem(CURL *easy, CURLoption file_option, CURLoption blob_option, 
     }
 }
 
-static void set_authorities(CURL *easy, const char *ca) {
+/* The directory of certificates to trust, NULL: none. For the system's store it is curl's own. */
+static const char *set_authorities(CURL *easy, const char *ca) {
     struct stat status;
-    if (!ca) return;
-    if (is_text(ca) || stat(ca, &status) < 0 || !S_ISDIR(status.st_mode)) {
-        set_pem(easy, CURLOPT_CAINFO, CURLOPT_CAINFO_BLOB, ca);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-    } else {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, ca);
+    char *systems = NULL;
+    if (!ca) {
+        curl_easy_getinfo(easy, CURLINFO_CAPATH, &systems); /* never what was set */
+        return systems;
     }
+    const bool is_directory = !is_text(ca) && stat(ca, &status) == 0 && S_ISDIR(status.st_mode);
+    if (is_directory) {
+        curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+    } else {
+        set_pem(easy, CURLOPT_CAINFO, CURLOPT_CAINFO_BLOB, ca);
+    }
+    curl_easy_setopt(easy, CURLOPT_CAPATH, is_directory ? ca : NULL);
+    return is_directory ? ca : NULL;
 }
 
 /* What curl cannot say by their lowest and highest: one between that is not to be, and old ones, for which OpenSSL 3
@@ -548,13 +554,11 @@ static void look_at_files(lh_http_settings *settings) {
 
 /* curl's pool gives a connection to whoever has the same settings as far as it looks: not at the key, the versions'
  * upper end, what a file holds. It does look at the path of certificates: so that gets an entry which is nowhere, and
- * has all of them in its name. */
-static void separate_connections(CURL *easy, const lh_http_settings *settings) {
+ * has all of them in its name, beside `authorities`. */
+static void separate_connections(CURL *easy, const lh_http_settings *settings, const char *authorities) {
     unsigned char digest[SHA256_DIGEST_LENGTH];
     lh_buffer path = {0};
-    char *authorities = NULL;
     SHA256((const unsigned char *)lh_buffer_bytes(&settings->verification), settings->verification.length, digest);
-    curl_easy_getinfo(easy, CURLINFO_CAPATH, &authorities);
     int rv = authorities ? lh_buffer_print(&path, "%s:", authorities) : 0;
     rv |= lh_buffer_print(&path, "/dev/null/");
     for (size_t i = 0; i < sizeof(digest); i++) rv |= lh_buffer_print(&path, "%02x", digest[i]);
@@ -575,7 +579,7 @@ static void set_tls(CURL *easy, lh_http_settings *settings) {
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
-    set_authorities(easy, tls->ca);
+    const char *authorities = set_authorities(easy, tls->ca);
     if (tls->ca) curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L); /* a file is read again: it may have changed */
     set_pem(easy, CURLOPT_SSLCERT, CURLOPT_SSLCERT_BLOB, tls->certificate);
     set_pem(easy, CURLOPT_SSLKEY, CURLOPT_SSLKEY_BLOB, tls->key ? tls->key : tls->certificate);
@@ -587,7 +591,7 @@ static void set_tls(CURL *easy, lh_http_settings *settings) {
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, settings);
     }
-    separate_connections(easy, settings);
+    separate_connections(easy, settings, authorities);
 }
 
 /* -- Settings ------------------------------------------------------------------------------------------------------ */

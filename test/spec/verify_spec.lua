@@ -174,6 +174,40 @@ describe("The name of a peer", function()
   end)
 end)
 
+describe("An authority", function()
+  local function directory(name, certificate)
+    local path = dir .. "/" .. name
+    assert(mtev.mkdir(path))
+    files.write(path .. "/one.pem", files.read(certificate))
+    assert.equal(0, select(2, process.sh("openssl rehash " .. path)))
+    return path
+  end
+
+  it("may be in a directory, for each kind of client", function()
+    local trusted, other = directory("trusted", authority.certificate), directory("other", stranger.certificate)
+    for kind, accepts in pairs(clients) do
+      assert.is_true(accepts(serve(leaves.good), trusting { ca_chain = trusted }), kind)
+      assert.is_false((accepts(serve(leaves.good), trusting { ca_chain = other })), kind)
+    end
+  end)
+
+  -- libcurl has a directory of its own, which must not come in beside what the script says. Here that directory has the authority,
+  -- in a namespace of file systems.
+  it("is not the system's, too, for Api, where the script names others", function()
+    local path = directory("systems", authority.certificate)
+    files.write(path .. "/ca-certificates.crt", files.read(stranger.certificate)) -- libcurl's file must be there
+    local inside = "unshare -rm sh -c 'mount --bind %s /etc/ssl/certs && exec \"$@\"' sh"
+    if select(2, process.sh(inside:format(path) .. " true")) ~= 0 then return pending("no namespaces here") end
+    local script = ([[
+      for _, ca in ipairs { false, %q, %q } do
+        print(mtev.Api:https("localhost", %d, nil, { ca_chain = ca }):get("/"):rc())
+      end]]):format(stranger.certificate, directory("strangers", stranger.certificate), serve(leaves.good))
+    local file = files.write(dir .. "/systems.lua", script)
+    local _, output = mtev.sh(inside:format(path) .. " " .. process.lhotse .. " " .. file .. " 2>&1")
+    assert.equal("200\n-1\n-1\n", output)
+  end)
+end)
+
 describe("A setting that cannot be understood", function()
   it("does not switch verification off", function()
     for kind, accepts in pairs(clients) do
