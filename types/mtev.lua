@@ -403,7 +403,8 @@ function eventer:close() end
 ---path of a file, or the text itself if there is a line break in it. Files are read again when they have changed.
 ---@field certificate? string PEM: our own certificate, and behind it those between it and the authority. Aliases `certificate_file`, `cert`
 ---@field key? string PEM: its key, without a password; default: in `certificate`. Alias `key_file`
----@field ca_chain? string PEM, or a directory as `openssl rehash` makes it: whom to trust. Alias `ca_file`
+---@field ca_chain? string PEM, or a directory as `openssl rehash` makes it: whom to trust. Alias `ca_file`. In a directory of more than 64
+---authorities, and in the system's, a file counts as changed when it is replaced, not when it is overwritten where it is
 ---@field crl? string PEM: revocation lists; every certificate of a chain is looked up in them
 ---@field ciphers? string OpenSSL's list for TLS up to 1.2; names that begin with "TLS_" are for TLS 1.3
 ---@field layer? string versions: "tlsv1.2", "tlsv1.2,tlsv1.3", or "base:options" with `>=V`, `<=V`, `=V`, `!V`, `V`, `all`,

@@ -491,13 +491,30 @@ static CURLcode on_ssl_context(CURL *easy, void *context, void *settings) {
 
 /* -- Sessions -- */
 
+typedef struct spelling {
+    lh_buffer *to;
+    int rv;
+} spelling;
+
+static void spell_hashed_file(void *context, const char *path, const struct stat *status) {
+    spelling *s = context;
+    s->rv |= lh_file_mark(s->to, path, status);
+}
+
+/* 0 or -ENOMEM. */
+static int spell_path(lh_buffer *to, const char *path, const struct stat *status) {
+    spelling s = {.to = to, .rv = lh_file_mark(to, path, status)};
+    if (S_ISDIR(status->st_mode)) lh_hashed_files(path, spell_hashed_file, &s);
+    return s.rv;
+}
+
 /* 0 or -ENOMEM. What is not there is spelled as such. */
 static int spell_pem(lh_buffer *to, const char *pem, bool *has_files) {
     struct stat status;
     if (!pem) return lh_buffer_print(to, " -");
     if (is_text(pem)) return lh_buffer_print(to, " %zu:%s", strlen(pem), pem);
     *has_files = true;
-    return stat(pem, &status) == 0 ? lh_file_mark(to, pem, &status) : lh_buffer_print(to, " !%s", pem);
+    return stat(pem, &status) == 0 ? spell_path(to, pem, &status) : lh_buffer_print(to, " !%s", pem);
 }
 
 static int spell_text(lh_buffer *to, const char *text) { return lh_buffer_print(to, " %s", text ? text : "-"); }

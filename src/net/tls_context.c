@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -21,7 +23,7 @@
 
 enum { CONTEXTS_MAX = 256, SESSIONS_MAX = 1000, FILE_MAX = 16 * 1024 * 1024, FIRST_VERSION = TLS1_VERSION };
 
-/* A file that went into a context, as it was then. */
+/* A file that went into a context, as it was then; all zero: there was none. */
 typedef struct source {
     struct source *next;
     struct stat status;
@@ -98,9 +100,20 @@ static bool is_same(const struct stat *a, const struct stat *b) {
 bool lh_tls_context_is_current(const lh_tls_context *context) {
     for (const source *s = context->sources; s; s = s->next) {
         struct stat now;
-        if (stat(s->path, &now) < 0 || !is_same(&now, &s->status)) return false;
+        if (stat(s->path, &now) < 0) now = (struct stat){0};
+        if (!is_same(&now, &s->status)) return false;
     }
     return true;
+}
+
+static void note_hashed_file(void *context, const char *path, const struct stat *status) {
+    note_source(context, path, status);
+}
+
+static void note_path(lh_tls_context *context, const char *path) {
+    struct stat status;
+    if (stat(path, &status) < 0) status = (struct stat){0};
+    note_source(context, path, &status);
 }
 
 static BIO *read_open_file(maker *m, int fd, const char *path) {
@@ -194,15 +207,33 @@ static bool asks_nobody(const lh_tls_config *config) {
     return config->is_server && !config->requests_certificate && !config->requires_certificate;
 }
 
+static const char *environment_or(const char *name, const char *otherwise) {
+    const char *value = getenv(name);
+    return value ? value : otherwise;
+}
+
+/* Its file and its directories are noted, but not what is in these: who keeps that store replaces its files. */
+static bool use_system_store(maker *m) {
+    char directories[PATH_MAX], *rest = directories;
+    snprintf(directories, sizeof(directories), "%s",
+             environment_or(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
+    for (char *one; (one = strsep(&rest, ":"));) note_path(m->context, one);
+    note_path(m->context, environment_or(X509_get_default_cert_file_env(), X509_get_default_cert_file()));
+    return SSL_CTX_set_default_verify_paths(m->context->ssl) == 1 || fail(m, "no system store");
+}
+
+static bool use_directory(maker *m, const char *path) {
+    note_path(m->context, path);
+    lh_hashed_files(path, note_hashed_file, m->context);
+    return SSL_CTX_load_verify_dir(m->context->ssl, path) == 1 || fail_openssl(m, path);
+}
+
 static bool use_authorities(maker *m) {
     const char *ca = m->config->ca;
     struct stat status;
     if (!ca && asks_nobody(m->config)) return true; /* the system's are many: reading them takes tens of milliseconds */
-    if (!ca) return SSL_CTX_set_default_verify_paths(m->context->ssl) == 1 || fail(m, "no system store");
-    if (!is_text(ca) && stat(ca, &status) == 0 && S_ISDIR(status.st_mode)) {
-        note_source(m->context, ca, &status);
-        return SSL_CTX_load_verify_dir(m->context->ssl, ca) == 1 || fail_openssl(m, ca);
-    }
+    if (!ca) return use_system_store(m);
+    if (!is_text(ca) && stat(ca, &status) == 0 && S_ISDIR(status.st_mode)) return use_directory(m, ca);
     BIO *bio = open_pem(m, ca);
     if (!bio) return false;
     const bool is_used = trust_certificates(m, bio);

@@ -417,6 +417,55 @@ describe("A session", function()
     end
   end)
 
+  -- A file that is overwritten where it is leaves its directory as it was.
+  it("is not resumed when an authority was overwritten in a directory of them", function()
+    local path = dir .. "/authorities"
+    assert(mtev.mkdir(path))
+    files.write(path .. "/one.pem", files.read(authority.certificate))
+    assert.equal(0, select(2, process.sh("openssl rehash " .. path)))
+    local port = serve(leaves.good)
+    local configs = {}
+    for kind, accepts in pairs(clients) do
+      configs[kind] = trusting { ca_chain = path }
+      assert.is_true(accepts(port, configs[kind]), kind)
+    end
+    files.write(path .. "/one.pem", files.read(stranger.certificate))
+    for kind, accepts in pairs(clients) do
+      assert.is_false((accepts(port, configs[kind])), kind)
+      assert.is_false((accepts(port, trusting { ca_chain = path })), kind)
+    end
+  end)
+
+  it("is not resumed when the system's store has changed", function()
+    local store = dir .. "/store.pem"
+    local script = ([[
+      local l = mtev.socket("inet") l:bind("127.0.0.1", 0) l:listen() local _, port = l:sock_name()
+      mtev.coroutine_spawn(function()
+        local l = l:own()
+        while true do
+          mtev.coroutine_spawn(function(e)
+            e:own():ssl_upgrade_socket { server = true, certificate = %q, key = %q }
+          end, l:accept())
+        end
+      end)
+      local config = { snihost = "localhost" }
+      local function connect()
+        local c = mtev.socket("inet")
+        c:connect("127.0.0.1", port)
+        print(c:ssl_upgrade_socket(config))
+      end
+      local function install(path)
+        local from, to = io.open(path), io.open(%q, "w")
+        to:write(from:read("*a")) to:close() from:close()
+      end
+      connect() -- there is none yet
+      for _, path in ipairs { %q, %q } do install(path) connect() end
+      os.exit(0)]]):format(leaves.good.certificate, leaves.good.key, store, authority.certificate, stranger.certificate)
+    local output = process.run(script, { before = ("export SSL_CERT_FILE=%s SSL_CERT_DIR=%s/absent:%s/none;"):format(store, dir, dir) })
+    local unknown = "-1\tunable to get local issuer certificate\n"
+    assert.equal(unknown .. "0\n" .. unknown, output)
+  end)
+
   it("is not resumed when the certificate has expired since", function()
     local short = authority:issue("short", "/CN=short", "subjectAltName=DNS:localhost",
       "-startdate 20200101000000Z -enddate " .. os.date("!%Y%m%d%H%M%SZ", os.time() + 4))
