@@ -1420,7 +1420,7 @@ local HttpClient = {}
 ---@return mtev.HttpClient
 function HttpClient:new(hooks, sslconfig) end
 
----Closes what was open and connects. Yields.
+---Closes what was open and connects. Yields. Raises, before anything is closed, when the name to verify is none.
 ---@param target string address, host name, unix path or `"reverse:NAME"`
 ---@param port? integer|string
 ---@param ssl? boolean

@@ -84,24 +84,28 @@ end
 -- The name that the server's certificate is to have: an address is one, too (RFC 9110, 4.3.5). nil: a path, or a reverse
 -- connection's name, is in no certificate.
 local function server_name(self, target, ssl_host)
-  if ssl_host ~= nil and ssl_host ~= "" then return ssl_host end
+  if ssl_host ~= nil and ssl_host ~= "" then return check.server_name(ssl_host, "argument #4", "connect") end
   local snihost = self.sslconfig and self.sslconfig.snihost
-  if snihost and snihost ~= "" then return snihost end
-  return not target:find("/", 1, true) and not target:find("^reverse:") and target or nil
+  if snihost and snihost ~= "" then return check.server_name(tostring(snihost), "option 'snihost'", "connect") end
+  if target:find("/", 1, true) or target:find("^reverse:") then return nil end
+  return check.server_name(target, "argument #1", "connect")
 end
 
 function HttpClient:connect(target, port, ssl, ssl_host, layer)
   check_self(self, "connect")
   target = check.string(target, 1, "connect")
+  local name
+  if ssl then
+    ssl_host, layer = check.opt_string(ssl_host, 4, "connect"), check.opt_string(layer, 5, "connect")
+    name = server_name(self, target, ssl_host)
+  end
   self:close()
   local e, _, err = mtev.socket(family_of(target))
   if not e then return -1, err end
   self.e, self.host, self.port = e, target, port
   local rv
   rv, err = e:connect(target, port, self.connect_timeout)
-  if rv == 0 and ssl then
-    rv, err = upgrade(self, server_name(self, target, ssl_host), layer)
-  end
+  if rv == 0 and ssl then rv, err = upgrade(self, name, layer) end
   if rv ~= 0 then
     if not ssl then self:close() end -- ssl_ctx() still tells of the certificate
     return -1, err
