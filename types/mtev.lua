@@ -1258,7 +1258,7 @@ function mtev.log_lines(facility, after) end
 mtev.Api = {}
 
 ---Does not yield. Raises for bad hosts, ports and headers.
----@param host string name or address, without scheme
+---@param host string name or address (IPv6 with a zone if need be), without scheme
 ---@param port integer|string 1..65535
 ---@param headers? table<string, any> sent with every request: values are strings, numbers, arrays (a line each); false leaves out a header of ours
 ---@return mtev.Api

@@ -360,8 +360,13 @@ local function proxy_of(scheme, options)
   return host, port, kind ~= "socks4" and kind ~= "socks5"
 end
 
+-- An address needs no addresses. It may have a zone: fe80::1%eth0, in a URL fe80::1%25eth0.
+local function is_address(host)
+  return ip_family(host:match("^([%x:.]*:[%x:.]*)%%[%w._~-]+$") or host) ~= nil
+end
+
 local function add_name(lines, host, port, timeout)
-  if host == "" or ip_family(host) then return true end
+  if host == "" or is_address(host) then return true end
   local addresses, err = addresses_of(host, timeout)
   if not addresses then return false, err end
   lines[#lines + 1] = ("+%s:%d:%s"):format(host, port, addresses)
@@ -374,7 +379,7 @@ local function resolve(api, url, options, timeout)
   if not host then return nil end
   if api.connect_host and url:sub(1, #api.base) == api.base then host = api.connect_host end
   local proxy, proxy_port, is_remote = proxy_of(scheme, options)
-  if not proxy and ip_family(host) then return nil end
+  if not proxy and is_address(host) then return nil end
   local lines = {}
   if proxy then
     local ok, err = add_name(lines, proxy, proxy_port, timeout)
@@ -560,7 +565,7 @@ local function new(scheme, name, host, port, headers, sslconfig)
   local self = { host = host, port = number, headers = copy, lines = {}, urls = {}, url_count = 0 }
   self.base = ("%s://%s:%d"):format(scheme, bracketed, number)
   self.told_until = 0
-  self.needs_names = not ip_family(host) or has_proxy_variable()
+  self.needs_names = not is_address(host) or has_proxy_variable()
   if scheme == "https" then
     self.tls = tls_of(sslconfig, 3)
     local sni = sslconfig and sslconfig.snihost
@@ -571,7 +576,8 @@ local function new(scheme, name, host, port, headers, sslconfig)
     if sni and sni ~= bracketed then
       self.base = ("https://%s:%d"):format(sni, number)
       self.connect_to, self.connect_host = ("%s:%d:%s:%d"):format(sni, number, bracketed, number), host
-      self.host_header = { Host = number == 443 and bracketed or ("%s:%d"):format(bracketed, number) }
+      local own = check.bracketed(host) -- without its zone
+      self.host_header = { Host = number == 443 and own or ("%s:%d"):format(own, number) }
     end
   end
   merge({}, copy, 3)

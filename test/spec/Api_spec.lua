@@ -81,6 +81,24 @@ describe("mtev.Api", function()
     assert.equal("", api:post("/echo", ""):json().text)
   end)
 
+  -- It needs no lookup. Its zone is nobody else's business (RFC 6874, 4).
+  it("takes an address with a zone", function()
+    local listener, zone_port = net.listen("inet6")
+    local co = net.give(listener, function(own)
+      while true do
+        local e = own:accept()
+        local host = e:read("\r\n\r\n"):match("Host: ([^\r]*)")
+        e:write(("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"):format(#host, host))
+        e:close()
+      end
+    end)
+    for _, options in ipairs { {}, { redirects = 1 }, { timeout = 60, proxy = "" } } do
+      local response = mtev.Api:http("::1%lo", zone_port):get("/", nil, nil, options)
+      assert.same({ 200, "[::1]:" .. zone_port }, { response:rc(), response:text() })
+    end
+    mtev.cancel_coro(co)
+  end)
+
   it("checks and reads the answer", function()
     for code, good in pairs { [200] = true, [204] = true, [299] = true, [301] = false, [404] = false, [500] = false } do
       local r = api:get("/status/" .. code)
