@@ -1465,7 +1465,8 @@ function HttpClient:close() end
 ---@return mtev.eventer.ssl_ctx? ctx nil without TLS; also after a handshake that failed
 function HttpClient:ssl_ctx() end
 
----The value of the header Authorization that answers a Digest challenge (RFC 7616: MD5, SHA-256 and their -sess forms, qop auth or none).
+---The value of the header Authorization that answers a Digest challenge (RFC 7616: MD5, SHA-256 and their -sess forms, qop auth or none). A
+---challenge that it cannot be for gives nil, err. Raises for control characters in `uri` and `user`.
 ---@param method string
 ---@param uri string
 ---@param user string

@@ -143,6 +143,8 @@ end
 
 -- -- Requests ---------------------------------------------------------------------------------------------------------
 
+local CONTROL = "[%z\1-\8\10-\31\127]" -- what no value has: all but the tab
+
 local function bad_field(name, why)
   error(("bad header '%s': %s"):format(tostring(name), why), 5)
 end
@@ -155,7 +157,7 @@ local function add_fields(text, headers)
   for name, value in pairs(headers) do
     if type(value) ~= "string" then value = tostring(value) end
     if type(name) ~= "string" or not core.http_is_token(name) then bad_field(name, BAD_NAME) end
-    if value:find("[%z\1-\8\10-\31\127]") then bad_field(name, "a value has no line break and no control characters") end
+    if value:find(CONTROL) then bad_field(name, "a value has no line break and no control characters") end
     local lower = name:lower()
     if lower == "transfer-encoding" then bad_field(name, OURS) end
     if lower == "host" then
@@ -436,16 +438,25 @@ local function parse_challenge(challenge)
   return fields
 end
 
+-- It would be given back within a header, which cannot be sent with it.
+local function has_control_characters(fields)
+  return (fields.realm .. fields.nonce .. (fields.opaque or "")):find(CONTROL) ~= nil
+end
+
 -- The value for the header Authorization; nil and why not.
 function HttpClient:auth_digest(method, uri, user, password, challenge)
   check_self(self, "auth_digest")
   method, uri = check.string(method, 1, "auth_digest"), check.string(uri, 2, "auth_digest")
   user, password = check.string(user, 3, "auth_digest"), check.string(password, 4, "auth_digest")
+  for index, text in pairs { [2] = uri, [3] = user } do
+    if text:find(CONTROL) then error(("bad argument #%d to 'auth_digest' (there are control characters in it)"):format(index), 2) end
+  end
   local fields = parse_challenge(check.string(challenge, 5, "auth_digest"))
   local algorithm = fields.algorithm or "MD5"
   local hash = mtev[HASHES[algorithm:upper()]]
   if not hash then return nil, "unknown algorithm: " .. algorithm end
   if not fields.realm or not fields.nonce then return nil, "the challenge has no realm or no nonce" end
+  if has_control_characters(fields) then return nil, "the challenge has control characters in it" end
   local qop = fields.qop and (("," .. fields.qop:gsub("%s", "") .. ","):find(",auth,", 1, true) and "auth" or false)
   if qop == false then return nil, "unknown qop: " .. fields.qop end
   self.nonce_count = fields.nonce == self.nonce and self.nonce_count + 1 or 1

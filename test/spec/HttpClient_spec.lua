@@ -450,6 +450,20 @@ describe("mtev.HttpClient, reading an answer,", function()
     } do
       assert.matches('realm="r", nonce="n"', client:auth_digest("GET", "/", "u", "p", challenge), 1, true)
     end
+    -- What the server says comes back in a header: one that cannot be sent is the server's fault, not the script's.
+    for _, text in ipairs { "a\1b", "a\r\nX: y", "a\nb", "a\0b", "\127" } do
+      for _, challenge in ipairs {
+        ('realm="%s", nonce="n"'):format(text), ('realm="r", nonce="%s"'):format(text), ('realm="r", nonce="n", opaque="%s"'):format(text),
+        ('realm="r", nonce="n", qop="auth", opaque=%s'):format(text), ('realm="r", nonce="n", algorithm="%s"'):format(text),
+      } do
+        local header, why = client:auth_digest("GET", "/", "u", "p", challenge)
+        assert.is_true(header == nil and type(why) == "string" or not header:find("%c"), challenge)
+      end
+      assert.same({ nil, "the challenge has control characters in it" }, { client:auth_digest("GET", "/", "u", "p",
+        ('Digest realm="%s", nonce="n"'):format(text:gsub("\r\n", "\1"))) })
+      assert.error_matches(function() client:auth_digest("GET", "/", text, "p", 'realm="r", nonce="n"') end,
+        "bad argument #3 to 'auth_digest' (there are control characters", 1, true)
+    end
     for _, challenge in ipairs { 'Basic realm="r", nonce="n"', 'Digest realm="r, nonce="n"', 'Digest realm="r"', "" } do
       assert.same({ nil, "the challenge has no realm or no nonce" }, { client:auth_digest("GET", "/", "u", "p", challenge) })
     end
