@@ -1260,7 +1260,7 @@ mtev.Api = {}
 ---Does not yield. Raises for bad hosts, ports and headers.
 ---@param host string name or address (IPv6 with a zone if need be), without scheme
 ---@param port integer|string 1..65535
----@param headers? table<string, any> sent with every request: values are strings, numbers, arrays (a line each); false leaves out a header of ours
+---@param headers? table<string, any> sent with every request: values are strings, numbers, arrays (a line each); false leaves out a header of ours. Others raise
 ---@return mtev.Api
 function mtev.Api:http(host, port, headers) end
 
@@ -1431,12 +1431,12 @@ function HttpClient:new(hooks, sslconfig) end
 function HttpClient:connect(target, port, ssl, ssl_host, layer) end
 
 ---Sends a request. Content-Length is added (one of the script's is left out), and Host and User-Agent if they are missing. Yields. Raises
----for names and values that cannot be sent, for Transfer-Encoding, and for two Hosts.
+---for names and values that cannot be sent, for Transfer-Encoding, for two Hosts, and for one that is not `host` or `host:port`.
 ---
 ---If something has come that was not asked for, which would pass for the answer, the connection is closed and nothing sent.
 ---@param method string
 ---@param uri string without spaces and control characters
----@param headers? table<string, any>
+---@param headers? table<string, string|number>
 ---@param payload? string
 ---@param version? string `"1.1"` (default) or `"1.0"`
 ---@return boolean? ok

@@ -96,15 +96,18 @@ end
 
 local USER_AGENT = "lhotse/" .. core.version
 
-local function bad_header(name, level)
-  local expected = "a name has letters, digits and !#$%&'*+-.^_`|~, a value no line break and no NUL"
-  error(("bad header '%s': %s"):format(tostring(name), expected), level + 1)
+local BYTES = "a name has letters, digits and !#$%&'*+-.^_`|~, a value no line break and no NUL"
+
+local function bad_header(name, why, level)
+  error(("bad header '%s': %s"):format(tostring(name), why), level + 1)
 end
 
 -- As curl takes it.
 local function header_line(name, value, level)
-  if type(value) ~= "string" then value = tostring(value) end
-  if value:find("[\r\n%z]") then bad_header(name, level + 1) end
+  if type(value) == "number" then value = tostring(value) end
+  if type(value) ~= "string" then bad_header(name, "a value is a string or a number, got " .. type(value), level + 1) end
+  if value:find("[\r\n%z]") then bad_header(name, BYTES, level + 1) end
+  if name:lower() == "host" and not check.is_host_field(value) then bad_header(name, "host or host:port expected", level + 1) end
   if value == "" then return name .. ";" end
   return name .. ": " .. value
 end
@@ -125,7 +128,7 @@ end
 local function merge(all, headers, level)
   if not headers then return end
   for name, value in pairs(headers) do
-    if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then bad_header(name, level + 1) end
+    if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then bad_header(name, BYTES, level + 1) end
     if not frames_message(name, value, level + 1) then all[name:lower()] = { name, value } end
   end
 end
@@ -580,7 +583,9 @@ local function new(scheme, name, host, port, headers, sslconfig)
       self.host_header = { Host = number == 443 and own or ("%s:%d"):format(own, number) }
     end
   end
-  merge({}, copy, 3)
+  local fields = {}
+  merge(fields, copy, 3)
+  header_lines(fields, 3)
   return setmetatable(self, Api)
 end
 

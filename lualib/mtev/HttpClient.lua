@@ -155,13 +155,15 @@ local OURS = "how the body is sent is not for headers to say"
 local function add_fields(text, headers)
   local has_host, has_agent = false, false
   for name, value in pairs(headers) do
-    if type(value) ~= "string" then value = tostring(value) end
     if type(name) ~= "string" or not core.http_is_token(name) then bad_field(name, BAD_NAME) end
+    if type(value) == "number" then value = tostring(value) end
+    if type(value) ~= "string" then bad_field(name, "a value is a string or a number, got " .. type(value)) end
     if value:find(CONTROL) then bad_field(name, "a value has no line break and no control characters") end
     local lower = name:lower()
     if lower == "transfer-encoding" then bad_field(name, OURS) end
     if lower == "host" then
       if has_host then bad_field(name, "it is there twice") end
+      if not check.is_host_field(value) then bad_field(name, "host or host:port expected") end
       has_host = true
     elseif lower == "user-agent" then
       has_agent = true

@@ -29,6 +29,12 @@ function check.is_host(host)
   return type(host) == "string" and (host:find("^[%w._~!$&'()*+,;=:-]+$") or host:find("^[%x:.]+%%[%w._~-]+$")) ~= nil
 end
 
+-- What a header Host may be (RFC 9110, 7.2): host[:port], an IPv6 address in brackets, or nothing.
+function check.is_host_field(value)
+  local host = value:match("^[ \t]*(.-)[ \t]*$"):gsub(":%d*$", "")
+  return host == "" or host:find("^%[[%x:.]+%]$") ~= nil or host:find("^[%w._~!$&'()*+,;=%%-]+$") ~= nil
+end
+
 -- It as in a URL: an IPv6 address in brackets, without its zone (fe80::1%eth0), which is nobody else's business.
 function check.bracketed(host)
   return host:find(":", 1, true) and "[" .. host:match("^[^%%]*") .. "]" or host

@@ -245,6 +245,11 @@ describe("mtev.Api, when something goes wrong,", function()
     raises("bad header 'A B'", mtev.Api.http, mtev.Api, "a", 80, { ["A B"] = "x" })
     raises("bad header 'A'", api.get, api, "/", nil, { A = "x\r\nEvil: yes" })
     raises("bad header '1'", api.get, api, "/", nil, { "x" })
+    for _, value in ipairs { true, print, { { "x" } }, 1LL } do
+      raises("bad header 'A': a value is a string or a number, got ", api.get, api, "/", nil, { A = value })
+      raises("bad header 'A': a value is a string or a number, got ", mtev.Api.http, mtev.Api, "a", 80, { A = value })
+    end
+    raises("bad header 'Host': host or host:port expected", api.get, api, "/", nil, { Host = "a b/@c" })
     raises("bad argument #1 to 'request' (method expected", api.request, api, "GET /", "/")
     raises("bad argument #3 to 'request' (string, table or function expected, got boolean)", api.post, api, "/", true)
     raises("bad argument #4 to 'request' (table expected, got string)", api.post, api, "/", "x", "y")

@@ -261,6 +261,14 @@ describe("mtev.HttpClient", function()
     } do
       assert.error_matches(function() client:do_request("GET", "/", what) end, message, 1, true)
     end
+    local unwilling = setmetatable({}, { __tostring = function() return nil end })
+    for _, value in ipairs { { "x", "y" }, true, false, print, unwilling, 1LL } do
+      assert.error_matches(function() client:do_request("GET", "/", { A = value }) end,
+        "bad header 'A': a value is a string or a number, got " .. type(value), 1, true)
+    end
+    for _, host in ipairs { "a b", "a/b", "user@a", "a b/@c", "a:80:80", "::1", "[::1", "a?b", "a:b", "ä" } do
+      assert.error_matches(function() client:do_request("GET", "/", { Host = host }) end, "bad header 'Host': host or host:port expected", 1, true)
+    end
     for _, version in ipairs { "1.1\r\nX: y", "2", "", "1.1 ", 1.2, {}, true } do
       assert.error_matches(function() client:do_request("GET", "/", {}, nil, version) end, "bad argument #5 to 'do_request'", 1, true)
     end
