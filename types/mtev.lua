@@ -289,8 +289,9 @@ function eventer:connect(target, port, timeout) end
 ---
 ---Raises `empty terminator`, for negative numbers and NaN, and while another coroutine reads.
 ---@param stop integer|string number of bytes (also as a numeric string), or a terminator
----@param options? {timeout?: number, limit?: number} seconds; the greatest count, and the most bytes to wait through for a terminator:
---- 16 MiB unless said; math.huge: as many as a string has (so it is by the name luamtev)
+---@param options? {timeout?: number, limit?: number} seconds; the most bytes to wait through for a terminator: 16 MiB unless said,
+---math.huge: as many as a string has (so it is by the name luamtev). A count is the script's own number: one above a `limit` that is
+---given gives `nil, "limit"` at once; else it is as great as a string may be
 ---@param seconds? number
 ---@param fn? fun()
 ---@return string? data

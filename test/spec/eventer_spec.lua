@@ -206,6 +206,18 @@ describe("e:read with a timeout", function()
     assert.equal("late\n", client:read("\n", nil, 60))
   end)
 
+  -- Without one a peer could fill the memory of who waits for a terminator. A count is the script's own number.
+  it("has a limit for terminators only, unless one is given", function()
+    local client, server = net.pair()
+    local most = 16 * 1024 * 1024
+    net.give(server, function(e) e:write(("x"):rep(most + 10)) end)
+    assert.same({ nil, "limit" }, { client:read("\n") })
+    assert.same({ nil, "limit" }, { client:read(most + 1, { limit = most }) })
+    assert.equal(most + 1, #client:read(most + 1))
+    assert.equal(9, #client:read(9))
+    client:close()
+  end)
+
   it("has a limit in bytes: nil, 'limit', and what came stays", function()
     local client, server = net.pair()
     server:write("0123456789\n")
