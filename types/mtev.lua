@@ -289,9 +289,9 @@ function eventer:connect(target, port, timeout) end
 ---
 ---Raises `empty terminator`, for negative numbers and NaN, and while another coroutine reads.
 ---@param stop integer|string number of bytes (also as a numeric string), or a terminator
----@param options? {timeout?: number, limit?: number} seconds; the most bytes to wait through for a terminator: 16 MiB unless said,
----math.huge: as many as a string has (so it is by the name luamtev). A count is the script's own number: one above a `limit` that is
----given gives `nil, "limit"` at once; else it is as great as a string may be
+---@param options? {timeout?: number, limit?: number} seconds; the most bytes to wait through for a terminator: 16 MiB
+---unless said, math.huge: as many as a string has (so it is by the name luamtev). A count is the script's own number:
+---one above a `limit` that is given gives `nil, "limit"` at once; else it is as great as a string may be
 ---@param seconds? number
 ---@param fn? fun()
 ---@return string? data
@@ -399,13 +399,15 @@ function eventer:close() end
 ---@class mtev.sslconfig
 ---Values may be strings, booleans or numbers, as configurations have them ("true"/"on"/"yes"/"1"); what is no boolean is an error,
 ---it never means false. Unknown keys are reported to the log `error`, once each; one that seems to be a misspelt `snihost`, `layer`,
----`ca_chain`, `require_client_cert` or the like, or sounds as if it asked for more (`fail_if_no_peer_cert`, `min_proto`, `revocation`,
----`security_level`, `pinned_key`), is an error unless it is false, because without it the connection would be less strict. A PEM is the
----path of a file, or the text itself if there is a line break in it. Files are read again when they have changed.
+---`ca_chain`, `require_client_cert` or the like, or sounds as if it asked for more (`fail_if_no_peer_cert`,
+---`min_proto`, `revocation`, `security_level`, `pinned_key`), is an error unless it is false, because without it the
+---connection would be less strict. A PEM is the path of a file, or the text itself if there is a line break in it. Files
+---are read again when they have changed.
 ---@field certificate? string PEM: our own certificate, and behind it those between it and the authority. Aliases `certificate_file`, `cert`
 ---@field key? string PEM: its key, without a password; default: in `certificate`. Alias `key_file`
----@field ca_chain? string PEM, or a directory as `openssl rehash` makes it: whom to trust. Alias `ca_file`. In a directory of more than 64
----authorities, and in the system's, a file counts as changed when it is replaced, not when it is overwritten where it is
+---@field ca_chain? string PEM, or a directory as `openssl rehash` makes it: whom to trust. Alias `ca_file`. In a
+---directory of more than 64 authorities, and in the system's, a file counts as changed when it is replaced, not when it
+---is overwritten where it is
 ---@field crl? string PEM: revocation lists; every certificate of a chain is looked up in them
 ---@field ciphers? string OpenSSL's list for TLS up to 1.2; names that begin with "TLS_" are for TLS 1.3
 ---@field layer? string versions: "tlsv1.2", "tlsv1.2,tlsv1.3", or "base:options" with `>=V`, `<=V`, `=V`, `!V`, `V`, `all`,
@@ -1261,7 +1263,8 @@ mtev.Api = {}
 ---Does not yield. Raises for bad hosts, ports and headers.
 ---@param host string name or address (IPv6 with a zone if need be), without scheme
 ---@param port integer|string 1..65535
----@param headers? table<string, any> sent with every request: values are strings, numbers, arrays (a line each); false leaves out a header of ours. Others raise
+---@param headers? table<string, any> sent with every request: values are strings, numbers, arrays (a line each);
+---false leaves out a header of ours. Others raise
 ---@return mtev.Api
 function mtev.Api:http(host, port, headers) end
 
@@ -1432,7 +1435,8 @@ function HttpClient:new(hooks, sslconfig) end
 function HttpClient:connect(target, port, ssl, ssl_host, layer) end
 
 ---Sends a request. Content-Length is added (one of the script's is left out), and Host and User-Agent if they are missing. Yields. Raises
----for names and values that cannot be sent, for Transfer-Encoding, for two Hosts, and for one that is not `host` or `host:port`.
+---for names and values that cannot be sent, for Transfer-Encoding, for two Hosts, and for one that is not `host` or
+---`host:port`.
 ---
 ---If something has come that was not asked for, which would pass for the answer, the connection is closed and nothing sent.
 ---@param method string
@@ -1466,8 +1470,9 @@ function HttpClient:close() end
 ---@return mtev.eventer.ssl_ctx? ctx nil without TLS; also after a handshake that failed
 function HttpClient:ssl_ctx() end
 
----The value of the header Authorization that answers a Digest challenge (RFC 7616: MD5, SHA-256 and their -sess forms, qop auth or none). A
----challenge that it cannot be for gives nil, err. Raises for control characters in `uri` and `user`.
+---The value of the header Authorization that answers a Digest challenge (RFC 7616: MD5, SHA-256 and their -sess
+---forms, qop auth or none). A challenge that it cannot be for gives nil, err. Raises for control characters in `uri`
+---and `user`.
 ---@param method string
 ---@param uri string
 ---@param user string

@@ -105,9 +105,13 @@ end
 -- As curl takes it.
 local function header_line(name, value, level)
   if type(value) == "number" then value = tostring(value) end
-  if type(value) ~= "string" then bad_header(name, "a value is a string or a number, got " .. type(value), level + 1) end
+  if type(value) ~= "string" then
+    bad_header(name, "a value is a string or a number, got " .. type(value), level + 1)
+  end
   if value:find("[\r\n%z]") then bad_header(name, BYTES, level + 1) end
-  if name:lower() == "host" and not check.is_host_field(value) then bad_header(name, "host or host:port expected", level + 1) end
+  if name:lower() == "host" and not check.is_host_field(value) then
+    bad_header(name, "host or host:port expected", level + 1)
+  end
   if value == "" then return name .. ";" end
   return name .. ": " .. value
 end

@@ -451,7 +451,9 @@ function HttpClient:auth_digest(method, uri, user, password, challenge)
   method, uri = check.string(method, 1, "auth_digest"), check.string(uri, 2, "auth_digest")
   user, password = check.string(user, 3, "auth_digest"), check.string(password, 4, "auth_digest")
   for index, text in pairs { [2] = uri, [3] = user } do
-    if text:find(CONTROL) then error(("bad argument #%d to 'auth_digest' (there are control characters in it)"):format(index), 2) end
+    if text:find(CONTROL) then
+      error(("bad argument #%d to 'auth_digest' (there are control characters in it)"):format(index), 2)
+    end
   end
   local fields = parse_challenge(check.string(challenge, 5, "auth_digest"))
   local algorithm = fields.algorithm or "MD5"

@@ -36,7 +36,8 @@ end
 local MEANT = {
   sni = "snihost", sni_name = "snihost", sniname = "snihost", servername = "snihost", server_name = "snihost",
   hostname = "snihost", host = "snihost", peer_name = "snihost", ca = "ca_chain", cafile = "ca_chain", cacert = "ca_chain",
-  capath = "ca_chain", authorities = "ca_chain", authority = "ca_chain", crl_file = "crl", revocation = "crl", revocations = "crl",
+  capath = "ca_chain", authorities = "ca_chain", authority = "ca_chain",
+  crl_file = "crl", revocation = "crl", revocations = "crl",
   verify_client = "require_client_cert", verify_peer = "verify", client_auth = "require_client_cert",
   fail_if_no_peer_cert = "require_client_cert", protocols = "layer", protocol = "layer", min_version = "layer",
   max_version = "layer", min_proto = "layer", max_proto = "layer", min_protocol = "layer", max_protocol = "layer",
@@ -45,8 +46,9 @@ local MEANT = {
 
 -- What else a word may have in it that asks for more than is done without it.
 local STRICT = {
-  "verif", "valid", "check", "requir", "enforce", "mandatory", "fail_?if", "strict", "secur", "fips", "client", "peer", "mutual", "mtls",
-  "trust", "^ca", "authorit", "issuer", "crl", "revo[ck]", "ocsp", "stapl", "cipher", "curve", "group", "sig_?alg", "version", "proto",
+  "verif", "valid", "check", "requir", "enforce", "mandatory", "fail_?if", "strict", "secur", "fips", "client", "peer",
+  "mutual", "mtls", "trust", "^ca", "authorit", "issuer", "crl", "revo[ck]", "ocsp", "stapl", "cipher", "curve",
+  "group", "sig_?alg", "version", "proto",
   "sni", "host", "subject", "domain", "common_?name", "alt_?name", "pin", "fingerprint",
 }
 local LAX = { "insecure", "alpn" } -- without such a one less is accepted

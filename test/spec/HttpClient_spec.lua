@@ -267,7 +267,8 @@ describe("mtev.HttpClient", function()
         "bad header 'A': a value is a string or a number, got " .. type(value), 1, true)
     end
     for _, host in ipairs { "a b", "a/b", "user@a", "a b/@c", "a:80:80", "::1", "[::1", "a?b", "a:b", "ä" } do
-      assert.error_matches(function() client:do_request("GET", "/", { Host = host }) end, "bad header 'Host': host or host:port expected", 1, true)
+      assert.error_matches(function() client:do_request("GET", "/", { Host = host }) end,
+        "bad header 'Host': host or host:port expected", 1, true)
     end
     for _, version in ipairs { "1.1\r\nX: y", "2", "", "1.1 ", 1.2, {}, true } do
       assert.error_matches(function() client:do_request("GET", "/", {}, nil, version) end, "bad argument #5 to 'do_request'", 1, true)
@@ -461,8 +462,10 @@ describe("mtev.HttpClient, reading an answer,", function()
     -- What the server says comes back in a header: one that cannot be sent is the server's fault, not the script's.
     for _, text in ipairs { "a\1b", "a\r\nX: y", "a\nb", "a\0b", "\127" } do
       for _, challenge in ipairs {
-        ('realm="%s", nonce="n"'):format(text), ('realm="r", nonce="%s"'):format(text), ('realm="r", nonce="n", opaque="%s"'):format(text),
-        ('realm="r", nonce="n", qop="auth", opaque=%s'):format(text), ('realm="r", nonce="n", algorithm="%s"'):format(text),
+        ('realm="%s", nonce="n"'):format(text), ('realm="r", nonce="%s"'):format(text),
+        ('realm="r", nonce="n", opaque="%s"'):format(text),
+        ('realm="r", nonce="n", qop="auth", opaque=%s'):format(text),
+        ('realm="r", nonce="n", algorithm="%s"'):format(text),
       } do
         local header, why = client:auth_digest("GET", "/", "u", "p", challenge)
         assert.is_true(header == nil and type(why) == "string" or not header:find("%c"), challenge)

@@ -120,7 +120,8 @@ describe("The name of a peer", function()
     assert.is_true(accepts("192.0.2.1", leaves.other))
   end)
 
-  -- libcurl spells an address in its own way, and would connect to the name itself where that is not the one it was told.
+  -- libcurl spells an address in its own way, and would connect to the name itself where that is not the one it was
+  -- told.
   it("is not where Api connects to, however it is spelled", function()
     local port = serve(leaves.good) -- at 127.0.0.1 only
     for _, name in ipairs { "::1", "0:0:0:0:0:0:0:1", "::0001", "[0::1]", "LOCALHOST" } do
@@ -206,8 +207,8 @@ describe("An authority", function()
     end
   end)
 
-  -- libcurl has a directory of its own, which must not come in beside what the script says. Here that directory has the authority,
-  -- in a namespace of file systems.
+  -- libcurl has a directory of its own, which must not come in beside what the script says. Here that directory has the
+  -- authority, in a namespace of file systems.
   it("is not the system's, too, for Api, where the script names others", function()
     local path = directory("systems", authority.certificate)
     files.write(path .. "/ca-certificates.crt", files.read(stranger.certificate)) -- libcurl's file must be there
@@ -290,7 +291,9 @@ describe("A setting that cannot be understood", function()
 
   -- Other programs' words for what this one does otherwise, or does not do.
   it("is refused when it sounds as if it asked for more", function()
-    local function reason(key, value) return select(2, clients.eventer(serve(leaves.good), trusting { [key] = value })) end
+    local function reason(key, value)
+      return select(2, clients.eventer(serve(leaves.good), trusting { [key] = value }))
+    end
     for key, meant in pairs {
       fail_if_no_peer_cert = "require_client_cert", min_proto = "layer", authorities = "ca_chain", revocation = "crl",
       verify_peer = "verify",
@@ -476,7 +479,8 @@ describe("A session", function()
       connect() -- there is none yet
       for _, path in ipairs { %q, %q } do install(path) connect() end
       os.exit(0)]]):format(leaves.good.certificate, leaves.good.key, store, authority.certificate, stranger.certificate)
-    local output = process.run(script, { before = ("export SSL_CERT_FILE=%s SSL_CERT_DIR=%s/absent:%s/none;"):format(store, dir, dir) })
+    local before = ("export SSL_CERT_FILE=%s SSL_CERT_DIR=%s/absent:%s/none;"):format(store, dir, dir)
+    local output = process.run(script, { before = before })
     local unknown = "-1\tunable to get local issuer certificate\n"
     assert.equal(unknown .. "0\n" .. unknown, output)
   end)
