@@ -401,8 +401,8 @@ function eventer:close() end
 ---it never means false. Unknown keys are reported to the log `error`, once each; one that seems to be a misspelt `snihost`, `layer`,
 ---`ca_chain`, `require_client_cert` or the like, or sounds as if it asked for more (`fail_if_no_peer_cert`,
 ---`min_proto`, `revocation`, `security_level`, `pinned_key`), is an error unless it is false, because without it the
----connection would be less strict. A PEM is the path of a file, or the text itself if there is a line break in it. Files
----are read again when they have changed.
+---connection would be less strict. A PEM is the path of a file, or the text itself if there is a line break in it.
+---Files are read again when they have changed.
 ---@field certificate? string PEM: our own certificate, and behind it those between it and the authority. Aliases `certificate_file`, `cert`
 ---@field key? string PEM: its key, without a password; default: in `certificate`. Alias `key_file`
 ---@field ca_chain? string PEM, or a directory as `openssl rehash` makes it: whom to trust. Alias `ca_file`. In a
