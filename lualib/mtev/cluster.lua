@@ -1,7 +1,7 @@
 -- mtev.cluster: what scripts hold, and the checks. Two engines do the work, with the same methods: cluster_etcd.lua, and
 -- cluster_local.lua for a cluster without endpoints, which is this process alone. Loaded by the first cluster that is asked for.
 
-local mtev, core = ...
+local _, core = ...
 local check = core.check
 local conf_generation, tostring, type, select = core.conf_generation, tostring, type, select
 
