@@ -1435,8 +1435,8 @@ function HttpClient:new(hooks, sslconfig) end
 function HttpClient:connect(target, port, ssl, ssl_host, layer) end
 
 ---Sends a request. Content-Length is added (one of the script's is left out), and Host and User-Agent if they are missing. Yields. Raises
----for names and values that cannot be sent, for Transfer-Encoding, for two Hosts, and for one that is not `host` or
----`host:port`.
+---for names and values that cannot be sent, for Transfer-Encoding, for two Hosts, and for one that could be taken for several (spaces,
+---`@`, `?`, `#`, backslashes).
 ---
 ---If something has come that was not asked for, which would pass for the answer, the connection is closed and nothing sent.
 ---@param method string

@@ -88,7 +88,7 @@ local function server_name(self, target, ssl_host)
   local snihost = self.sslconfig and self.sslconfig.snihost
   if snihost and snihost ~= "" then return check.server_name(tostring(snihost), "option 'snihost'", "connect") end
   if target:find("/", 1, true) or target:find("^reverse:") then return nil end
-  return check.server_name(target, "argument #1", "connect")
+  return core.tls_name(target) or target -- where nobody can be reached, connecting says so
 end
 
 function HttpClient:connect(target, port, ssl, ssl_host, layer)

@@ -29,10 +29,10 @@ function check.is_host(host)
   return type(host) == "string" and (host:find("^[%w._~!$&'()*+,;=:-]+$") or host:find("^[%x:.]+%%[%w._~-]+$")) ~= nil
 end
 
--- What a header Host may be (RFC 9110, 7.2): host[:port], an IPv6 address in brackets, or nothing.
+-- Not what a header Host is to be (RFC 9110, 7.2), but what may go there: scripts send addresses without brackets and paths,
+-- too. What two readers could take for different hosts may not.
 function check.is_host_field(value)
-  local host = value:match("^[ \t]*(.-)[ \t]*$"):gsub(":%d*$", "")
-  return host == "" or host:find("^%[[%x:.]+%]$") ~= nil or host:find("^[%w._~!$&'()*+,;=%%-]+$") ~= nil
+  return not value:match("^[ \t]*(.-)[ \t]*$"):find("[%s@?#\\]")
 end
 
 -- It as in a URL: an IPv6 address in brackets, without its zone (fe80::1%eth0), which is nobody else's business.

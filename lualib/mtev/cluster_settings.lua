@@ -57,9 +57,13 @@ end
 
 -- What is wrong with the settings of a cluster, nil = nothing.
 function Settings.problem()
-  for i, name in ipairs(mtev.conf_get_string_list("/*/clusters/cluster", "@name") or {}) do
+  for i = 1, tonumber(mtev.conf_get_string("count(/*/clusters/cluster)")) do
+    local path = ("/*/clusters/cluster[%d]"):format(i)
+    local name = mtev.conf_get_string(path .. "/@name")
+    if not name then return "a <cluster> needs a name" end
+    -- One of libmtev's form is in the way of those only who ask for it.
     local ok, problem = pcall(Settings.read, name, i)
-    if not ok then return problem end
+    if not ok and not mtev.conf_get_string(path .. "/node") then return problem end
   end
 end
 

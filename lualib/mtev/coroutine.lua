@@ -64,9 +64,11 @@ function coroutine.resume(co, ...)
   return pass(co, resume(co, ...))
 end
 
+local FAILED_MAX = 20 -- as many as a report shows
+
 local function remember(whence, message, shown)
   if failed[1] ~= nil and failed[1] == message then
-    table.insert(failed, whence)
+    if #failed < FAILED_MAX then table.insert(failed, whence) end
   else
     for i = #failed, 2, -1 do failed[i] = nil end
     failed[2] = whence

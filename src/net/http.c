@@ -485,8 +485,10 @@ static CURLcode on_ssl_context(CURL *easy, void *context, void *settings) {
     SSL_CTX *ssl = context;
     if (tls->ignores_dates) X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_NO_CHECK_TIME);
     if (tls->accepts_unknown_issuer) SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, accept_unknown_issuer);
-    if (has_unusual_versions(tls->versions) && !lh_tls_use_versions(ssl, tls->versions)) return CURLE_SSL_CONNECT_ERROR;
-    return CURLE_OK;
+    if (!has_unusual_versions(tls->versions)) return CURLE_OK;
+    if (!lh_tls_use_versions(ssl, tls->versions)) return CURLE_SSL_CONNECT_ERROR;
+    /* Again: the list may say how strong certificates are to be (@SECLEVEL), which old versions have just lowered. */
+    return !tls->ciphers || SSL_CTX_set_cipher_list(ssl, tls->ciphers) == 1 ? CURLE_OK : CURLE_SSL_CIPHER;
 }
 
 /* -- Sessions -- */

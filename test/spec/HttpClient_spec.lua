@@ -266,7 +266,7 @@ describe("mtev.HttpClient", function()
       assert.error_matches(function() client:do_request("GET", "/", { A = value }) end,
         "bad header 'A': a value is a string or a number, got " .. type(value), 1, true)
     end
-    for _, host in ipairs { "a b", "a/b", "user@a", "a b/@c", "a:80:80", "::1", "[::1", "a?b", "a:b", "ä" } do
+    for _, host in ipairs { "a b", "user@a", "a b/@c", "a?b", "a#b", "a\\b" } do
       assert.error_matches(function() client:do_request("GET", "/", { Host = host }) end,
         "bad header 'Host': host or host:port expected", 1, true)
     end

@@ -80,6 +80,7 @@ describe("mtev.cluster", function()
     local config = process.write_file("<any><clusters><cluster name='spec'><node id='x'/></cluster></clusters></any>")
     local output = process.run("mtev.cluster('spec')", { options = "-c " .. config })
     assert.matches("lists of <node> are libmtev's", output)
+    assert.equal("ran\n", (process.run("print('ran')", { options = "-c " .. config }))) -- who does not ask is not disturbed
     os.remove(config)
   end)
 end)
