@@ -1424,7 +1424,7 @@ local HttpClient = {}
 ---@return mtev.HttpClient
 function HttpClient:new(hooks, sslconfig) end
 
----Closes what was open and connects. Yields. Raises, before anything is closed, when the name to verify is none.
+---Closes what was open and connects. Yields. Raises, before anything is closed, when `ssl_host` or `snihost` is no name.
 ---@param target string address, host name, unix path or `"reverse:NAME"`
 ---@param port? integer|string
 ---@param ssl? boolean

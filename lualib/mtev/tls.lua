@@ -51,7 +51,7 @@ local STRICT = {
   "common_?name", "alt_?name", "fingerprint", "hostname", "peername", "peercert",
 }
 -- Only as words of their own: they are parts of many others.
-for _, word in ipairs { "check", "peer", "group", "groups", "sni", "host", "subject", "domain", "pin", "pins" } do
+for _, word in ipairs { "check", "peer", "group", "groups", "sni", "host", "subject", "domain", "pin", "pins", "pinned", "pinning" } do
   STRICT[#STRICT + 1] = ("%%f[%%w]%s%%f[^%%w]"):format(word)
 end
 local LAX = { "^insecure", "^allow_?insecure", "^alpn" } -- without such a one less is accepted
