@@ -301,14 +301,16 @@ describe("A setting that cannot be understood", function()
       local expected = ("unknown option '%s' (did you mean '%s'?)"):format(key, meant)
       assert.matches(expected, reason(key, "x"), 1, true)
     end
-    for _, key in ipairs { "strict", "security_level", "tls_hostname", "pinned_key", "ocsp_stapling", "validate", "verify_alpn",
-      "reject_insecure_ciphers", "cert_pin" } do
+    for _, key in ipairs { "strict", "security_level", "tls_hostname", "pinned_key", "ocsp_stapling", "validate",
+      "verify_alpn", "reject_insecure_ciphers", "cert_pin" } do
       for _, value in ipairs { true, 3, "on", "x" } do
         assert.matches(("unknown option '%s'"):format(key), reason(key, value), 1, true)
       end
       for _, value in ipairs { false, "false", "off", "" } do assert.is_nil(reason(key, value)) end
     end
-    for _, key in ipairs { "comment", "insecure", "alpn_protocols", "name", "ping_interval", "mapping", "checked" } do assert.is_nil(reason(key, true)) end
+    for _, key in ipairs { "comment", "insecure", "alpn_protocols", "name", "ping_interval", "mapping", "checked" } do
+      assert.is_nil(reason(key, true))
+    end
     for _, value in ipairs { "x", 1, true } do
       local why = ("certificates: table expected, got %s"):format(type(value))
       assert.matches(why, reason("certificates", value), 1, true)
@@ -569,4 +571,31 @@ describe("Under the name luamtev", function()
     local out = select(2, mtev.exec(process.luamtev, { "luamtev", script }, nil, 60))
     assert.equal("0 -1 -1 -1 0 ", out)
   end)
+end)
+
+-- For old versions OpenSSL's security level is lowered; a list of ciphers that names one has the last word.
+describe("The security level of a list of ciphers", function()
+  local weak
+
+  setup(function()
+    weak = { certificate = dir .. "/weak.pem", key = dir .. "/weak.key" }
+    process.sh(("openssl req -x509 -newkey rsa:1024 -nodes -days 2 -subj /CN=localhost -keyout %s -out %s " ..
+      "-addext subjectAltName=DNS:localhost 2>&1"):format(weak.key, weak.certificate))
+  end)
+
+  for name, client in pairs(clients) do
+    it("counts beside an old version too: " .. name, function()
+      local port = serve(weak, { ciphers = "DEFAULT@SECLEVEL=0" })
+      local function accepts(layer, level)
+        return (client(port, {
+          ca_chain = weak.certificate, snihost = "localhost", timeout = 60, layer = layer,
+          ciphers = "DEFAULT@SECLEVEL=" .. level,
+        }))
+      end
+      for _, layer in ipairs { "tlsv1.2", "tlsv1.1,tlsv1.2" } do
+        assert.is_true(accepts(layer, 0))
+        assert.is_false(accepts(layer, 2))
+      end
+    end)
+  end
 end)
