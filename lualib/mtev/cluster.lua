@@ -34,10 +34,11 @@ Cluster.__index, Semaphore.__index = Cluster, Semaphore
 
 local open = {} -- name -> engine of this thread
 
-local function no_more(name, expected, count)
-  if count > expected then
-    error(("bad argument #%d to '%s' (%s expected)"):format(expected + 1, name, expected == 0 and "no argument" or "no more arguments"), 3)
-  end
+-- `...`: what was given behind the `expected` arguments.
+local function no_more(name, expected, ...)
+  if select("#", ...) == 0 then return end
+  local wanted = expected == 0 and "no argument" or "no more arguments"
+  error(("bad argument #%d to '%s' (%s expected)"):format(expected + 1, name, wanted), 3)
 end
 
 local function engine_of(self, name)
@@ -67,7 +68,7 @@ end
 for _, name in ipairs { "size", "am_i_oldest_visible_node", "nodes", "id", "leave" } do
   Cluster[name] = function(self, ...)
     local engine = engine_of(self, name)
-    no_more(name, 0, select("#", ...))
+    no_more(name, 0, ...)
     return engine[name](engine)
   end
 end
@@ -75,7 +76,7 @@ end
 for _, name in ipairs { "owner", "get", "seq" } do
   Cluster[name] = function(self, key, ...)
     local engine = engine_of(self, name)
-    no_more(name, 1, select("#", ...) + 1)
+    no_more(name, 1, ...)
     return engine[name](engine, check_key(key, name))
   end
 end
@@ -83,14 +84,14 @@ end
 for _, name in ipairs { "on_change", "on_lost" } do
   Cluster[name] = function(self, f, ...)
     local engine = engine_of(self, name)
-    no_more(name, 1, select("#", ...) + 1)
+    no_more(name, 1, ...)
     return engine[name](engine, check.type(f, "function", 1, name))
   end
 end
 
 function Cluster:join(timeout, ...)
   local engine = engine_of(self, "join")
-  no_more("join", 1, select("#", ...) + 1)
+  no_more("join", 1, ...)
   return engine:join(duration(check.opt_number(timeout, 1, "join")))
 end
 
@@ -98,7 +99,7 @@ local SET_OPTIONS = { ephemeral = "boolean" }
 
 function Cluster:set(key, value, options, ...)
   local engine = engine_of(self, "set")
-  no_more("set", 3, select("#", ...) + 3)
+  no_more("set", 3, ...)
   key, value = check_key(key, "set"), check.opt_string(value, 2, "set")
   options = check.opt_type(options, "table", 3, "set") and check.options(options, SET_OPTIONS, "set")
   return engine:set(key, value, options and options.ephemeral and true or false)
@@ -106,7 +107,7 @@ end
 
 function Cluster:cas(key, expected, value, ...)
   local engine = engine_of(self, "cas")
-  no_more("cas", 3, select("#", ...) + 3)
+  no_more("cas", 3, ...)
   return engine:cas(check_key(key, "cas"), check.opt_string(expected, 2, "cas"), check.opt_string(value, 3, "cas"))
 end
 
@@ -117,13 +118,13 @@ end
 
 function Cluster:waitfor(key, timeout, ...)
   local engine = engine_of(self, "waitfor")
-  no_more("waitfor", 2, select("#", ...) + 2)
+  no_more("waitfor", 2, ...)
   return engine:waitfor(check_key(key, "waitfor"), duration(check.opt_number(timeout, 2, "waitfor")))
 end
 
 function Cluster:semaphore(name, n, ...)
   local engine = engine_of(self, "semaphore")
-  no_more("semaphore", 2, select("#", ...) + 2)
+  no_more("semaphore", 2, ...)
   name, n = check_key(name, "semaphore"), check.opt_number(n, 2, "semaphore") or 1
   if n < 1 or n > 2 ^ 31 or n % 1 ~= 0 then error("bad argument #2 to 'semaphore' (a whole number from 1 expected)", 2) end
   return setmetatable({ cluster = self, name = name, n = n, engine = engine, units = engine:semaphore(name, n) }, Semaphore)
@@ -143,25 +144,25 @@ end
 
 function Semaphore:acquire(timeout, ...)
   local units = units_of(self, "acquire")
-  no_more("acquire", 1, select("#", ...) + 1)
+  no_more("acquire", 1, ...)
   return units:acquire(duration(check.opt_number(timeout, 1, "acquire")))
 end
 
 function Semaphore:try_acquire(...)
   local units = units_of(self, "try_acquire")
-  no_more("try_acquire", 0, select("#", ...))
+  no_more("try_acquire", 0, ...)
   return units:acquire(0)
 end
 
 function Semaphore:release(...)
   local units = units_of(self, "release")
-  no_more("release", 0, select("#", ...))
+  no_more("release", 0, ...)
   return units:release()
 end
 
 function Semaphore:held(...)
   local units = units_of(self, "held")
-  no_more("held", 0, select("#", ...))
+  no_more("held", 0, ...)
   return units:held()
 end
 
