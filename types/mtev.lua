@@ -501,14 +501,15 @@ function eventer:ssl_ctx() end
 -- On the wire: HTTP/1.1 `POST /NAME` with `Upgrade: PTTH/2.0`, after the answer 101 HTTP/2 (RFC 9113) with the hub as client: a channel
 -- is a CONNECT. Difference: libmtev has a protocol of its own; the two do not understand each other.
 --
--- A connect that times out, is cancelled or closed resets its channel. Of a channel that was opened and closed here the other side may take
--- its time to close its own half; that takes no descriptor of ours, and `channels` of `listener:names()` counts it until then. What comes on
--- it meanwhile resets it.
+-- A connect that times out, is cancelled or closed resets its channel. Of a channel that was opened and closed here the
+-- other side may take its time to close its own half; that takes no descriptor of ours, and `channels` of
+-- `listener:names()` counts it until then. What comes on it meanwhile resets it.
 --
 -- A peer can make the other side keep: requests of 8 KiB; channels as `channels` says, and all that peers opened in the process together take
--- at most half of RLIMIT_NOFILE (more are refused; channels that this side's scripts open do not count: each takes two descriptors while its
--- eventer is open); of each channel `window` unread bytes, of all channels of a connection 64 MiB, then the
--- connection stalls until some are read; 10000 frames that it does not take, then nothing more is read from it.
+-- at most half of RLIMIT_NOFILE (more are refused; channels that this side's scripts open do not count: each takes two
+-- descriptors while its eventer is open); of each channel `window` unread bytes, of all channels of a connection 64
+-- MiB, then the connection stalls until some are read; 10000 frames that it does not take, then nothing more is read
+-- from it.
 
 ---Listens for processes that offer their names. Does not yield; connections are served by coroutines of their own, until `close`.
 ---
@@ -551,8 +552,8 @@ function reverse_listener:close() end
 ---Dials a hub, offers a name there, and comes back whenever the connection is lost, until `close`: after `retry_min` seconds, then twice
 ---as long each time up to `retry_max`, give or take a quarter. Does not yield; it works in coroutines of its own.
 ---
----Where memory runs out a channel is refused, or the connection is dropped and dialled again, and the log `error/reverse` says so. An error
----that `accept` raises is an uncaught one.
+---Where memory runs out a channel is refused, or the connection is dropped and dialled again, and the log
+---`error/reverse` says so. An error that `accept` raises is an uncaught one.
 ---
 ---Raises for unknown options and wrong ones.
 ---@param options mtev.reverse_connect_options
@@ -1190,8 +1191,8 @@ function mtev.gzip(s, level) end
 -- A stream has a name, is on or off, and sends to a sink or to other streams. `a/b/c` is made on first use and sends to
 -- `a/b`. Built in: `stderr`, `stdout`, `error` -> `stderr`, `notice` -> `error`, and `debug` -> `stderr`, which is off
 -- (`lhotse -d` turns it on). Streams belong to the process and stay. Records are written whole, by a thread of their own.
--- At most 8 MiB wait for a slow terminal or disk: then debug records are dropped first and the loss is reported, as is one
--- for lack of memory; stdout is never dropped, its writer waits.
+-- At most 8 MiB wait for a slow terminal or disk: then debug records are dropped first and the loss is reported, as is
+-- one for lack of memory; stdout is never dropped, its writer waits.
 --
 -- The configuration makes others: each `<log name="..."/>` anywhere below `/*/logs`. Its outlets are the `<outlet name="..."/>` of
 -- its own element and of those around it; attributes are inherited likewise, the nearest wins. With neither `type` nor outlets it
@@ -1402,10 +1403,10 @@ function mtev.ApiResponse:xml() end
 -- == HTTP: require "mtev.HttpClient" =====================================================================================
 
 ---@class mtev.HttpClient
----HTTP/1.x on one connection, by hand, as libmtev's class of that name. One request at a time; the connection stays open
----for the next one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is closed, also
----when a hook raises, or the coroutine is cancelled, before the answer is whole. `require "mtev.HttpClient"` gives the
----class. Other fields are private.
+---HTTP/1.x on one connection, by hand, as libmtev's class of that name. One request at a time; the connection stays
+---open for the next one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is
+---closed, also when a hook raises, or the coroutine is cancelled, before the answer is whole. `require
+---"mtev.HttpClient"` gives the class. Other fields are private.
 ---
 ---Of an answer's header 64 KiB and 1000 fields are read, of the trailers as much, of a chunk's line 16 KiB. Lines may end with LF alone, and be
 ---folded. What two readers may understand differently is refused: white space before a colon, NUL and stray CR, lengths that are none or
@@ -1424,7 +1425,8 @@ local HttpClient = {}
 ---@return mtev.HttpClient
 function HttpClient:new(hooks, sslconfig) end
 
----Closes what was open and connects. Yields. Raises, before anything is closed, when `ssl_host` or `snihost` is no name.
+---Closes what was open and connects. Yields. Raises, before anything is closed, when `ssl_host` or `snihost` is no
+---name.
 ---@param target string address, host name, unix path or `"reverse:NAME"`
 ---@param port? integer|string
 ---@param ssl? boolean
@@ -1435,8 +1437,8 @@ function HttpClient:new(hooks, sslconfig) end
 function HttpClient:connect(target, port, ssl, ssl_host, layer) end
 
 ---Sends a request. Content-Length is added (one of the script's is left out), and Host and User-Agent if they are missing. Yields. Raises
----for names and values that cannot be sent, for Transfer-Encoding, for two Hosts, and for one that could be taken for several (spaces,
----`@`, `?`, `#`, backslashes).
+---for names and values that cannot be sent, for Transfer-Encoding, for two Hosts, and for one that could be taken for
+---several (spaces, `@`, `?`, `#`, backslashes).
 ---
 ---If something has come that was not asked for, which would pass for the answer, the connection is closed and nothing sent.
 ---@param method string
@@ -1959,8 +1961,8 @@ local timezone = {}
 ---A time zone of the system's files (`$TZDIR`, else /usr/share/zoneinfo). Does not yield; the file is read when the zone was not
 ---in use.
 ---
----Raises `unknown timezone: NAME` for names that are no zone's, also for those with `..` in them; `cannot read timezone NAME: WHY` when
----the file cannot be read just now.
+---Raises `unknown timezone: NAME` for names that are no zone's, also for those with `..` in them; `cannot read timezone
+---NAME: WHY` when the file cannot be read just now.
 ---@param name string `"Europe/Zurich"`, `"UTC"`
 ---@return mtev.timezone
 function mtev.timezone(name) end

@@ -133,8 +133,8 @@ local function fail(self, e, err)
   return nil, err or "the server closed the connection"
 end
 
--- Nor when a request or an answer was left half-way by an error (a hook's, or that the coroutine is cancelled), which is passed on.
--- One of a coroutine that does not own the connection has done nothing to it, and may not close it.
+-- Nor when a request or an answer was left half-way by an error (a hook's, or that the coroutine is cancelled), which
+-- is passed on. One of a coroutine that does not own the connection has done nothing to it, and may not close it.
 local function finish(self, e, ok, rv, err)
   if ok then return rv, err end
   if pcall(e.close, e) and self.e == e then self.is_open = false end

@@ -29,8 +29,8 @@ function check.is_host(host)
   return type(host) == "string" and (host:find("^[%w._~!$&'()*+,;=:-]+$") or host:find("^[%x:.]+%%[%w._~-]+$")) ~= nil
 end
 
--- Not what a header Host is to be (RFC 9110, 7.2), but what may go there: scripts send addresses without brackets and paths,
--- too. What two readers could take for different hosts may not.
+-- Not what a header Host is to be (RFC 9110, 7.2), but what may go there: scripts send addresses without brackets and
+-- paths, too. What two readers could take for different hosts may not.
 function check.is_host_field(value)
   return not value:match("^[ \t]*(.-)[ \t]*$"):find("[%s@?#\\]")
 end

@@ -158,8 +158,8 @@ local function raise_fence(self, view, timeout)
   return true
 end
 
--- A request that nobody will hear of any more, because it failed or its coroutine was cancelled, may be carried out late: nothing
--- is written before the fence has been raised.
+-- A request that nobody will hear of any more, because it failed or its coroutine was cancelled, may be carried out
+-- late: nothing is written before the fence has been raised.
 
 local function note_doubt(self, view)
   self.doubt, self.doubt_epoch = (self.doubt or 0) + 1, view.epoch

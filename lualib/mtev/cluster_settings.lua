@@ -20,7 +20,8 @@ local function seconds(path, name, attribute, least, most)
   local text = mtev.conf_get_string(path .. "/@" .. attribute)
   local value = text and tonumber(text) or DEFAULTS[attribute]
   if text and not tonumber(text) or value < least or value > most then
-    error(("cluster '%s': %s: seconds from %g to %g expected, got '%s'"):format(name, attribute, least, most, tostring(text)), 0)
+    local expected = ("seconds from %g to %g expected, got '%s'"):format(least, most, tostring(text))
+    error(("cluster '%s': %s: %s"):format(name, attribute, expected), 0)
   end
   return value
 end
@@ -42,7 +43,8 @@ function Settings.read(name, number)
     return mtev.conf_get_string(path .. "/@" .. key)
   end
   if mtev.conf_get_string(path .. "/node") then
-    error(("cluster '%s': lists of <node> are libmtev's; here a cluster has endpoints of etcd, or none"):format(name), 0)
+    local message = "cluster '%s': lists of <node> are libmtev's; here a cluster has endpoints of etcd, or none"
+    error(message:format(name), 0)
   end
   return {
     endpoints = endpoints_of(name, attribute("endpoints")),
@@ -55,13 +57,13 @@ function Settings.read(name, number)
   }
 end
 
--- What is wrong with the settings of a cluster, nil = nothing.
+-- The first thing that is wrong with a cluster's settings, nil = nothing.
 function Settings.problem()
   for i = 1, tonumber(mtev.conf_get_string("count(/*/clusters/cluster)")) do
     local path = ("/*/clusters/cluster[%d]"):format(i)
     local name = mtev.conf_get_string(path .. "/@name")
     if not name then return "a <cluster> needs a name" end
-    -- One of libmtev's form is in the way of those only who ask for it.
+    -- One in libmtev's form disturbs only the scripts that ask for it.
     local ok, problem = pcall(Settings.read, name, i)
     if not ok and not mtev.conf_get_string(path .. "/node") then return problem end
   end

@@ -27,7 +27,8 @@ end
 
 -- -- Failures of ours -------------------------------------------------------------------------------------------------
 --
--- Where memory runs out a call raises. That is the end of one connection, or of one channel, never of the coroutine that serves them all.
+-- Where memory runs out a call raises. That is the end of one connection, or of one channel, never of the coroutine
+-- that serves them all.
 
 local function debug_log(format, ...)
   mtev.log("debug/reverse", "lhotse: reverse: " .. format .. "\n", ...)
@@ -126,7 +127,7 @@ local function is_authorized(options, name, e)
       return false, "refused"
     end
     if type(allowed) == "string" then reason = allowed end
-    return allowed == true, type(reason) == "string" and reason or "refused" -- a reason, also of "false", lets nobody in
+    return allowed == true, type(reason) == "string" and reason or "refused" -- a reason, even "false", lets nobody in
   end
   if options.has_certificates then return peer_is(e, name), "the certificate is not this name's" end
   return true -- insecure
@@ -276,7 +277,7 @@ end
 local function check_sslconfig(config, name, is_client)
   local settings, message = tls_settings(config, nil, is_client)
   if settings and not is_client and not settings.certificate and #(settings.hosts or {}) == 0 then
-    message = "certificate and key expected: a server without has no handshake that succeeds"
+    message = "certificate and key expected: without them no handshake can succeed"
   end
   if message then core.raise(("bad option 'sslconfig' to '%s' (%s)"):format(name, message)) end
   return settings
@@ -459,7 +460,9 @@ local function serve_channels(self, tunnel)
   end
 end
 
-local function open_tunnel(options, e) return tunnel_open(e, nil, options.keepalive, options.window, options.channels) end
+local function open_tunnel(options, e)
+  return tunnel_open(e, nil, options.keepalive, options.window, options.channels)
+end
 
 -- One connection, to its end.
 local function run_once(self)
@@ -550,7 +553,9 @@ function mtev.reverse_connect(options)
     error("reverse_connect: either `accept` or `target` is expected", 2)
   end
   if options.target then options.target = check_target(options.target) end
-  if options.port == 0 then error("bad option 'port' to 'reverse_connect' (port from 1 to 65535 expected, got '0')", 2) end
+  if options.port == 0 then
+    error("bad option 'port' to 'reverse_connect' (port from 1 to 65535 expected, got '0')", 2)
+  end
   if not check.is_host(options.host) then error("bad option 'host' to 'reverse_connect' (name or address expected)", 2) end
   if options.name == "" or #options.name > NAME_MAX or options.name:find("%z") then
     error("bad option 'name' to 'reverse_connect' (1 to 255 bytes without NUL expected)", 2)

@@ -85,7 +85,9 @@ zone = ffi.metatype("lh_zone", {
 })
 
 -- A file that is there may not be readable just now: that says nothing of the name.
-local NO_SUCH_FILE = { [0] = true, [2] = true, [20] = true, [21] = true, [36] = true, [40] = true } -- ENOENT, ENOTDIR, EISDIR ...
+local NO_SUCH_FILE = { -- errno: none, ENOENT, ENOTDIR, EISDIR, ENAMETOOLONG, ELOOP
+  [0] = true, [2] = true, [20] = true, [21] = true, [36] = true, [40] = true,
+}
 
 local function raise_unknown(name, errno)
   if NO_SUCH_FILE[errno] then error("unknown timezone: " .. name:sub(1, 100), 3) end

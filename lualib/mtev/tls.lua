@@ -46,12 +46,14 @@ local MEANT = {
 
 -- What else a word may have in it that asks for more than is done without it.
 local STRICT = {
-  "verif", "validat", "requir", "enforce", "mandatory", "fail_?if", "strict", "secur", "fips", "client", "mutual", "mtls", "trust",
-  "^ca", "authorit", "issuer", "crl", "revo[ck]", "ocsp", "stapl", "cipher", "curve", "sig_?alg", "version", "proto",
+  "verif", "validat", "requir", "enforce", "mandatory", "fail_?if", "strict", "secur", "fips", "client", "mutual", "mtls",
+  "trust", "^ca", "authorit", "issuer", "crl", "revo[ck]", "ocsp", "stapl", "cipher", "curve", "sig_?alg", "version", "proto",
   "common_?name", "alt_?name", "fingerprint", "hostname", "peername", "peercert",
 }
 -- Only as words of their own: they are parts of many others.
-for _, word in ipairs { "check", "peer", "group", "groups", "sni", "host", "subject", "domain", "pin", "pins", "pinned", "pinning" } do
+for _, word in ipairs {
+  "check", "peer", "group", "groups", "sni", "host", "subject", "domain", "pin", "pins", "pinned", "pinning",
+} do
   STRICT[#STRICT + 1] = ("%%f[%%w]%s%%f[^%%w]"):format(word)
 end
 local LAX = { "^insecure", "^allow_?insecure", "^alpn" } -- without such a one less is accepted

@@ -1,6 +1,6 @@
 /* Two levels: pages are made when their first descriptor is claimed and stay. The sockets of ten thousand connections
- * touch three pages; a claim is one store. It stores who claims, where that is told, so that a claim that has lost its
- * descriptor is not mistaken for that of who has the number now. */
+ * touch three pages; a claim is one store. It stores the claim's owner, where one is given, so that a claim whose
+ * descriptor is gone is not mistaken for the claim of the number's present holder. */
 #include "base/descriptors.h"
 
 #include <stdatomic.h>

@@ -212,7 +212,8 @@ static const char *environment_or(const char *name, const char *otherwise) {
     return value ? value : otherwise;
 }
 
-/* Its file and its directories are noted, but not what is in these: who keeps that store replaces its files. */
+/* Its file and its directories are noted, but not the files in them: the tools that maintain that store replace them.
+ */
 static bool use_system_store(maker *m) {
     char directories[PATH_MAX], *rest = directories;
     snprintf(directories, sizeof(directories), "%s",

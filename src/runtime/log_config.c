@@ -352,7 +352,7 @@ bool lh_log_configure(bool is_follower, char message[LH_CONFIG_MESSAGE_BYTES]) {
     for (int i = 0; i < count; i++) lh_free(elements[i].name);
     lh_free(elements);
     if (is_good && !lh_log_mark_meetings()) {
-        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "<logs>: too many are the outlet of several others");
+        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "<logs>: too many streams are outlets of several others");
         return false;
     }
     return is_good;

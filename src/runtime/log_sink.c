@@ -159,7 +159,7 @@ static int write_file(lh_log_sink *sink, struct iovec *pieces, int count, bool i
     lh_log_file *file = &sink->file;
     const int rv = lh_log_file_write(file, pieces, count, is_continued);
     if (file->rotation_error < 0) {
-        complain_of(file->path, "cannot be rotated, and grows until it is opened anew (SIGHUP)", file->rotation_error);
+        complain_of(file->path, "cannot be rotated, and grows until it is reopened (SIGHUP)", file->rotation_error);
         file->rotation_error = 0;
     }
     return rv;

@@ -355,8 +355,8 @@ describe("mtev.HttpClient, reading an answer,", function()
     assert.same({ false, 1 }, { client.is_open, #heads })
   end)
 
-  -- The client stayed open in the middle of a message, where the rest of a body, which may be anybody's upload, passed for
-  -- the next answer.
+  -- The client stayed open in the middle of a message, where the rest of a body, which may be anybody's upload, passed
+  -- for the next answer.
   it("is closed when an error leaves a request or an answer half-way", function()
     local forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
     local body = ("x"):rep(65536) .. forged

@@ -80,7 +80,8 @@ describe("mtev.cluster", function()
     local config = process.write_file("<any><clusters><cluster name='spec'><node id='x'/></cluster></clusters></any>")
     local output = process.run("mtev.cluster('spec')", { options = "-c " .. config })
     assert.matches("lists of <node> are libmtev's", output)
-    assert.equal("ran\n", (process.run("print('ran')", { options = "-c " .. config }))) -- who does not ask is not disturbed
+    -- A script that does not ask is not disturbed.
+    assert.equal("ran\n", (process.run("print('ran')", { options = "-c " .. config })))
     os.remove(config)
   end)
 end)

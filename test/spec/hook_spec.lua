@@ -70,7 +70,11 @@ describe("a debug hook", function()
 
   -- The library's own Lua, which hands a wait and its answer through coroutines within coroutines, has no hooks.
   it("may cancel, wait in vain or raise anywhere, and answers go where they belong", function()
-    local function nested() return coroutine.wrap(function() return coroutine.wrap(function() return mtev.sleep(0.0005) end)() end)() end
+    local function nested()
+      return coroutine.wrap(function()
+        return coroutine.wrap(function() return mtev.sleep(0.0005) end)()
+      end)()
+    end
     local refused
     debug.sethook(function() refused = select(2, pcall(mtev.sleep, 0)) end, "l")
     local slept = nested()
@@ -102,7 +106,8 @@ describe("a debug hook", function()
           local _, message = coroutine.resume(inner, "forged", 2, 3)
           if tostring(message):find("mtev/", 1, true) then forged = forged + 1 end
         end
-        while coroutine.status(inner) ~= "dead" and select(2, coroutine.resume(inner)) == "coroutine is waiting in mtev.sleep" do mtev.sleep(0.001) end
+        local waits = "coroutine is waiting in mtev.sleep"
+        while coroutine.status(inner) ~= "dead" and select(2, coroutine.resume(inner)) == waits do mtev.sleep(0.001) end
       end)
       local steps = 0
       local victim = mtev.coroutine_spawn(function()

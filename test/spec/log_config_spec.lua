@@ -452,7 +452,7 @@ describe("a log's file", function()
     local script = files.write(dir .. "/script.lua",
       "for i = 1, 5000 do mtev.log('a', '%s\\n', ('x'):rep(99)) if i % 100 == 0 then mtev.sleep(0.001) end end")
     local output, status = process.sh(("%s -c %s -u nobody %s"):format(process.lhotse, config, script))
-    assert.same({ ("lhotse: log file %s/logs/a.log: cannot be rotated, and grows until it is opened anew (SIGHUP): Permission denied\n"):format(dir), 0 },
+    assert.same({ ("lhotse: log file %s/logs/a.log: cannot be rotated, and grows until it is reopened (SIGHUP): Permission denied\n"):format(dir), 0 },
       { output, status })
     assert.equal(500000, #files.read(dir .. "/logs/a.log"))
   end)

@@ -113,8 +113,8 @@ describe("mtev.log", function()
     assert.equal("1 2 3\n4 5\n6\n7\n", output)
   end)
 
-  -- stdout and stderr are one here, and nobody reads. What is printed waits for room; what is logged must not, or a slow
-  -- reader stops the loop.
+  -- stdout and stderr are one here, and nobody reads. What is printed waits for room; what is logged must not, or a
+  -- slow reader stops the loop.
   it("does not wait where its queue is full of what was printed; the loss is said", function()
     local name = os.tmpname()
     os.remove(name)

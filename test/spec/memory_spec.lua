@@ -92,7 +92,8 @@ describe("without memory", function()
     end
   end)
 
-  -- It ended the coroutine that serves a tunnel, or that accepts: the tunnel stayed, was never served again, and nobody dialled.
+  -- It ended the coroutine that serves a tunnel, or that accepts: the tunnel stayed, was never served again, and nobody
+  -- dialled.
   it("reverse connections: a channel or a tunnel is lost, and comes again", function()
     local pcall = pcall -- a global of busted's is found by a function that allocates
     local function echo(e) e:write(e:read(1)) end

@@ -733,8 +733,8 @@ describe("A dialler whose hub means harm", function()
   end)
 end)
 
--- A dialler by hand, which offers "x" and answers PINGs. After `on_request(stream)` its answer to a CONNECT, nil = none, is sent. Its
--- eventer for writing, and how many frames of each kind have come.
+-- A dialler by hand, which offers "x" and answers PINGs. After `on_request(stream)` its answer to a CONNECT, nil =
+-- none, is sent. Its eventer for writing, and how many frames of each kind have come.
 local function hostile_dialler(listener, port, on_request)
   local e, seen = net.connect(port), setmetatable({}, { __index = function() return 0 end })
   e:write("POST /x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: PTTH/2.0\r\nContent-Length: 0\r\n\r\n")
@@ -757,7 +757,8 @@ local function hostile_dialler(listener, port, on_request)
 end
 
 describe("A hub whose dialler never answers", function()
-  -- The tunnel did not look at its end of a pair before the channel was open: each dial that was given up left a channel and a descriptor.
+  -- The tunnel did not look at its end of a pair before the channel was open: each dial that was given up left a
+  -- channel and a descriptor.
   it("keeps nothing of dials that time out, are cancelled or closed", function()
     local listener, port = hub()
     local writer, seen = hostile_dialler(listener, port, function() end)
@@ -782,7 +783,8 @@ describe("A hub whose dialler never answers", function()
     listener:close()
   end)
 
-  -- The channel stays half open, as its other side may still be reading; but nobody reads here, which takes no descriptor.
+  -- The channel stays half open, as its other side may still be reading; but nobody reads here, which takes no
+  -- descriptor.
   it("keeps no descriptor of channels that it has closed and the other side does not", function()
     local listener, port = hub()
     local last

@@ -890,7 +890,8 @@ describe("TLS is safe", function()
     mtev.notify("over")
   end)
 
-  -- Records of which a reader gets nothing cost all the more: they are read a few at a time, and others go on meanwhile.
+  -- Records of which a reader gets nothing cost all the more: they are read a few at a time, and others go on
+  -- meanwhile.
   for what, flood in pairs {
     ["requests to change keys"] = "for _ = 1, 5000 do C.SSL_key_update(ssl, 1) C.SSL_do_handshake(ssl) end",
     ["records of a byte"] = "for _ = 1, 20000 do C.SSL_write(ssl, 'y', 1) end",
@@ -920,7 +921,8 @@ describe("TLS is safe", function()
         local C, port = ffi.C, ]] .. port .. [[
 
         local fd = C.socket(2, 1, 0)
-        assert(C.connect(fd, "\2\0" .. string.char(math.floor(port / 256), port % 256) .. "\127\0\0\1\0\0\0\0\0\0\0\0", 16) == 0)
+        local address = "\2\0" .. string.char(math.floor(port / 256), port % 256) .. "\127\0\0\1" .. ("\0"):rep(8)
+        assert(C.connect(fd, address, 16) == 0)
         local ssl = C.SSL_new(C.SSL_CTX_new(C.TLS_client_method()))
         C.SSL_set_fd(ssl, fd)
         assert(C.SSL_connect(ssl) == 1)

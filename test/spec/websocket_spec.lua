@@ -205,8 +205,8 @@ describe("A WebSocket client", function()
   end)
 
   -- Each of these grew by hundreds of megabytes: the queue of pongs for somebody who does not read, and messages without bytes,
-  -- which did not count, and small compressed ones, which kept the 16 KiB they were unpacked into. Until the client stops
-  -- reading, 300 MB go through.
+  -- which did not count, and small compressed ones, which kept the 16 KiB they were unpacked into. Until the client
+  -- stops reading, 300 MB go through.
   it("keeps little for a server that does not read, or whose messages nobody takes", function()
     for what, piece in pairs {
       pings = frame(9, ("p"):rep(125)):rep(500), ["empty pings"] = frame(9, ""):rep(30000), ["empty messages"] = frame(2, ""):rep(30000),

@@ -97,8 +97,8 @@ end
 local Proxy = {}
 Proxy.__index = Proxy
 
--- Passes connections on to `port`. While `is_holding`, what clients send is held, also when they have long gone, until `release`;
--- `held` counts the pieces.
+-- Passes connections on to `port`. While `is_holding`, what clients send is held, also when they have long gone, until
+-- `release`; `held` counts the pieces.
 function cluster.proxy(port)
   local self = setmetatable({ to = port, held = 0, generation = 0, is_holding = false }, Proxy)
   self.listener, self.port = net.listen()
