@@ -56,13 +56,23 @@ static bool find_api_frame(lua_State *L, lua_Debug *found) {
     return true;
 }
 
-const char *lh_pop_function_name(lua_State *L) {
-    lua_getfield(L, LUA_REGISTRYINDEX, LH_NAMES);
-    lua_insert(L, -2);
-    assert(lua_istable(L, -2));
+/* registry[table][function on top of `L`], a string or NULL: stays valid, as the table keeps it. */
+static const char *registered_string(lua_State *L, const char *table) {
+    lua_getfield(L, LUA_REGISTRYINDEX, table);
+    assert(lua_isfunction(L, -2) && lua_istable(L, -1));
+    lua_pushvalue(L, -2);
     lua_rawget(L, -2);
-    const char *name = lua_tostring(L, -1); /* stays valid: the table keeps it */
+    const char *text = lua_tostring(L, -1);
     lua_pop(L, 2);
+    return text;
+}
+
+lh_function_name lh_pop_function_name(lua_State *L) {
+    const lh_function_name name = {
+        .prefix = registered_string(L, LH_PREFIXES),
+        .name = registered_string(L, LH_NAMES),
+    };
+    lua_pop(L, 1);
     return name;
 }
 
@@ -75,18 +85,17 @@ void lh_check_memory(lua_State *L) {
 int lh_raise_argument(lua_State *L, int index, const char *what) {
     luaL_checkstack(L, 6, "error");
     lua_Debug ar;
-    const char *name = "?", *registered = NULL;
+    const char *name = "?";
     bool is_method = false;
     if (find_api_frame(L, &ar)) {
         lua_getinfo(L, "nf", &ar);
-        registered = lh_pop_function_name(L);
-        if (registered && !*registered) registered = NULL;
-        is_method = registered ? strchr(registered, ':') != NULL : strcmp(ar.namewhat, "method") == 0;
+        const lh_function_name registered = lh_pop_function_name(L);
+        const bool is_registered = registered.name && *registered.name;
+        is_method = is_registered ? strchr(registered.prefix, ':') != NULL : strcmp(ar.namewhat, "method") == 0;
         if (ar.name) {
             name = ar.name;
-        } else if (registered) {
-            const char *dot = strpbrk(registered, ".:");
-            name = dot ? dot + 1 : registered;
+        } else if (is_registered) {
+            name = registered.name;
         }
     }
     if (is_method && --index == 0) lh_raise(L, "calling '%s' on bad self (%s)", name, what);

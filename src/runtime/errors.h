@@ -74,6 +74,11 @@ const char *lh_error_text(int error);
 /* True for chunks of the built-in library, whose frames are not the script's. */
 bool lh_is_internal_source(const char *source);
 
-/* The registered name of the function on top of the stack ("mtev.sleep", "eventer:read"), or NULL; pops it. ""
- * for the C half of a function whose Lua half has the name. */
-const char *lh_pop_function_name(lua_State *L);
+/* A function's registered name: "mtev." and "sleep", "eventer:" and "read". Both NULL: it has none; `name` is "" for
+ * the C half of a function whose Lua half has the name. */
+typedef struct lh_function_name {
+    const char *prefix, *name;
+} lh_function_name;
+
+/* That of the function on top of the stack, which is popped. */
+lh_function_name lh_pop_function_name(lua_State *L);

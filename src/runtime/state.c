@@ -43,26 +43,31 @@ static void make_weak_table(lua_State *L, const char *name, const char *mode) {
 }
 
 /* Names for the functions of the table on top of the stack: prefix .. key, or "" when `prefix` is NULL. Functions that
- * have one keep it. */
+ * have one keep it. Kept apart, as both strings exist already: put together where one is asked for (errors.c). */
 static void name_functions(lua_State *L, const char *prefix) {
     assert(lua_istable(L, -1));
-    lua_getfield(L, LUA_REGISTRYINDEX, LH_NAMES); /* stack: table, names */
+    lua_pushstring(L, prefix ? prefix : "");
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_PREFIXES);
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_NAMES);
     lua_pushnil(L);
-    while (lua_next(L, -3)) { /* stack: table, names, key, value */
+    while (lua_next(L, -5)) { /* stack: table, prefix, prefixes, names, key, value */
         if (lua_isfunction(L, -1) && lua_type(L, -2) == LUA_TSTRING) {
             lua_pushvalue(L, -1);
             lua_rawget(L, -4);
             const bool is_new = lua_isnil(L, -1);
             lua_pop(L, 1);
             if (is_new) {
-                lua_pushfstring(L, "%s%s", prefix ? prefix : "", prefix ? lua_tostring(L, -2) : "");
-                lua_rawset(L, -4);
-                continue; /* rawset popped the value with the name */
+                lua_pushvalue(L, -1);
+                lua_pushvalue(L, prefix ? -3 : -6); /* stack: ..., key, value, value, key */
+                lua_rawset(L, -5); /* names[value] = key, or "" */
+                lua_pushvalue(L, -1);
+                lua_pushvalue(L, -6);
+                lua_rawset(L, -6); /* prefixes[value] = prefix */
             }
         }
         lua_pop(L, 1);
     }
-    lua_pop(L, 1);
+    lua_pop(L, 3);
 }
 
 static void name_standard_library(lua_State *L) {
@@ -99,6 +104,7 @@ static int open_lua(lua_State *L) {
     lh_task_open(state, L);
     lh_finalizers_open(state, L);
     make_weak_table(L, LH_NAMES, "k");
+    make_weak_table(L, LH_PREFIXES, "k");
     make_weak_table(L, LH_INNER, "kv");
     make_weak_table(L, LH_FAILED, "v");
     assert(lua_gettop(L) == 0);

@@ -86,9 +86,10 @@ void lh_state_name_methods(lua_State *L, const char *prefix);
 void lh_state_close(lh_state *state);
 
 /* -- Names in the registry -- */
-#define LH_NAMES "mtev.names"   /* function -> "mtev.sleep", for tracebacks and argument errors */
-#define LH_INNER "mtev.inner"   /* blocked coroutine -> the coroutine it resumed and that blocks in it */
-#define LH_FAILED "mtev.failed" /* {message, coroutine or frames ...}: which error was passed on last, whence */
+#define LH_NAMES "mtev.names"       /* function -> "sleep", for tracebacks and argument errors; "": none */
+#define LH_PREFIXES "mtev.prefixes" /* function -> "mtev.", what goes before that */
+#define LH_INNER "mtev.inner"       /* blocked coroutine -> the coroutine it resumed and that blocks in it */
+#define LH_FAILED "mtev.failed"     /* {message, coroutine or frames ...}: which error was passed on last, whence */
 
 extern _Thread_local lh_state *lh__state_here;
 static inline lh_state *lh_state_here(void) { return lh__state_here; }

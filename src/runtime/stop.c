@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "runtime/log.h"
 #include "runtime/task.h"
 
 static atomic_int function_count;
@@ -24,6 +25,14 @@ static void on_patience_over(lh_timer *timer) {
     end_program();
 }
 
+static int push_runner(lh_task *task, lua_State *L, void *context) {
+    (void)task;
+    lh_task **runner = context;
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_STOP);
+    if (lua_isfunction(L, -1)) *runner = lh_task_new(lh_state_here(), L, 0);
+    return 1;
+}
+
 static void run_functions(lh_mail *mail, lh_loop *loop, bool is_closing) {
     lh_free(mail);
     if (is_closing) return;
@@ -31,15 +40,16 @@ static void run_functions(lh_mail *mail, lh_loop *loop, bool is_closing) {
     lh_state *state = lh_state_of_loop(loop);
     lua_State *L = state->L;
     lua_settop(L, 0);
-    lua_getfield(L, LUA_REGISTRYINDEX, LH_STOP);
-    if (!lua_isfunction(L, -1)) {
-        lua_settop(L, 0);
-        lh_stop_done();
-        return;
+    lh_task *runner = NULL;
+    if (lh_task_protect(L, push_runner, &runner) == LH_TASK_RAISED) {
+        lh_log_print("error", "lhotse: the functions of mtev.on_stop are not run: %s\n", lua_tostring(L, -1));
     }
-    lh_task *task = lh_task_new(state, L, 0);
-    lua_settop(L, 0);
-    lh_task_start(state, task);
+    lua_settop(L, 0); /* the thread, which the task anchors */
+    if (runner) {
+        lh_task_start(state, runner);
+    } else {
+        lh_stop_done();
+    }
 }
 
 bool lh_stop_begin(lh_loop *loop, void (*end)(void)) {

@@ -29,6 +29,9 @@
 
 enum { SPAWN_DEPTH_MAX = 150, MORE_PER_TURN = 32, PARK_ATTEMPTS_MAX = 3, WALK_MAX = 200 };
 
+/* So many arguments a new coroutine's stack has room for without asking (it has LUA_MINSTACK slots, at least). */
+enum { ARGS_FREE = LUA_MINSTACK / 2 };
+
 /* A task's number is its generation and its slot: exact as a double. */
 enum { SLOT_BITS = 22, SLOT_MAX = (1 << SLOT_BITS) - 1, GENERATION_MAX = 0x7fffffff };
 
@@ -118,10 +121,10 @@ static void release_held(lua_State *L, lh_task *task) {
 static void on_deadline(lh_timer *timer);
 
 lh_task *lh_task_new(lh_state *state, lua_State *L, int n) {
-    luaL_checkstack(L, 6, "too many arguments");
+    assert(n >= 0 && lua_gettop(L) > n);
     lh_check_memory(L);
     lua_State *thread = lua_newthread(L); /* stack: f, args, thread */
-    if (!lua_checkstack(thread, n + LUA_MINSTACK)) luaL_error(L, "too many arguments");
+    if (n > ARGS_FREE && !lua_checkstack(thread, n + LUA_MINSTACK)) luaL_error(L, "too many arguments");
     reserve_anchor(L, state);
     lh_task *task = lh_slab_take(&state->tasks); /* from here on nothing raises */
     assert(task->L == NULL && task->status == LH_TASK_GONE);

@@ -87,7 +87,8 @@ struct lh_task {
 /* What the scheduler keeps in the registry of a new state. */
 void lh_task_open(lh_state *state, lua_State *L);
 
-/* Makes a task of the function and its `n` arguments on top of `L` (popped) and leaves its thread there instead. */
+/* Makes a task of the function and its `n` arguments on top of `L` (popped) and leaves its thread there instead. Needs
+ * six slots of `L`'s stack. Raises when there is no memory. */
 lh_task *lh_task_new(lh_state *state, lua_State *L, int n);
 
 /* Runs a new task at once, on top of whatever runs now; or queues it when too many lie on one another. A C function

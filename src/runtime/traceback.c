@@ -16,11 +16,11 @@ enum { FRAMES_MAX = 40, COROUTINES_MAX = 20 };
 
 static void describe_frame(lua_State *T, lua_Debug *ar, lh_buffer *out) {
     lua_getinfo(T, "nSlf", ar);
-    const char *registered = lh_pop_function_name(T);
+    const lh_function_name registered = lh_pop_function_name(T);
     const bool is_internal = lh_is_internal_source(ar->source);
-    if (registered && !*registered) return; /* the C half of a blocking function */
-    if (registered) {
-        lh_buffer_print(out, "\n\t[built-in]: in function '%s'", registered);
+    if (registered.name && !*registered.name) return; /* the C half of a blocking function */
+    if (registered.name) {
+        lh_buffer_print(out, "\n\t[built-in]: in function '%s%s'", registered.prefix, registered.name);
         return;
     }
     if (is_internal) return;
