@@ -570,7 +570,7 @@ function mtev.reverse_connect(options) end
 ---@field timeout? number seconds for each step of connecting; default 10
 ---@field keepalive? number as for reverse_listen
 ---@field window? integer as for reverse_listen
----@field channels? integer at most so many at a time; more wait; default 8000 (some 18 MB when all are open), or a quarter of RLIMIT_NOFILE if that is less
+---@field channels? integer at most so many at a time; more wait; default 5000 (some 12 MB when all are open), or a quarter of RLIMIT_NOFILE if that is less
 ---@field retry_min? number seconds; default 0.1
 ---@field retry_max? number seconds; default 30
 

@@ -59,7 +59,7 @@ static void name_functions(lua_State *L, const char *prefix) {
             if (is_new) {
                 lua_pushvalue(L, -1);
                 lua_pushvalue(L, prefix ? -3 : -6); /* stack: ..., key, value, value, key */
-                lua_rawset(L, -5); /* names[value] = key, or "" */
+                lua_rawset(L, -5);                  /* names[value] = key, or "" */
                 lua_pushvalue(L, -1);
                 lua_pushvalue(L, -6);
                 lua_rawset(L, -6); /* prefixes[value] = prefix */
