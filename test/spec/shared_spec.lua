@@ -414,6 +414,7 @@ describe("mtev.thread_stats", function()
       local _, i = mtev.thread_self()
       if i == 1 then
         local x = 0
+        while #mtev.thread_stats() < 2 do mtev.sleep(0.001) end -- the other one may begin later
         while mtev.thread_stats()[2].cpu < 0.05 do for j = 1, 1e6 do x = x + j end end -- CPU time, not the clock's
         for _ = 1, 5 do mtev.coroutine_spawn(mtev.sleep, 1000) end
         for _ = 1, 100 do mtev.sleep(0) end
