@@ -287,21 +287,28 @@ function operations.http_client(random)
   unless_cancelled(ok, err)
 end
 
-local left_open = {} -- descriptor -> true; they are numbers: nobody closes those of a coroutine that was cancelled
+local left_open = {} -- descriptor -> its coroutine: they are numbers, and nobody closes those of one that was cancelled
 
 local function close(fd)
   left_open[fd] = nil
   mtev.close(fd)
 end
 
+local function close_left_open()
+  for fd, co in pairs(left_open) do
+    if coroutine.status(co) == "dead" then return close(fd) end
+  end
+end
+
 function operations.files(random)
+  close_left_open()
   local name = os.tmpname()
   local data = expected(3, random(1, 50000))
   local fd = mtev.open(name, bit.bor(O_RDWR, O_CREAT, O_TRUNC), 384)
   if fd < 0 then return os.remove(name) end
-  left_open[fd] = true
+  left_open[fd] = coroutine.running()
   local again = mtev.open(name, O_RDONLY)
-  if again >= 0 then left_open[again] = true end
+  if again >= 0 then left_open[again] = coroutine.running() end
   os.remove(name)
   local written = mtev.write(fd, data)
   close(fd)
