@@ -400,7 +400,7 @@ function eventer:close() end
 ---Values may be strings, booleans or numbers, as configurations have them ("true"/"on"/"yes"/"1"); what is no boolean is an error,
 ---it never means false. Unknown keys are reported to the log `error`, once each; one that seems to be a misspelt `snihost`, `layer`,
 ---`ca_chain`, `require_client_cert` or the like, or sounds as if it asked for more (`fail_if_no_peer_cert`,
----`min_proto`, `revocation`, `security_level`, `pinned_key`), is an error unless it is false, because without it the
+---`minVersion`, `revocation`, `security_level`, `pinnedpublickey`), is an error unless it is false, because without it the
 ---connection would be less strict. A PEM is the path of a file, or the text itself if there is a line break in it.
 ---Files are read again when they have changed.
 ---@field certificate? string PEM: our own certificate, and behind it those between it and the authority. Aliases `certificate_file`, `cert`

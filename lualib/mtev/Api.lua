@@ -200,7 +200,7 @@ local URLS_MAX = 256 -- kept by an Api
 local function url_of(api, path)
   local url = api.urls[path]
   if url then return url end
-  local target = (path == nil or path == "") and "/" or check.string(path, 2, "request")
+  local target = (path == nil or path == "") and "/" or tostring(path)
   if target:byte() ~= 47 then target = "/" .. target end
   url = api.base .. escape(target)
   if path == nil then return url end
@@ -610,6 +610,7 @@ function Api:request(method, path, payload, headers, options)
     error(("bad argument #1 to 'request' (method expected, got '%s')"):format(method:sub(1, 100)), 2)
   end
   if options ~= nil then check.type(options, "table", 5, "request") end
+  if path ~= nil then check.string(path, 2, "request") end
   return perform(self, method, path, payload, headers, options, 2)
 end
 
@@ -617,6 +618,7 @@ for name, method in pairs { get = "GET", post = "POST", put = "PUT", delete = "D
   Api[name] = function(self, path, payload, headers, options)
     check_api(self, name)
     if options ~= nil then check.type(options, "table", 4, name) end
+    if path ~= nil then check.string(path, 1, name) end
     return perform(self, method, path, payload, headers, options, 2)
   end
 end

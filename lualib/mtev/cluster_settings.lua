@@ -19,7 +19,7 @@ end
 local function seconds(path, name, attribute, least, most)
   local text = mtev.conf_get_string(path .. "/@" .. attribute)
   local value = text and tonumber(text) or DEFAULTS[attribute]
-  if text and not tonumber(text) or value < least or value > most then
+  if text and not tonumber(text) or not (value >= least and value <= most) then -- nor is it NaN
     local expected = ("seconds from %g to %g expected, got '%s'"):format(least, most, tostring(text))
     error(("cluster '%s': %s: %s"):format(name, attribute, expected), 0)
   end
@@ -59,10 +59,13 @@ end
 
 -- The first thing that is wrong with a cluster's settings, nil = nothing.
 function Settings.problem()
+  local seen = {}
   for i = 1, tonumber(mtev.conf_get_string("count(/*/clusters/cluster)")) do
     local path = ("/*/clusters/cluster[%d]"):format(i)
     local name = mtev.conf_get_string(path .. "/@name")
-    if not name then return "a <cluster> needs a name" end
+    if not name or name == "" then return "a <cluster> needs a name" end
+    if seen[name] then return ("cluster '%s': it is there twice"):format(name) end
+    seen[name] = true
     -- One in libmtev's form disturbs only the scripts that ask for it.
     local ok, problem = pcall(Settings.read, name, i)
     if not ok and not mtev.conf_get_string(path .. "/node") then return problem end

@@ -58,6 +58,7 @@ end
 local OVERFLOW = "C stack overflow" -- LuaJIT sets no bound on coroutines that resume one another
 
 function coroutine.resume(co, ...)
+  if type(co) ~= "thread" then error("bad argument #1 to 'resume' (coroutine expected)", 2) end
   local why = refusal(co)
   if why then return false, why end
   if not has_stack() then return false, OVERFLOW end
@@ -91,6 +92,7 @@ local function finish(co, ok, ...)
 end
 
 function coroutine.wrap(f)
+  if type(f) ~= "function" then error("bad argument #1 to 'wrap' (function expected)", 2) end
   local co = create(f)
   return function(...)
     local why = blocked[co] and refusal(co)

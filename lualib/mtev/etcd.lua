@@ -20,7 +20,9 @@ local PERMANENT = 2 ^ 53   -- "no limit" for a stream
 -- {scheme =, host =, port =} of "http://host:port", or nil.
 local function parse_endpoint(text)
   local scheme, host, port = text:match("^(https?)://%[?([^/%[%]]-)%]?:(%d+)/?$")
-  return scheme and { scheme = scheme, host = host, port = tonumber(port), text = text }
+  port = tonumber(port)
+  if not scheme or port < 1 or port > 65535 then return nil end
+  return { scheme = scheme, host = host, port = port, text = text }
 end
 
 Etcd.parse_endpoint = parse_endpoint

@@ -11,8 +11,15 @@ local make_guard, make_metatable_guard, run_due = core.make_guard, core.make_met
 local rawget, rawset, type, setmetatable, xpcall = rawget, rawset, type, setmetatable, xpcall
 local report = core.report_error
 
+local function report_it(err)
+  report(err)
+end
+
+-- An error that xpcall returns was not reported: LuaJIT calls no handler when there is no memory, and a handler may fail
+-- itself when the stack is full.
 core.set_finalizer_runner(function(finalizer, object)
-  xpcall(finalizer, report, object)
+  local ok, unreported = xpcall(finalizer, report_it, object)
+  if not ok and unreported ~= nil then report(unreported) end
 end)
 
 local due = ffi.cast("const int *", core.finalizers_due) -- how many wait to be run

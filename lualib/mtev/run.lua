@@ -80,6 +80,9 @@ table.insert(loaders, 2, file_loader)
 
 -- LuaJIT's, in Lua for the same reason.
 function dofile(name)
+  if name ~= nil and type(name) ~= "string" and type(name) ~= "number" then
+    error("bad argument #1 to 'dofile' (string expected, got " .. type(name) .. ")", 2)
+  end
   local chunk, message = loadfile(name)
   if not chunk then error(message, 0) end
   return chunk()

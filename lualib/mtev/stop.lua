@@ -17,6 +17,10 @@ function mtev.on_stop(f)
   end
 end
 
+local function report(err)
+  if err ~= "coroutine cancelled" then core.report_error(err) end
+end
+
 -- The program is to end: the last function to return says that this thread has no more to do.
 core.set_stop(function()
   local left = 1
@@ -29,9 +33,8 @@ core.set_stop(function()
   for _, hook in pairs(all) do
     left = left + 1
     spawn(function()
-      xpcall(hook.run, function(err)
-        if err ~= "coroutine cancelled" then core.report_error(err) end
-      end)
+      local ok, unreported = xpcall(hook.run, report)
+      if not ok and unreported ~= nil then core.report_error(unreported) end -- no memory: no handler was called
       done()
     end)
   end

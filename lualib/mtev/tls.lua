@@ -47,8 +47,9 @@ local MEANT = {
 -- What else a word may have in it that asks for more than is done without it.
 local STRICT = {
   "verif", "validat", "requir", "enforce", "mandatory", "fail_?if", "strict", "secur", "fips", "client", "mutual", "mtls",
-  "trust", "^ca", "authorit", "issuer", "crl", "revo[ck]", "ocsp", "stapl", "cipher", "curve", "sig_?alg", "version", "proto",
-  "common_?name", "alt_?name", "fingerprint", "hostname", "peername", "peercert",
+  "trust", "^ca", "%f[%w]ca%f[^%w]", "root_?ca", "cert_?req", "request_?cert", "reject", "authori[tz]", "issuer", "crl", "revo[ck]", "ocsp", "stapl", "cipher", "curve", "sig_?alg", "version", "proto",
+  "common_?name", "alt_?name", "fingerprint", "hostname", "peername", "peercert", "pinned", "server_?name", "expect",
+  "min_?ver", "max_?ver", "min_?tls", "max_?tls", "^no_?tls", "^no_?ssl",
 }
 -- Only as words of their own: they are parts of many others.
 for _, word in ipairs {
@@ -56,7 +57,12 @@ for _, word in ipairs {
 } do
   STRICT[#STRICT + 1] = ("%%f[%%w]%s%%f[^%%w]"):format(word)
 end
-local LAX = { "^insecure", "^allow_?insecure", "^alpn" } -- without such a one less is accepted
+local LAX = { "^insecure", "^allow_?insecure", "^alpn$", "^alpn_?proto" } -- without such a one less is accepted
+
+-- As this program writes names: "minVersion" is min_version.
+local function plain(key)
+  return type(key) == "string" and key:gsub("(%l)(%u)", "%1_%2"):lower() or key
+end
 
 local function has_one_of(key, patterns)
   for _, pattern in ipairs(patterns) do
@@ -67,7 +73,7 @@ end
 
 local function sounds_strict(key)
   if type(key) ~= "string" then return false end
-  key = key:lower()
+  key = plain(key)
   return has_one_of(key, STRICT) and not has_one_of(key, LAX)
 end
 
@@ -81,8 +87,8 @@ local function examine_stranger(key, value)
   check.warn_of_unknown(key, KNOWN)
   local message, nearest = check.unknown_option(key, KNOWN)
   local is_strict = not nearest and sounds_strict(key)
-  if MEANT[key] then
-    nearest = MEANT[key]
+  if MEANT[plain(key)] then
+    nearest = MEANT[plain(key)]
     message = ("unknown option '%s' (did you mean '%s'?)"):format(key, nearest)
   end
   if is_strict or TIGHTENING[nearest] then return asks_for_something(value) and message or nil end

@@ -44,16 +44,28 @@ int lh_raise(lua_State *L, const char *format, ...) {
     __builtin_unreachable();
 }
 
-/* Finds the frame of the API function that the script called. */
-static bool find_api_frame(lua_State *L, lua_Debug *found) {
-    if (!lua_getstack(L, 0, found)) return false;
+/* The level of the API function that the script called, -1 = none. */
+static int find_api_frame(lua_State *L) {
     lua_Debug ar;
-    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+    if (!lua_getstack(L, 0, &ar)) return -1;
+    int level = 0;
+    while (lua_getstack(L, level + 1, &ar)) {
         lua_getinfo(L, "S", &ar);
         if (!lh_is_internal_source(ar.source)) break;
-        *found = ar;
+        level++;
     }
-    return true;
+    return level;
+}
+
+void lh_get_frame_name(lua_State *L, int level, lua_Debug *ar) {
+    lua_Debug caller;
+    ar->name = NULL;
+    ar->namewhat = "";
+    if (!lua_getstack(L, level + 1, &caller)) return;
+    lua_getinfo(L, "Sl", &caller);
+    const bool is_line_there = caller.currentline > 0 && caller.currentline >= caller.linedefined &&
+                               caller.currentline <= caller.lastlinedefined;
+    if (is_line_there && lua_getstack(L, level, ar)) lua_getinfo(L, "n", ar);
 }
 
 /* registry[table][function on top of `L`], a string or NULL: stays valid, as the table keeps it. */
@@ -87,8 +99,10 @@ int lh_raise_argument(lua_State *L, int index, const char *what) {
     lua_Debug ar;
     const char *name = "?";
     bool is_method = false;
-    if (find_api_frame(L, &ar)) {
-        lua_getinfo(L, "nf", &ar);
+    const int level = find_api_frame(L);
+    if (level >= 0 && lua_getstack(L, level, &ar)) {
+        lh_get_frame_name(L, level, &ar);
+        lua_getinfo(L, "f", &ar);
         const lh_function_name registered = lh_pop_function_name(L);
         const bool is_registered = registered.name && *registered.name;
         is_method = is_registered ? strchr(registered.prefix, ':') != NULL : strcmp(ar.namewhat, "method") == 0;

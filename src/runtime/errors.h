@@ -74,6 +74,12 @@ const char *lh_error_text(int error);
 /* True for chunks of the built-in library, whose frames are not the script's. */
 bool lh_is_internal_source(const char *source);
 
+/* Sets ar->name and ar->namewhat of the function at `level`: how its caller's code names it; NULL = not known.
+ *
+ * LuaJIT's own "n" reads that code at the place of the call, and for a message handler, whose caller may have been in
+ * compiled code when its stack overflowed, the place is no place in it: SIGSEGV. The line of such a place is none. */
+void lh_get_frame_name(lua_State *L, int level, lua_Debug *ar);
+
 /* A function's registered name: "mtev." and "sleep", "eventer:" and "read". Both NULL: it has none; `name` is "" for
  * the C half of a function whose Lua half has the name. */
 typedef struct lh_function_name {

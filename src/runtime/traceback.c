@@ -14,8 +14,8 @@
 
 enum { FRAMES_MAX = 40, COROUTINES_MAX = 20 };
 
-static void describe_frame(lua_State *T, lua_Debug *ar, lh_buffer *out) {
-    lua_getinfo(T, "nSlf", ar);
+static void describe_frame(lua_State *T, int level, lua_Debug *ar, lh_buffer *out) {
+    lua_getinfo(T, "Slf", ar);
     const lh_function_name registered = lh_pop_function_name(T);
     const bool is_internal = lh_is_internal_source(ar->source);
     if (registered.name && !*registered.name) return; /* the C half of a blocking function */
@@ -24,6 +24,7 @@ static void describe_frame(lua_State *T, lua_Debug *ar, lh_buffer *out) {
         return;
     }
     if (is_internal) return;
+    lh_get_frame_name(T, level, ar);
     if (strcmp(ar->what, "C") == 0) {
         lh_buffer_print(out, "\n\t[C]: in %s%s%s", ar->name ? "function '" : "?", ar->name ? ar->name : "",
                         ar->name ? "'" : "");
@@ -58,7 +59,7 @@ static void describe_until(lua_State *T, const void *end, lh_buffer *out) {
             lh_buffer_print(out, "\n\t...");
             return;
         }
-        describe_frame(T, &ar, out);
+        describe_frame(T, level, &ar, out);
     }
 }
 

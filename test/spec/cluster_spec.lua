@@ -68,6 +68,8 @@ describe("mtev.cluster", function()
   it("refuses settings that cannot be", function()
     for attributes, message in pairs {
       ["ttl='1'"] = "ttl: seconds from 2 to 86400 expected, got '1'",
+      ["ttl='nan'"] = "ttl: seconds from 2 to 86400 expected, got 'nan'",
+      ["endpoints='http://h:99999'"] = "endpoint 'http://h:99999': http://HOST:PORT or https://HOST:PORT expected",
       ["ttl='soon'"] = "ttl: seconds from 2 to 86400 expected, got 'soon'",
       ["endpoints='localhost:2379'"] = "endpoint 'localhost:2379': http://HOST:PORT or https://HOST:PORT expected",
       ["endpoints=' '"] = "endpoints: it is empty",

@@ -19,6 +19,36 @@ describe("recursion without end", function()
     recurses("function f() return assert(coroutine.resume(coroutine.create(f))) end")
   end)
 
+  -- A message handler is then called by code that has been compiled, which is at no place that LuaJIT could name: what
+  -- looks for the name there must not follow it (core.pcall, reports of finalizers and of functions of on_stop).
+  it("in compiled code, below a handler that looks at the stack", function()
+    local body = [[
+      local function walk(n) mtev.log("debug", "x\n") return walk(n) + 1 end
+      local function deep() return mtev.time() + deep() end]]
+    local output, status = run(body .. [[
+      local client = require("mtev.HttpClient"):new { consume = walk }
+      local listener = mtev.socket("inet")
+      listener:bind("127.0.0.1", 0)
+      listener:listen(1)
+      local _, port = listener:sock_name()
+      mtev.coroutine_spawn(function()
+        local e = listener:own():accept()
+        e:read("\r\n\r\n")
+        e:write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+      end)
+      client:connect("127.0.0.1", port)
+      client:do_request("GET", "/")
+      local _, message = pcall(client.get_response, client)
+      print((tostring(message):match("stack overflow")))]])
+    assert.equal("stack overflow\n", output)
+    assert.equal(0, status)
+    for _, f in ipairs { "walk", "deep" } do
+      local finalizer = ("do local p = newproxy(true) getmetatable(p).__gc = %s end"):format(f)
+      local _, failed, report = run(body .. finalizer .. " collectgarbage() collectgarbage() mtev.sleep(0.1)")
+      assert.equal(1, failed, report)
+    end
+  end)
+
   it("through functions that call Lua from C", function()
     recurses([[function f() return (("x"):gsub("x", f)) end]])
     recurses([[function f() table.sort({ 1, 2, 3 }, function() f() end) end]])

@@ -296,13 +296,14 @@ describe("A setting that cannot be understood", function()
     end
     for key, meant in pairs {
       fail_if_no_peer_cert = "require_client_cert", min_proto = "layer", authorities = "ca_chain", revocation = "crl",
-      verify_peer = "verify",
+      verify_peer = "verify", serverName = "snihost", minVersion = "layer",
     } do
       local expected = ("unknown option '%s' (did you mean '%s'?)"):format(key, meant)
       assert.matches(expected, reason(key, "x"), 1, true)
     end
     for _, key in ipairs { "strict", "security_level", "tls_hostname", "pinned_key", "ocsp_stapling", "validate",
-      "verify_alpn", "reject_insecure_ciphers", "cert_pin" } do
+      "verify_alpn", "reject_insecure_ciphers", "cert_pin", "pinnedpublickey", "expected_name", "min_ver", "no_tlsv12",
+      "root_ca", "tlsCA", "requestCert", "rejectUnauthorized", "checkName", "alpn_client_required" } do
       for _, value in ipairs { true, 3, "on", "x" } do
         assert.matches(("unknown option '%s'"):format(key), reason(key, value), 1, true)
       end
