@@ -297,22 +297,27 @@ lh_eventer *lh_check_eventer(lua_State *L, int index) {
     }
 }
 
-lh_eventer *lh_check_eventer_half(lua_State *L, int index, int directions) {
-    lh_eventer *eventer = lh_check_eventer(L, index);
+static void check_directions(lua_State *L, const lh_eventer *eventer, int directions) {
     const int missing = directions & ~eventer->directions;
     if (missing) {
         lh_raise(L, "mtev.eventer: this half of a split one cannot %s", missing & LH_EVENTER_READS ? "read" : "write");
     }
     assert(lh_slab_has(&lh_state_here()->net.sockets, eventer->socket));
+}
+
+lh_eventer *lh_check_eventer_half(lua_State *L, int index, int directions) {
+    lh_eventer *eventer = lh_check_eventer(L, index);
+    check_directions(L, eventer, directions);
     return eventer;
 }
 
 lh_eventer *lh_check_own_eventer(lua_State *L, int index, int directions) {
-    const lh_eventer *eventer = lh_check_eventer(L, index);
+    lh_eventer *eventer = lh_check_eventer(L, index);
     if (eventer->owner != lh_state_here()->running) {
         lh_raise(L, "cross-coroutine socket call: use event:own()");
     }
-    return lh_check_eventer_half(L, index, directions);
+    check_directions(L, eventer, directions);
+    return eventer;
 }
 
 /* -- Addresses ----------------------------------------------------------------------------------------------------- */
