@@ -394,13 +394,14 @@ static int eventer_ssl_ctx(lua_State *L) {
     lua_getfield(L, LUA_REGISTRYINDEX, KNOWN);
     lua_pushlightuserdata(L, tls);
     lua_rawget(L, -2);
-    if (!lua_isnil(L, -1)) return 1;
+    void **known = lua_touserdata(L, -1);
+    if (known && *known == tls) return 1; /* else it was finalized, and `tls` lies where its own one did */
     void **object = lh_push_object(L, SSL_CTX_TYPE);
     *object = lh_tls_hold(tls);
     lua_pushlightuserdata(L, tls);
     lua_pushvalue(L, -2);
     assert(lua_istable(L, -5));
-    lua_rawset(L, -5); /* stack: ..., known, nil, object */
+    lua_rawset(L, -5); /* stack: ..., known, nil or the old one, object */
     return 1;
 }
 
