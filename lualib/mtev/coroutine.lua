@@ -109,8 +109,8 @@ local function note(message)
   return message
 end
 
--- As pcall, for callers that clean up and pass the error on by error(message, 0): if nothing catches it, the report still
--- shows where it happened in the script's own functions.
+-- As pcall, for callers that clean up and pass the error on by error(message, 0): if nothing catches it, the report
+-- still shows where it happened in the script's own functions.
 function core.pcall(f, ...)
   return xpcall(f, note, ...)
 end

@@ -15,8 +15,8 @@ local function report_it(err)
   report(err)
 end
 
--- An error that xpcall returns was not reported: LuaJIT calls no handler when there is no memory, and a handler may fail
--- itself when the stack is full.
+-- An error that xpcall returns was not reported: LuaJIT calls no handler when there is no memory, and a handler may
+-- itself fail when the stack is full.
 core.set_finalizer_runner(function(finalizer, object)
   local ok, unreported = xpcall(finalizer, report_it, object)
   if not ok and unreported ~= nil then report(unreported) end

@@ -60,7 +60,8 @@ local CONNECT = {
   retry_min = "number", retry_max = "number",
 }
 local NUMBERS = { -- default (false: none), least
-  timeout = { 10, 0.001 }, keepalive = { 10, 0.01 }, window = { 256 * 1024, 1 }, channels = { 5000, 1 }, pending = { 128, 1 },
+  timeout = { 10, 0.001 }, keepalive = { 10, 0.01 }, window = { 256 * 1024, 1 },
+  channels = { 5000, 1 }, pending = { 128, 1 },
   retry_min = { 0.1, 0.001 }, retry_max = { 30, 0.001 }, backlog = { false, 0 },
 }
 

@@ -46,10 +46,11 @@ local MEANT = {
 
 -- What else a word may have in it that asks for more than is done without it.
 local STRICT = {
-  "verif", "validat", "requir", "enforce", "mandatory", "fail_?if", "strict", "secur", "fips", "client", "mutual", "mtls",
-  "trust", "^ca", "%f[%w]ca%f[^%w]", "root_?ca", "cert_?req", "request_?cert", "reject", "authori[tz]", "issuer", "crl", "revo[ck]", "ocsp", "stapl", "cipher", "curve", "sig_?alg", "version", "proto",
-  "common_?name", "alt_?name", "fingerprint", "hostname", "peername", "peercert", "pinned", "server_?name", "expect",
-  "min_?ver", "max_?ver", "min_?tls", "max_?tls", "^no_?tls", "^no_?ssl",
+  "verif", "validat", "requir", "enforce", "mandatory", "fail_?if", "strict", "secur", "fips", "client", "mutual",
+  "mtls", "trust", "^ca", "%f[%w]ca%f[^%w]", "root_?ca", "cert_?req", "request_?cert", "reject", "authori[tz]",
+  "issuer", "crl", "revo[ck]", "ocsp", "stapl", "cipher", "curve", "sig_?alg", "version", "proto", "common_?name",
+  "alt_?name", "fingerprint", "hostname", "peername", "peercert", "pinned", "server_?name", "expect", "min_?ver",
+  "max_?ver", "min_?tls", "max_?tls", "^no_?tls", "^no_?ssl",
 }
 -- Only as words of their own: they are parts of many others.
 for _, word in ipairs {

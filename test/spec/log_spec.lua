@@ -126,7 +126,9 @@ describe("mtev.log", function()
       { after = "2>&1 | { i=0; until [ -e " .. name .. " ] || [ $((i += 1)) = 3000 ]; do sleep 0.01; done; grep -o 'lhotse: .*'; }" })
     os.remove(name)
     local lost = 0 -- said whenever the writer comes to it, so perhaps in two parts
-    for line in output:gmatch("[^\n]+") do lost = lost + assert(line:match("^lhotse: (%d+) log records were lost %(queue full%)$"), line) end
+    for line in output:gmatch("[^\n]+") do
+      lost = lost + assert(line:match("^lhotse: (%d+) log records were lost %(queue full%)$"), line)
+    end
     assert.is_true(lost >= 1 and lost <= 20, lost)
   end)
 
