@@ -108,6 +108,7 @@ static int push_task(lh_task *task, lua_State *T, void *context) {
     run *r = context;
     push_first(r->state, T);
     r->task = lh_task_new(r->state, T, 2);
+    lh_task_anchor(r->task);
     return 1;
 }
 

@@ -86,6 +86,7 @@ void lh_script_start(lh_state *state) {
     }
     assert(lua_gettop(L) == 1 && lua_isfunction(L, 1));
     state->main_task = lh_task_new(state, L, 0);
+    lh_task_anchor(state->main_task);
     lua_settop(L, 0);
     lh_task_start(state, state->main_task);
 }

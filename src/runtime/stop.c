@@ -29,7 +29,10 @@ static int push_runner(lh_task *task, lua_State *L, void *context) {
     (void)task;
     lh_task **runner = context;
     lua_getfield(L, LUA_REGISTRYINDEX, LH_STOP);
-    if (lua_isfunction(L, -1)) *runner = lh_task_new(lh_state_here(), L, 0);
+    if (lua_isfunction(L, -1)) {
+        *runner = lh_task_new(lh_state_here(), L, 0);
+        lh_task_anchor(*runner);
+    }
     return 1;
 }
 

@@ -9,6 +9,9 @@
  * error, even one that is caught, leaves it in a state from which it cannot be resumed. Moving them cannot fail: the
  * frame that yielded is a C function's, for which LuaJIT keeps LH_TASK_RESULTS_MAX and more slots free.
  *
+ * A task that ends in its first run is never anchored: its thread lies on the stack of whoever spawned it, who waits
+ * below it on the C stack. What keeps it longer (a wait, the run queue, its number, a report) anchors it first.
+ *
  * Lua threads are not recycled. A script may keep the thread that coroutine_spawn returned, or its address, and cancel
  * it later; handing the same thread to another task would make that cancel a stranger. LuaJIT's own allocator makes a
  * thread in about 100 ns without malloc, so there is little to win. The task structs are recycled.
@@ -72,23 +75,44 @@ static void reserve_anchor(lua_State *L, lh_state *state) {
     state->anchor_count = slot;
 }
 
-/* Anchors the thread on top of `L`, and the Lua function that calls the C function running on `L`. */
-static void anchor(lua_State *L, lh_task *task) {
-    assert(task->slot > 0 && task->slot <= lh_state_here()->anchor_count && lua_isthread(L, -1));
-    lua_rawgeti(L, LUA_REGISTRYINDEX, lh_state_here()->anchors_ref);
-    lua_pushvalue(L, -2);
-    lua_rawseti(L, -2, 2 * task->slot - 1);
-    lua_Debug ar;
-    if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "fl", &ar)) {
-        task->spawn_line = ar.currentline;
-        lua_rawseti(L, -2, 2 * task->slot);
-    } else {
-        task->spawn_line = -1;
+int lh_task_push_spawner(lua_State *L, const lh_state *state, const lh_task *task) {
+    if (task->is_anchored) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, state->anchors_ref);
+        lua_rawgeti(L, -1, 2 * task->slot);
+        lua_remove(L, -2);
+        return task->spawn_line;
     }
-    lua_pop(L, 1);
+    lua_State *const spawner = task->spawner;
+    lua_Debug ar;
+    if (!lua_getstack(spawner, 1, &ar) || !lua_getinfo(spawner, "fl", &ar)) { /* "f" pushes the function */
+        lua_pushboolean(L, 0);
+        return -1;
+    }
+    if (spawner != L) lua_xmove(spawner, L, 1);
+    return ar.currentline;
+}
+
+static void anchor(lh_task *task) {
+    lh_state *state = state_of(task);
+    lua_State *const S = state->L;
+    assert(task->slot > 0 && task->slot <= state->anchor_count && task->L && !task->is_anchored);
+    lua_rawgeti(S, LUA_REGISTRYINDEX, state->anchors_ref);
+    lua_pushthread(task->L);
+    lua_xmove(task->L, S, 1);
+    lua_rawseti(S, -2, 2 * task->slot - 1);
+    task->spawn_line = lh_task_push_spawner(S, state, task);
+    lua_rawseti(S, -2, 2 * task->slot);
+    lua_pop(S, 1);
+    task->is_anchored = true;
+    task->ready_next = NULL;
+}
+
+void lh_task_anchor(lh_task *task) {
+    if (!task->is_anchored) anchor(task);
 }
 
 static void release_anchors(lua_State *L, const lh_task *task) {
+    if (!task->is_anchored) return;
     lua_rawgeti(L, LUA_REGISTRYINDEX, lh_state_here()->anchors_ref);
     lua_pushboolean(L, 0);
     lua_rawseti(L, -2, 2 * task->slot - 1);
@@ -141,11 +165,11 @@ lh_task *lh_task_new(lh_state *state, lua_State *L, int n) {
     task->result_count = 0;
     task->status = LH_TASK_RUNNING;
     task->park_attempts = 0;
-    task->is_cancelled = task->is_started = task->has_held = task->is_early = task->is_interrupted = false;
-    task->ready_next = NULL;
+    task->is_anchored = task->is_cancelled = task->is_started = false;
+    task->has_held = task->is_early = task->is_interrupted = false;
+    task->spawner = L;
     state->task_count++;
     lh_ptrmap_set(&state->task_of, thread, task);
-    anchor(L, task);
     lua_insert(L, -(n + 2)); /* stack: thread, f, args */
     lua_xmove(L, thread, n + 1);
     return task;
@@ -180,6 +204,12 @@ static void end_task(lh_state *state, lh_task *task) {
 
 static void drop(lh_state *state, lh_task *task);
 
+/* With the error on top of its stack. */
+static void report_error(lh_state *state, lh_task *task) {
+    lh_task_on.on_error(state, task);
+    lua_settop(task->L, 0);
+}
+
 static void run(lh_state *state, lh_task *task, int n) {
     lh_task *const previous = state->running;
     lua_State *const T = task->L;
@@ -201,19 +231,18 @@ static void run(lh_state *state, lh_task *task, int n) {
     if (rc == LUA_YIELD) { /* the script's own yield, outside any coroutine of its own: nobody would ever resume it */
         lua_settop(T, 0);
         lua_pushliteral(T, "attempt to yield from outside a coroutine");
-        lh_task_on.on_error(state, task);
-        lua_settop(T, 0);
+        report_error(state, task);
     } else if (rc != 0) {
         const char *message = lua_type(T, -1) == LUA_TSTRING ? lua_tostring(T, -1) : NULL;
         const bool was_cancelled = task->is_cancelled && message && strcmp(message, CANCELLED) == 0;
-        if (!was_cancelled) lh_task_on.on_error(state, task);
+        if (!was_cancelled) report_error(state, task);
         lua_settop(T, 0);
     }
     end_task(state, task);
 }
 
 static void append_ready(lh_state *state, lh_task *task) {
-    assert(task->status != LH_TASK_GONE && task != state->ready_last);
+    assert(task->status != LH_TASK_GONE && task->is_anchored && task != state->ready_last);
     assert(!state->ready_first == !state->ready_last && !state->ready_first == !state->ready_count);
     task->status = LH_TASK_READY;
     task->ready_next = NULL;
@@ -240,6 +269,7 @@ static bool may_start_now(const lh_state *state) {
 void lh_task_start(lh_state *state, lh_task *task) {
     const int n = lua_gettop(task->L) - 1;
     if (!may_start_now(state)) {
+        lh_task_anchor(task);
         task->result_count = n;
         append_ready(state, task);
         return;
@@ -464,6 +494,7 @@ static int yield_to_scheduler(lh_task *task, lua_State *L) {
 int lh_task_park(lh_task *task, lua_State *L, const lh_wait *wait, lh_ns deadline) {
     lh_loop *loop = &state_of(task)->net.loop;
     assert(task->status == LH_TASK_RUNNING);
+    lh_task_anchor(task);
     task->wait = wait;
     task->status = LH_TASK_PARKED;
     if (wait->is_world) loop->wait_count++;
@@ -473,6 +504,7 @@ int lh_task_park(lh_task *task, lua_State *L, const lh_wait *wait, lh_ns deadlin
 
 int lh_task_yield(lh_task *task, lua_State *L, const lh_wait *wait) {
     assert(task->status == LH_TASK_RUNNING && wait->on_run);
+    lh_task_anchor(task);
     task->wait = wait;
     task->result_count = 0;
     task->is_early = !state_of(task)->is_in_queue;
@@ -645,7 +677,8 @@ bool lh_task_interrupt(lh_task *task, lua_State *L) {
     return is_parked;
 }
 
-double lh_task_number(const lh_task *task) {
+double lh_task_number(lh_task *task) {
+    lh_task_anchor(task);
     return (double)((uint64_t)task->generation << SLOT_BITS | (uint64_t)task->slot);
 }
 

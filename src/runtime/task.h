@@ -59,7 +59,7 @@ typedef struct lh_owned {
 } lh_owned;
 
 struct lh_task {
-    lua_State *L;        /* the task's thread, anchored; NULL = gone */
+    lua_State *L;        /* the task's thread; NULL = gone */
     lua_State *parked_L; /* the thread that made the blocking call: L, or a coroutine of the script inside it */
     const lh_wait *wait; /* what it waits or waited for last */
     union {
@@ -70,6 +70,7 @@ struct lh_task {
     int slot;              /* of its anchors; kept when the struct is reused, 0 = none yet */
     uint8_t status;        /* lh_task_status */
     uint8_t park_attempts; /* since it was cancelled */
+    bool is_anchored; /* its thread and the function that spawned it are in the table of anchors */
     bool is_cancelled;
     bool is_started;     /* its function has been entered */
     bool has_held;       /* its slot in the held values is set */
@@ -79,21 +80,31 @@ struct lh_task {
     lh_list wait_node;   /* the wait's own: in a queue of waiters */
     lh_timer timer;      /* its deadline */
     lh_list owned;       /* lh_owned */
-    int spawn_line;      /* where it was spawned; the function is anchored */
+    int spawn_line;      /* where it was spawned; the function is anchored (set with it) */
     int result_count;    /* values on L that a ready task will be resumed with */
-    lh_task *ready_next; /* in the run queue; last: the slab reuses this word */
+    union {                  /* last: the slab reuses this word */
+        lh_task *ready_next; /* in the run queue */
+        lua_State *spawner;  /* while it is not anchored: the stack that spawned it, on which its thread lies */
+    };
 };
 
 /* What the scheduler keeps in the registry of a new state. */
 void lh_task_open(lh_state *state, lua_State *L);
 
-/* Makes a task of the function and its `n` arguments on top of `L` (popped) and leaves its thread there instead. Needs
- * six slots of `L`'s stack. Raises when there is no memory. */
+/* Makes a task of the function and its `n` arguments on top of `L` (popped) and leaves its thread there instead: to be
+ * kept there until lh_task_start has returned, or anchored. Needs six slots of `L`'s stack. Raises when there is no
+ * memory. */
 lh_task *lh_task_new(lh_state *state, lua_State *L, int n);
+
+/* Keeps the task's thread alive until it ends. (One that waits is anchored anyway.) Raises nothing. */
+void lh_task_anchor(lh_task *task);
 
 /* Runs a new task at once, on top of whatever runs now; or queues it when too many lie on one another. A C function
  * that a script called returns after this, or yields; to raise is not allowed (see protect_on in task.c). */
 void lh_task_start(lh_state *state, lh_task *task);
+
+/* Pushes the function that spawned the task, or false; returns the line. Raises nothing. */
+int lh_task_push_spawner(lua_State *L, const lh_state *state, const lh_task *task);
 
 /* The task that runs now; raises outside one, naming `what`. */
 lh_task *lh_task_current(lua_State *L, const char *what);
@@ -147,7 +158,7 @@ const char *lh_task_wait_name(const lh_task *task);
 lh_task *lh_task_of(lh_state *state, const void *thread);
 
 /* A number that is this task's alone, for as long as the state lives; exact as a double. */
-double lh_task_number(const lh_task *task);
+double lh_task_number(lh_task *task);
 
 /* The task that has the number, or NULL: it is gone. */
 lh_task *lh_task_find(lh_state *state, lua_State *L, double number);

@@ -120,19 +120,17 @@ static void describe_failed(lua_State *L, lua_State *T, lh_buffer *out) {
 }
 
 static void describe_origin(lua_State *L, const lh_state *state, const lh_task *task, lh_buffer *out) {
-    if (task == state->main_task || task->spawn_line < 0) return;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, state->anchors_ref);
-    lua_rawgeti(L, -1, 2 * task->slot);
-    if (lua_isfunction(L, -1)) {
-        lua_Debug ar;
-        lua_getinfo(L, ">S", &ar);
-        if (!lh_is_internal_source(ar.source)) {
-            lh_buffer_print(out, "\n\t(spawned at %s:%d)", ar.short_src, task->spawn_line);
-        }
-    } else {
+    if (task == state->main_task) return;
+    const int line = lh_task_push_spawner(L, state, task);
+    if (!lua_isfunction(L, -1)) {
         lua_pop(L, 1);
+        return;
     }
-    lua_pop(L, 1);
+    lua_Debug ar;
+    lua_getinfo(L, ">S", &ar);
+    if (line >= 0 && !lh_is_internal_source(ar.source)) {
+        lh_buffer_print(out, "\n\t(spawned at %s:%d)", ar.short_src, line);
+    }
 }
 
 static void push_buffer(lua_State *L, lh_buffer *out) {
