@@ -248,7 +248,7 @@ static const lh_wait waitfor_wait = {.name = "mtev.waitfor",
 
 /* Returns the number of values, key, values; PACKED, key, {n = count, values}; or false on timeout. */
 static int core_waitfor(lua_State *L) {
-    lua_settop(L, 2);
+    if (lua_gettop(L) != 2) lua_settop(L, 2);
     const char *bytes = check_key(L, "waitfor called without key");
     const lh_ns timeout = lh_check_timeout(L, 2);
     lh_messages *messages = lh_state_here()->messages;

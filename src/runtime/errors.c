@@ -181,10 +181,6 @@ double lh_check_seconds(lua_State *L, int index) {
     return isnan(seconds) ? lh_check_number(L, index) : seconds;
 }
 
-lh_ns lh_check_timeout(lua_State *L, int index) {
-    return lua_isnoneornil(L, index) ? LH_NEVER : lh_clock_from_seconds(lh_check_seconds(L, index));
-}
-
 /* -- Failures ------------------------------------------------------------------------------------------------------ */
 
 int lh_push_nil_error(lua_State *L, const char *message) {

@@ -57,7 +57,9 @@ double lh_timeval_seconds(lua_State *L, int index);
 #define LH_SECONDS "mtev.seconds"
 
 /* A timeout in seconds: nil and infinity = LH_NEVER, 0 and less = 0; NaN and other types raise. */
-lh_ns lh_check_timeout(lua_State *L, int index);
+static inline lh_ns lh_check_timeout(lua_State *L, int index) {
+    return lua_isnoneornil(L, index) ? LH_NEVER : lh_clock_from_seconds(lh_check_seconds(L, index));
+}
 
 /* `nil, message` */
 int lh_push_nil_error(lua_State *L, const char *message);

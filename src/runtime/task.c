@@ -92,7 +92,7 @@ int lh_task_push_spawner(lua_State *L, const lh_state *state, const lh_task *tas
     return ar.currentline;
 }
 
-static void anchor(lh_task *task) {
+static __attribute__((noinline, cold)) void anchor(lh_task *task) {
     lh_state *state = state_of(task);
     lua_State *const S = state->L;
     assert(task->slot > 0 && task->slot <= state->anchor_count && task->L && !task->is_anchored);
@@ -108,7 +108,7 @@ static void anchor(lh_task *task) {
 }
 
 void lh_task_anchor(lh_task *task) {
-    if (!task->is_anchored) anchor(task);
+    if (__builtin_expect(!task->is_anchored, 0)) anchor(task);
 }
 
 static void release_anchors(lua_State *L, const lh_task *task) {
@@ -470,18 +470,26 @@ static bool is_in_callback(const lh_state *state, lua_State *L) {
 
 bool lh_task_can_yield(lua_State *L) { return lua_isyieldable(L) && !is_in_callback(lh_state_here(), L); }
 
-lh_task *lh_task_may_park(lua_State *L, const lh_wait *wait) {
-    lh_state *state = lh_state_here();
+static __attribute__((noinline)) lh_task *may_park(lua_State *L, const lh_wait *wait) {
+    const lh_state *state = lh_state_here();
     lh_task *task = state->running;
     if (!task) lh_task_current(L, wait->name); /* raises */
-    if (__builtin_expect(!lua_isyieldable(L) || is_in_callback(state, L), 0))
+    if (!lua_isyieldable(L) || is_in_callback(state, L))
         lh_raise(L, "attempt to yield across C-call boundary (%s)", wait->name);
-    if (__builtin_expect(task->status != LH_TASK_RUNNING, 0)) lh_task_unpark(task); /* see `run` */
+    if (task->status != LH_TASK_RUNNING) lh_task_unpark(task); /* see `run` */
     if (task->is_cancelled && ++task->park_attempts < PARK_ATTEMPTS_MAX) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, state->cancelled_ref);
         lua_error(L);
     }
     return task;
+}
+
+lh_task *lh_task_may_park(lua_State *L, const lh_wait *wait) {
+    const lh_state *state = lh_state_here();
+    lh_task *task = state->running;
+    const bool is_usual = task && L == task->L && task->status == LH_TASK_RUNNING && !task->is_cancelled &&
+                          !state->is_in_hook && lua_isyieldable(L);
+    return __builtin_expect(is_usual, 1) ? task : may_park(L, wait);
 }
 
 static int yield_to_scheduler(lh_task *task, lua_State *L) {
@@ -491,14 +499,17 @@ static int yield_to_scheduler(lh_task *task, lua_State *L) {
     return lua_yield(L, 1);
 }
 
+static __attribute__((noinline)) void start_deadline(lh_task *task, lh_ns deadline) {
+    lh_timer_start(&state_of(task)->net.loop.timers, &task->timer, deadline);
+}
+
 int lh_task_park(lh_task *task, lua_State *L, const lh_wait *wait, lh_ns deadline) {
-    lh_loop *loop = &state_of(task)->net.loop;
     assert(task->status == LH_TASK_RUNNING);
     lh_task_anchor(task);
     task->wait = wait;
     task->status = LH_TASK_PARKED;
-    if (wait->is_world) loop->wait_count++;
-    if (deadline != LH_NEVER) lh_timer_start(&loop->timers, &task->timer, deadline);
+    if (wait->is_world) state_of(task)->net.loop.wait_count++;
+    if (deadline != LH_NEVER) start_deadline(task, deadline);
     return yield_to_scheduler(task, L);
 }
 
