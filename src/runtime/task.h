@@ -70,18 +70,18 @@ struct lh_task {
     int slot;              /* of its anchors; kept when the struct is reused, 0 = none yet */
     uint8_t status;        /* lh_task_status */
     uint8_t park_attempts; /* since it was cancelled */
-    bool is_anchored; /* its thread and the function that spawned it are in the table of anchors */
+    bool is_anchored;      /* its thread and the function that spawned it are in the table of anchors */
     bool is_cancelled;
     bool is_started;     /* its function has been entered */
     bool has_held;       /* its slot in the held values is set */
     bool is_early;       /* it yielded in a callback of the loop: its turn is the next one, not the one under way */
     bool is_interrupted; /* it is ready to raise what interrupted it, not to take results */
     /* What is above may be read when the task has ended. */
-    lh_list wait_node;   /* the wait's own: in a queue of waiters */
-    lh_timer timer;      /* its deadline */
-    lh_list owned;       /* lh_owned */
-    int spawn_line;      /* where it was spawned; the function is anchored (set with it) */
-    int result_count;    /* values on L that a ready task will be resumed with */
+    lh_list wait_node;       /* the wait's own: in a queue of waiters */
+    lh_timer timer;          /* its deadline */
+    lh_list owned;           /* lh_owned */
+    int spawn_line;          /* where it was spawned; the function is anchored (set with it) */
+    int result_count;        /* values on L that a ready task will be resumed with */
     union {                  /* last: the slab reuses this word */
         lh_task *ready_next; /* in the run queue */
         lua_State *spawner;  /* while it is not anchored: the stack that spawned it, on which its thread lies */
