@@ -7,18 +7,19 @@
 
 #include "base/alloc.h"
 #include "base/descriptors.h"
-#include "command_line.h"
-#include "mtev/api.h"
-#include "runtime/config.h"
-#include "runtime/log.h"
-#include "runtime/log_config.h"
-#include "runtime/monitor.h"
-#include "runtime/privileges.h"
+#include "host/command_line.h"
+#include "host/exit.h"
+#include "mtev/init.h"
+#include "host/conf.h"
+#include "host/log.h"
+#include "host/log_config.h"
+#include "host/monitor.h"
+#include "host/privileges.h"
 #include "runtime/program.h"
-#include "runtime/service.h"
-#include "runtime/settings.h"
+#include "host/service.h"
+#include "host/settings.h"
 #include "runtime/trace.h"
-#include "runtime/worker.h"
+#include "host/worker.h"
 
 static void __attribute__((noreturn)) config_error(const lh_options *options, const char *message) {
     if (options->config) {
@@ -26,13 +27,13 @@ static void __attribute__((noreturn)) config_error(const lh_options *options, co
     } else {
         fprintf(stderr, "%s: %s\n", options->program, message);
     }
-    lh_program_exit(LH_EXIT_USAGE);
+    lh_exit(LH_EXIT_USAGE);
 }
 
 /* How many threads the configuration wants, 1 if it does not say. */
 static int configured_threads(const lh_options *options) {
     char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
-    if (lh_config_read("/*/eventer/config/concurrency", &value, message) != LH_CONFIG_DONE) return 1;
+    if (lh_conf_read("/*/eventer/config/concurrency", &value, message) != LH_CONFIG_DONE) return 1;
     const int count = lh_command_line_threads(value);
     if (count < 0) {
         snprintf(message, sizeof(message), "<concurrency>: a number from 0 to %d expected, got '%.40s'", LH_THREADS_MAX,
@@ -45,7 +46,7 @@ static int configured_threads(const lh_options *options) {
 
 static void open_config(lh_options *options) {
     char message[LH_CONFIG_MESSAGE_BYTES];
-    if (!lh_config_open(options->config, options->thread_count ? options->thread_count : 1, message)) {
+    if (!lh_conf_open(options->config, options->thread_count ? options->thread_count : 1, message)) {
         config_error(options, message);
     }
     const int count = configured_threads(options);
@@ -55,7 +56,7 @@ static void open_config(lh_options *options) {
 /* What the path says, freed with lh_free; NULL = nothing. */
 static char *configured_name(const char *path) {
     char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
-    return lh_config_read(path, &value, message) == LH_CONFIG_DONE ? value : NULL;
+    return lh_conf_read(path, &value, message) == LH_CONFIG_DONE ? value : NULL;
 }
 
 /* A pipe or a file is there to be read; a daemon's /dev/null is not. */
@@ -88,7 +89,7 @@ privileges_error(const lh_options *options, bool is_configured, const char *mess
     snprintf(text, sizeof(text), "<security>: %s", message);
     if (is_configured) config_error(options, text);
     fprintf(stderr, "%s: %s\n", options->program, message);
-    lh_program_exit(LH_EXIT_USAGE);
+    lh_exit(LH_EXIT_USAGE);
 }
 
 /* Becomes the user that the program is to run as; a program that cannot does not run. */
@@ -137,21 +138,23 @@ static int run_monitor(const lh_options *options, char **argv) {
 static void check_settings(const lh_options *options, char **argv) {
     lh_monitor_settings settings = read_monitor_settings(options, argv);
     free_monitor_settings(&settings);
-    if (!lh_settings_check(options->program)) lh_program_exit(LH_EXIT_USAGE);
+    if (!lh_settings_check(options->program)) lh_exit(LH_EXIT_USAGE);
 }
 
 static void __attribute__((noreturn)) show_config(void) {
     size_t length;
-    char *text = lh_config_shown_text(&length);
+    char *text = lh_conf_shown_text(&length);
     if (text) fwrite(text, 1, length, stdout);
     lh_free(text);
-    lh_program_exit(EXIT_SUCCESS);
+    lh_exit(EXIT_SUCCESS);
 }
 
 int main(int argc, char **argv) {
     (void)argc;
     lh_descriptors_open_standard();
-    const bool is_worker = lh_worker_attach();
+    const int trace = lh_worker_attach();
+    const bool is_worker = trace >= 0;
+    if (is_worker) lh_trace_open(trace);
     lh_alloc_reserve();
     lh_log_open();
     lh_options options = lh_command_line_parse(argv);
@@ -170,6 +173,6 @@ int main(int argc, char **argv) {
         lh_service_start(options.thread_count);
         status = lh_program_run(&options, lh_open_api);
     }
-    lh_config_close();
-    return lh_program_status(status);
+    lh_conf_close();
+    return lh_exit_status(status);
 }

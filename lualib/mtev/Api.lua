@@ -1,4 +1,4 @@
--- mtev.Api: an HTTP client for one server, on libcurl (src/net/http.c).
+-- mtev.Api: an HTTP client for one server, on libcurl (src/net/http_client.c).
 
 local mtev, core = ...
 local http_settings, http_lines, http_start, http_wait = core.http_settings, core.http_lines, core.http_start, core.http_wait

@@ -24,5 +24,5 @@ function mtev.conf_mark_changed() end
 function mtev.cluster(name)
   if type(name) ~= "string" then core.check.type(name, "string", 1, "cluster") end
   if not mtev.conf_get_string("/*/clusters/cluster") then return nil end
-  return require("mtev.cluster")(name)
+  return core.require("cluster/init")(name)
 end

@@ -1,4 +1,5 @@
--- coroutine.resume and coroutine.wrap, so that a blocking call works at any depth of a script's own coroutines.
+-- mtev.sleep, mtev.cancel_coro, and coroutine.resume and coroutine.wrap, so that a blocking call works at any depth of a
+-- script's own coroutines.
 --
 -- A call that blocks yields a token. Whoever resumed that coroutine gets the token here and yields it on, until it reaches
 -- the scheduler, which knows only the outermost thread. The answer comes back as the results of those yields and is handed
@@ -113,6 +114,24 @@ end
 -- still shows where it happened in the script's own functions.
 function core.pcall(f, ...)
   return xpcall(f, note, ...)
+end
+
+-- -- mtev.sleep -------------------------------------------------------------------------------------------------------
+
+local sleep, make_timeval = core.sleep, core.make_timeval
+local last_us, last_slept = 0, make_timeval(0, 0)
+
+-- Timevals cannot change, so the last one serves again while the duration is the same: what all coroutines of a turn slept
+-- costs one object.
+function mtev.sleep(duration)
+  local us, mark, message = sleep(duration)
+  if us == last_us then return last_slept end
+  if us == nil then
+    assert(mark == INTERRUPTED)
+    error(message, 0)
+  end
+  last_us, last_slept = us, make_timeval(0, us)
+  return last_slept
 end
 
 -- -- mtev.cancel_coro -------------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ local function make(sec, usec)
   return timeval(sec + carry, usec - carry * 1000000)
 end
 
+core.make_timeval = make
+
 local function check_number(value, index, name, level)
   local number = tonumber(value)
   local problem
@@ -128,22 +130,4 @@ function mtev.timeval.new(sec, usec)
   sec = check_number(sec, 1, "new", 2)
   if usec == nil then return from_seconds(sec) end
   return make(floor(sec), floor(check_number(usec, 2, "new", 2)))
-end
-
--- -- mtev.sleep -------------------------------------------------------------------------------------------------------
-
-local sleep = core.sleep
-local last_us, last_slept = 0, timeval(0, 0)
-
--- Timevals cannot change, so the last one serves again while the duration is the same: what all coroutines of a turn slept
--- costs one object.
-function mtev.sleep(duration)
-  local us, mark, message = sleep(duration)
-  if us == last_us then return last_slept end
-  if us == nil then
-    assert(mark == core.INTERRUPTED)
-    error(message, 0)
-  end
-  last_us, last_slept = us, make(0, us)
-  return last_slept
 end

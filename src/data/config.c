@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/error.h"
 #include "base/word.h"
 #include "data/xml.h"
 
@@ -343,7 +344,7 @@ static bool read_file(const char *path, lh_buffer *text, char message[LH_CONFIG_
     char why[128] = "too large";
     FILE *file = fopen(path, "rbe");
     if (!file) {
-        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "%s", strerror_r(errno, why, sizeof(why)));
+        snprintf(message, LH_CONFIG_MESSAGE_BYTES, "%s", lh_error_text(errno));
         return false;
     }
     bool is_good = true;

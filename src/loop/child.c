@@ -25,6 +25,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/descriptors.h"
+#include "host/exit.h"
 
 enum { FIRST_FREE = 3 }; /* descriptors below are the standard ones */
 
@@ -236,6 +237,7 @@ static int spawn(const lh_command *command, const int theirs[3], pid_t *pid) {
 
 static void enlist(lh_child *child) {
     pthread_mutex_lock(&mutex);
+    lh_exit_on_children(lh_child_kill_all, lh_child_reap_all);
     lh_list_append(&running, &child->child_node);
     pthread_mutex_unlock(&mutex);
     child->loop->child_count++;

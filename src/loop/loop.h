@@ -37,7 +37,7 @@ struct lh_loop {
     size_t child_count;     /* children that run */
     size_t job_count;       /* pool jobs under way */
     atomic_bool is_stopping;
-    _Atomic lh_ns *beat; /* where the loop's life is seen (base/heartbeat.h); own_beat when nobody looks */
+    _Atomic lh_ns *beat; /* where the loop's life is seen (host/heartbeat.h); own_beat when nobody looks */
     _Atomic lh_ns own_beat;
     /* Runs what is ready; true = more is ready already, do not sleep. */
     bool (*on_turn)(lh_loop *loop);

@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <time.h>
 
-#include "loop/thread.h"
+#include "base/thread.h"
 
 enum { THREADS_MAX = 32, STUCK_MAX = 256, STACK_BYTES = 256 * 1024 };
 

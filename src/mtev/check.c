@@ -1,10 +1,10 @@
-/* What lualib/mtev/check.lua is made of: it shares the words, and the way to raise, with functions written in C. */
+/* What lualib/inner/check.lua is made of: it shares the words, and the way to raise, with functions written in C. */
 #include <pthread.h>
 #include <string.h>
 
 #include "base/strmap.h"
 #include "base/word.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/errors.h"
 
 /* raise(message): at the script's line, however many built-in functions are between. */

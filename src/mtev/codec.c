@@ -14,7 +14,7 @@
 #include "data/base64.h"
 #include "data/digest.h"
 #include "data/html.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/collector.h"
 #include "runtime/errors.h"
 

@@ -10,8 +10,8 @@
 #include "base/alloc.h"
 #include "base/word.h"
 #include "data/xml.h"
-#include "mtev/api.h"
-#include "runtime/config.h"
+#include "mtev/init.h"
+#include "host/conf.h"
 #include "runtime/errors.h"
 #include "runtime/taken.h"
 #include "runtime/task.h"
@@ -30,7 +30,7 @@ static void check_result(lua_State *L, lh_config_result result, const char *mess
 /* Pushes the value as a string and returns it; NULL: nothing is there, nil is pushed. */
 static const char *push_value(lua_State *L, const char *path) {
     char message[LH_CONFIG_MESSAGE_BYTES], *value = NULL;
-    check_result(L, lh_config_read(path, &value, message), message);
+    check_result(L, lh_conf_read(path, &value, message), message);
     if (value) {
         lh_push_taken(L, value, strlen(value), lh_free);
     } else {
@@ -58,7 +58,7 @@ static int write_value(lua_State *L, bool is_boolean, bool is_replacing) {
     size_t length;
     const char *value = lh_check_string(L, 2, &length);
     if (!lh_xml_is_text(value, length)) lh_raise_argument(L, 2, "text of characters that XML allows expected");
-    const lh_config_result result = lh_config_write(path, value, length, is_replacing, message);
+    const lh_config_result result = lh_conf_write(path, value, length, is_replacing, message);
     check_result(L, result, message);
     assert(result == LH_CONFIG_DONE || result == LH_CONFIG_NONE);
     lua_pushboolean(L, result == LH_CONFIG_DONE);
@@ -130,7 +130,7 @@ static int mtev_conf_get_string_list(lua_State *L) {
     char message[LH_CONFIG_MESSAGE_BYTES];
     list l = {.values = NULL};
     const char *base = check_path(L, 1), *child = check_path(L, 2);
-    const lh_config_result result = lh_config_read_list(base, child, &l.values, &l.count, message);
+    const lh_config_result result = lh_conf_read_list(base, child, &l.values, &l.count, message);
     const int n = lh_task_protect(L, push_list, &l);
     for (size_t i = 0; i < l.count; i++) lh_free(l.values[i]);
     lh_free(l.values);
@@ -155,9 +155,9 @@ static int mtev_conf_replace_boolean(lua_State *L) { return replace(L, true); }
 /* The text to be saved and the file, or nothing: there is no file. */
 static int core_conf_text(lua_State *L) {
     size_t length;
-    const char *file = lh_config_file();
+    const char *file = lh_conf_file();
     if (!file) return 0;
-    char *text = lh_config_saved_text(&length);
+    char *text = lh_conf_saved_text(&length);
     if (!text) return luaL_error(L, "not enough memory");
     lh_push_taken(L, text, length, lh_free);
     lua_pushstring(L, file);
@@ -165,7 +165,7 @@ static int core_conf_text(lua_State *L) {
 }
 
 static int core_conf_generation(lua_State *L) {
-    lua_pushnumber(L, (double)lh_config_generation());
+    lua_pushnumber(L, (double)lh_conf_generation());
     return 1;
 }
 

@@ -1,5 +1,5 @@
 /* What scripts get: mtev.coroutine_spawn, mtev.sleep, mtev.cancel_coro. sleep is
- * finished in lualib/mtev/time.lua, cancel_coro in coroutine.lua there, which also replaces coroutine.resume and wrap
+ * finished in lualib/mtev/coroutine.lua, and cancel_coro, too; that one also replaces coroutine.resume and wrap
  * with the help of `core` below. */
 #include <assert.h>
 #include <math.h>
@@ -7,12 +7,11 @@
 
 #include "base/alloc.h"
 #include "base/stack.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "net/linger.h"
 #include "runtime/errors.h"
 #include "runtime/finalizer.h"
 #include "runtime/program.h"
-#include "runtime/stop.h"
 #include "runtime/task.h"
 #include "runtime/traceback.h"
 
@@ -237,25 +236,6 @@ static int core_counts(lua_State *L) {
     return 5;
 }
 
-/* -- For stop.lua -------------------------------------------------------------------------------------------------- */
-
-static int core_stop_register(lua_State *L) {
-    lh_stop_register((int)luaL_checkinteger(L, 1));
-    return 0;
-}
-
-static int core_stop_done(lua_State *L) {
-    (void)L;
-    lh_stop_done();
-    return 0;
-}
-
-static int core_set_stop(lua_State *L) {
-    lua_settop(L, 1);
-    lua_setfield(L, LUA_REGISTRYINDEX, LH_STOP);
-    return 0;
-}
-
 static const luaL_Reg functions[] = {
     {"coroutine_spawn", mtev_coroutine_spawn},
     {NULL, NULL},
@@ -281,9 +261,6 @@ static const luaL_Reg core_functions[] = {
     {"run_finalizers", core_run_finalizers},
     {"fail_allocation", core_fail_allocation},
     {"counts", core_counts},
-    {"stop_register", core_stop_register},
-    {"stop_done", core_stop_done},
-    {"set_stop", core_set_stop},
     {NULL, NULL},
 };
 

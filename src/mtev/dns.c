@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 #include "data/dns.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "net/names.h"
 #include "net/resolver.h"
 #include "runtime/errors.h"

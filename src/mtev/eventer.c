@@ -8,14 +8,15 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "data/http_head.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "net/datagram.h"
 #include "net/stream.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 #include "runtime/option_table.h"
-#include "runtime/options.h"
+#include "host/options.h"
 
 enum { LINE_MAX_BYTES = 16 * 1024 * 1024 }; /* waited through for a terminator, where the script does not say */
 
@@ -80,8 +81,8 @@ static lh_http_head *check_head(lua_State *L, int index) {
     return head;
 }
 
-static lh_stop check_stop(lua_State *L, int index) {
-    lh_stop stop = {.limit_bytes = LH_STRING_MAX};
+static lh_read_until check_stop(lua_State *L, int index) {
+    lh_read_until stop = {.limit_bytes = LH_STRING_MAX};
     if (lua_isnumber(L, index)) {
         stop.count = (size_t)lh_check_integer(L, index, 0, LH_STRING_MAX);
         return stop;
@@ -94,11 +95,11 @@ static lh_stop check_stop(lua_State *L, int index) {
     if (lua_type(L, index) != LUA_TSTRING) lh_raise_type(L, index, "number or string");
     stop.terminator = lua_tolstring(L, index, &stop.terminator_bytes);
     if (stop.terminator_bytes == 0) lh_raise(L, "empty terminator");
-    if (!lh_program_options()->is_luamtev) stop.limit_bytes = LINE_MAX_BYTES;
+    if (!lh_options_get()->is_luamtev) stop.limit_bytes = LINE_MAX_BYTES;
     return stop;
 }
 
-static void get_limit(lua_State *L, int index, lh_stop *stop) {
+static void get_limit(lua_State *L, int index, lh_read_until *stop) {
     const double limit = lh_option_number(L, index, "limit", NAN);
     if (isnan(limit)) return; /* not given */
     if (limit < 0) lh_raise_argument(L, index, "limit must be a number of bytes");
@@ -106,7 +107,7 @@ static void get_limit(lua_State *L, int index, lh_stop *stop) {
 }
 
 /* Stores what a parked read needs; the terminator's bytes must outlive the call. */
-static void keep_stop(lh_task *task, lua_State *L, lh_socket *socket, const lh_stop *stop) {
+static void keep_stop(lh_task *task, lua_State *L, lh_socket *socket, const lh_read_until *stop) {
     socket->stop = *stop;
     if (stop->terminator_bytes == 0) return;
     if (stop->terminator && stop->terminator_bytes <= sizeof(socket->terminator)) {
@@ -120,7 +121,7 @@ static void keep_stop(lh_task *task, lua_State *L, lh_socket *socket, const lh_s
 /* read(e, stop, options, timeout): as the method; `timeout` in seconds is the five-argument form's. */
 static int core_read(lua_State *L) {
     lh_eventer *e = lh_check_own_eventer(L, 1, LH_EVENTER_READS);
-    lh_stop stop = check_stop(L, 2);
+    lh_read_until stop = check_stop(L, 2);
     lh_ns timeout = LH_NEVER;
     if (!lua_isnoneornil(L, 3)) {
         timeout = get_timeout(L, 3, read_options);

@@ -13,8 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "loop/child.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "net/stream.h"
 #include "runtime/collector.h"
 #include "runtime/command.h"

@@ -4,7 +4,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/collector.h"
 #include "runtime/errors.h"
 

@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/errors.h"
 #include "runtime/state.h"
 #include "runtime/task.h"

@@ -21,7 +21,7 @@
 #include <strings.h>
 
 #include "data/http_head.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/errors.h"
 
 /* -- Reading ------------------------------------------------------------------------------------------------------- */

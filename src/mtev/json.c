@@ -7,7 +7,7 @@
 
 #include <assert.h>
 
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/errors.h"
 
 #define JSON "mtev.json"

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/buffer.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/errors.h"
-#include "runtime/log.h"
-#include "runtime/options.h"
+#include "host/log.h"
+#include "host/options.h"
 
 /* Where mtev.print writes, for the whole process. */
 static _Atomic(lh_log *) print_stream;
@@ -155,7 +155,7 @@ static const luaL_Reg core_functions[] = {
 
 void lh_open_log(lua_State *L) {
     lh_log *expected = NULL;
-    const char *name = lh_program_options()->mode == LH_MODE_DAEMON ? "error" : "stdout";
+    const char *name = lh_options_get()->mode == LH_MODE_DAEMON ? "error" : "stdout";
     atomic_compare_exchange_strong(&print_stream, &expected, lh_log_get(name, strlen(name)));
     lh_set_functions(L, LH_MTEV, functions);
     lh_set_functions(L, LH_CORE, core_functions);

@@ -10,7 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/ptrmap.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/task.h"

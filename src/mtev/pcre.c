@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/option_table.h"

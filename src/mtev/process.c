@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #include "base/descriptors.h"
+#include "base/error.h"
 #include "loop/child.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/collector.h"
 #include "runtime/command.h"
 #include "runtime/errors.h"

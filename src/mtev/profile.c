@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/errors.h"
 #include "runtime/hang.h"
 

@@ -16,7 +16,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "mtev/api.h"
+#include "base/error.h"
+#include "mtev/init.h"
 #include "net/reverse.h"
 #include "runtime/collector.h"
 #include "runtime/errors.h"

@@ -1,5 +1,5 @@
 /* What scripts get: mtev.semaphore and its methods. `acquire` is finished in lualib/mtev/message.lua. */
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/errors.h"
 #include "runtime/shared.h"
 

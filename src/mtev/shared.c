@@ -10,7 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/stack.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/errors.h"
 #include "runtime/shared.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "net/openssl.h"
 #include "net/tls.h"
 #include "runtime/collector.h"

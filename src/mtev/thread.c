@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <unistd.h>
 
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "runtime/program.h"
 
 static int mtev_thread_self(lua_State *L) {
@@ -20,7 +20,7 @@ static void set_number(lua_State *L, const char *key, double value) {
 }
 
 static int mtev_thread_stats(lua_State *L) {
-    lh_thread_figures *threads = lua_newuserdata(L, (size_t)lh_program_options()->thread_count * sizeof(*threads));
+    lh_thread_figures *threads = lua_newuserdata(L, (size_t)lh_options_get()->thread_count * sizeof(*threads));
     const int count = lh_program_threads(threads);
     lua_createtable(L, count, 0);
     for (int i = 0; i < count; i++) {
@@ -39,7 +39,7 @@ static int mtev_thread_stats(lua_State *L) {
 }
 
 static int mtev_eventer_loop_concurrency(lua_State *L) {
-    lua_pushinteger(L, lh_program_options()->thread_count);
+    lua_pushinteger(L, lh_options_get()->thread_count);
     return 1;
 }
 

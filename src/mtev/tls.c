@@ -4,14 +4,14 @@
 #include <errno.h>
 #include <string.h>
 
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "net/stream.h"
 #include "net/tls.h"
 #include "net/tls_name.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 #include "runtime/fields.h"
-#include "runtime/options.h"
+#include "host/options.h"
 
 #define CONTEXT "mtev.tls_context"
 
@@ -170,6 +170,6 @@ static const luaL_Reg core_functions[] = {{"tls_peer_is", core_tls_peer_is},
 void lh_open_tls(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
     lh_new_type(L, CONTEXT, context_gc);
-    lua_pushboolean(L, lh_program_options()->is_luamtev);
+    lua_pushboolean(L, lh_options_get()->is_luamtev);
     lua_setfield(L, LH_CORE, "is_luamtev");
 }

@@ -1,6 +1,6 @@
 /* What scripts get: mtev.watchdog_child_heartbeat, mtev.watchdog_timeout. */
-#include "base/heartbeat.h"
-#include "mtev/api.h"
+#include "host/heartbeat.h"
+#include "mtev/init.h"
 #include "runtime/state.h"
 
 static int mtev_watchdog_child_heartbeat(lua_State *L) {

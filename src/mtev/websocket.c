@@ -15,8 +15,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "data/json.h"
-#include "mtev/api.h"
+#include "mtev/init.h"
 #include "net/websocket.h"
 #include "runtime/collector.h"
 #include "runtime/errors.h"

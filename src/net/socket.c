@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/descriptors.h"
+#include "base/error.h"
 #include "net/cut.h"
 #include "net/linger.h"
 
@@ -143,8 +144,7 @@ void lh_socket_fail(lh_socket *socket, int error) {
 
 const char *lh_socket_error_text(const lh_socket *socket, int error) {
     const char *text = error == EPROTO && socket->layer ? socket->layer->error_text(socket) : NULL;
-    static _Thread_local char buffer[128];
-    return text ? text : strerror_r(error, buffer, sizeof(buffer));
+    return text ? text : lh_error_text(error);
 }
 
 int lh_socket_expect(lh_socket *socket) {

@@ -26,7 +26,7 @@ typedef struct lh_socket_events {
 } lh_socket_events;
 
 /* Where a read ends: after `count` bytes; or with the first `terminator`, which is included; or with an HTTP head. */
-typedef struct lh_stop {
+typedef struct lh_read_until {
     union {
         size_t count;
         struct lh_http_head *head; /* of data/http_head.h, begun where the read begins */
@@ -34,7 +34,7 @@ typedef struct lh_stop {
     const char *terminator;  /* NULL = none */
     size_t terminator_bytes; /* > 0 with a terminator; without one: 0 = `count`, 1 = `head` */
     size_t limit_bytes;      /* -EMSGSIZE when a terminator is not within so many bytes; SIZE_MAX = no limit */
-} lh_stop;
+} lh_read_until;
 
 /* What stands between the stream and the kernel: TLS. */
 typedef struct lh_layer {
@@ -55,7 +55,7 @@ struct lh_socket {
     size_t scanned_bytes;           /* of `in`: searched in vain for the terminator at hand */
     union {
         struct { /* the owner's: the read that `reader` waits in */
-            lh_stop stop;
+            lh_read_until stop;
             char terminator[8]; /* a short terminator's own copy */
         };
         struct {                 /* a listener's */

@@ -117,7 +117,7 @@ static ssize_t receive_more(lh_socket *socket, size_t wanted) {
 
 /* -- Reading ------------------------------------------------------------------------------------------------------- */
 
-static bool is_counted(const lh_stop *stop) { return !stop->terminator && stop->terminator_bytes == 0; }
+static bool is_counted(const lh_read_until *stop) { return !stop->terminator && stop->terminator_bytes == 0; }
 
 static ssize_t match_head(const lh_buffer *in, lh_http_head *head) {
     const int rv = lh_http_head_read(head, lh_buffer_bytes(in), in->length);
@@ -125,7 +125,7 @@ static ssize_t match_head(const lh_buffer *in, lh_http_head *head) {
 }
 
 /* How many buffered bytes satisfy `stop`; 0 = not yet; or a negative errno. */
-static ssize_t match(lh_socket *socket, const lh_stop *stop) {
+static ssize_t match(lh_socket *socket, const lh_read_until *stop) {
     const lh_buffer *in = &socket->in;
     if (is_counted(stop)) return in->length >= stop->count ? (ssize_t)stop->count : 0;
     if (!stop->terminator) return match_head(in, stop->head);
@@ -145,7 +145,7 @@ static int end_of_stream(const lh_socket *socket) { return socket->error ? -sock
 
 static bool is_over(const lh_socket *socket) { return socket->is_at_end || socket->error; }
 
-int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, size_t *length) {
+int lh_stream_read(lh_socket *socket, const lh_read_until *stop, const char **bytes, size_t *length) {
     assert(lh_socket_is_mine(socket) && is_sound(socket));
     relax(socket);
     for (;;) {

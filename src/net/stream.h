@@ -22,7 +22,7 @@ enum {
  * stream or before its error); they are valid until the next call on any socket of the thread. Else LH_STREAM_WAIT,
  * LH_STREAM_END or a negative errno. -EMSGSIZE and -ENOMEM are not sticky and lose nothing; nor is -EBADMSG, of a
  * head that is none. */
-int lh_stream_read(lh_socket *socket, const lh_stop *stop, const char **bytes, size_t *length);
+int lh_stream_read(lh_socket *socket, const lh_read_until *stop, const char **bytes, size_t *length);
 
 /* Whatever there is, at most `count` bytes. LH_STREAM_END at the end. */
 int lh_stream_read_some(lh_socket *socket, size_t count, const char **bytes, size_t *length);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "net/openssl.h"
 #include "net/stream.h"
 #include "net/tls_context.h"
@@ -196,10 +197,7 @@ static void begin(lh_tls *tls) {
 
 static void describe(lh_tls *tls, const char *what) { snprintf(tls->error, sizeof(tls->error), "%s", what); }
 
-static void describe_errno(lh_tls *tls, int error) {
-    char text[128];
-    describe(tls, strerror_r(error, text, sizeof(text)));
-}
+static void describe_errno(lh_tls *tls, int error) { describe(tls, lh_error_text(error)); }
 
 /* What `reason` (of SSL_get_error) means in words; the errno that is to end the socket. */
 static int explain(lh_tls *tls, int reason) {

@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/error.h"
 #include "base/strmap.h"
 #include "net/file_mark.h"
 #include "net/openssl.h"
@@ -135,8 +136,7 @@ static BIO *open_pem(maker *m, const char *pem) {
     if (is_text(pem)) return BIO_new_mem_buf(pem, -1);
     const int fd = open(pem, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        char text[128];
-        fail(m, "%s: %s", pem, strerror_r(errno, text, sizeof(text)));
+        fail(m, "%s: %s", pem, lh_error_text(errno));
         return NULL;
     }
     BIO *bio = read_open_file(m, fd, pem);

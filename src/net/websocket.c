@@ -34,15 +34,15 @@ struct lh_websocket {
     lh_net *net;
     wslay_event_context_ptr wslay;
     lh_websocket_options options;
-    lh_message_deflate *deflate; /* NULL = messages are not compressed */
-    lh_list messages;            /* received, not taken */
-    size_t untaken;              /* their cost */
-    lh_buffer incoming;          /* the message that comes: an lh_websocket_message, to be filled in, and its bytes */
-    bool is_packed;              /* ... which come compressed ... */
-    size_t packed_length;        /* ... so many, with those of the frame under way */
-    uint8_t frame_opcode;        /* of the frame that comes */
-    size_t pongs;                /* queued: at most one more than said here */
-    size_t close_length;         /* of the peer's close frame */
+    lh_ws_deflate *deflate; /* NULL = messages are not compressed */
+    lh_list messages;       /* received, not taken */
+    size_t untaken;         /* their cost */
+    lh_buffer incoming;     /* the message that comes: an lh_websocket_message, to be filled in, and its bytes */
+    bool is_packed;         /* ... which come compressed ... */
+    size_t packed_length;   /* ... so many, with those of the frame under way */
+    uint8_t frame_opcode;   /* of the frame that comes */
+    size_t pongs;           /* queued: at most one more than said here */
+    size_t close_length;    /* of the peer's close frame */
     unsigned char close[CONTROL_MAX];
     int close_code;  /* of the peer's, 0 = wslay knows */
     size_t budget;   /* of the call at work */
@@ -187,7 +187,7 @@ static void spend(lh_websocket *w, size_t cost) { w->budget = cost < w->budget ?
  * few bytes that become nothing may take long, too. */
 static void unpack(lh_websocket *w, const char *bytes, size_t length) {
     const size_t before = w->incoming.length, limit = sizeof(lh_websocket_message) + w->options.message_max;
-    const int rv = lh_message_decompress(w->deflate, bytes, length, limit, &w->incoming);
+    const int rv = lh_ws_deflate_decompress(w->deflate, bytes, length, limit, &w->incoming);
     if (rv < 0) {
         refuse_packed(w, rv);
     } else {
@@ -197,7 +197,7 @@ static void unpack(lh_websocket *w, const char *bytes, size_t length) {
 
 static void keep_unpacked(lh_websocket *w, int opcode) {
     const size_t limit = sizeof(lh_websocket_message) + w->options.message_max;
-    int rv = lh_message_decompress_end(w->deflate, limit, &w->incoming);
+    int rv = lh_ws_deflate_decompress_end(w->deflate, limit, &w->incoming);
     const char *bytes = lh_buffer_bytes(&w->incoming) + sizeof(lh_websocket_message);
     const bool is_text = opcode == WSLAY_TEXT_FRAME;
     if (rv == 0 && is_text && !lh_json_is_utf8(bytes, message_length(&w->incoming))) rv = -EBADMSG;
@@ -402,7 +402,7 @@ lh_websocket *lh_websocket_open(lh_socket *take_socket, const lh_websocket_optio
     wslay_event_config_set_no_buffering(w->wslay, 1);
     if (options->is_deflating) {
         wslay_event_config_set_allowed_rsv_bits(w->wslay, WSLAY_RSV1_BIT);
-        w->deflate = lh_message_deflate_new(&options->deflate);
+        w->deflate = lh_ws_deflate_new(&options->deflate);
     }
     take_socket->events = &events;
     take_socket->reader = take_socket->writer = w;
@@ -417,7 +417,7 @@ void lh_websocket_close(lh_websocket *w) {
     for (lh_list *node; (node = lh_list_take_first(&w->messages));)
         lh_free(LH_CONTAINER(node, lh_websocket_message, node));
     if (w->wslay) wslay_event_context_free(w->wslay);
-    lh_message_deflate_free(w->deflate);
+    lh_ws_deflate_free(w->deflate);
     lh_buffer_reset(&w->incoming);
     lh_socket_close(w->socket);
     lh_free(w);
@@ -448,7 +448,7 @@ int lh_websocket_send(lh_websocket *w, int opcode, const char *bytes, size_t len
     lh_buffer packed = {0};
     uint8_t rsv = WSLAY_RSV_NONE;
     if (w->deflate && is_data && length >= COMPRESS_MIN && w->options.deflate.out_window_bits >= COMPRESS_BITS) {
-        if (lh_message_compress(w->deflate, bytes, length, &packed) < 0) {
+        if (lh_ws_deflate_compress(w->deflate, bytes, length, &packed) < 0) {
             lh_buffer_reset(&packed);
             return -ENOMEM;
         }
@@ -458,7 +458,7 @@ int lh_websocket_send(lh_websocket *w, int opcode, const char *bytes, size_t len
     }
     const struct wslay_event_msg message = {(uint8_t)opcode, (const uint8_t *)bytes, length};
     const int rv = wslay_event_queue_msg_ex(w->wslay, &message, rsv);
-    if (rv != 0 && rsv) lh_message_start_over(w->deflate);
+    if (rv != 0 && rsv) lh_ws_deflate_start_over(w->deflate);
     lh_buffer_reset(&packed);
     if (rv == WSLAY_ERR_NOMEM) return -ENOMEM;
     if (rv != 0) return -EPIPE;

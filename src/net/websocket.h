@@ -8,7 +8,7 @@
  * Thread: the loop's own.
  * Errors: in words, from lh_websocket_error. */
 #pragma once
-#include "data/message_deflate.h"
+#include "data/ws_deflate.h"
 #include "net/socket.h"
 
 typedef struct lh_websocket lh_websocket;
@@ -27,10 +27,10 @@ enum { LH_WEBSOCKET_NORMAL = 1000, LH_WEBSOCKET_NO_STATUS = 1005, LH_WEBSOCKET_A
 enum { LH_WEBSOCKET_UNSENT_MAX = 1024 * 1024 };
 
 typedef struct lh_websocket_options {
-    uint64_t message_max; /* bytes of a received one, decompressed; longer ones end the connection with 1009 */
-    bool is_deflating;    /* permessage-deflate was agreed on ... */
-    lh_message_deflate_options deflate;       /* ... like this */
-    lh_ns close_timeout_ns;                   /* how long the peer may take to answer our close frame */
+    uint64_t message_max;          /* bytes of a received one, decompressed; longer ones end the connection with 1009 */
+    bool is_deflating;             /* permessage-deflate was agreed on ... */
+    lh_ws_deflate_options deflate; /* ... like this */
+    lh_ns close_timeout_ns;        /* how long the peer may take to answer our close frame */
     void (*on_news)(lh_websocket *websocket); /* a message has come, there is room to send again, or it is over */
     void *owner;
 } lh_websocket_options;

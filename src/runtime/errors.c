@@ -10,13 +10,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 
 bool lh_is_internal_source(const char *source) { return strncmp(source, "=mtev/", 6) == 0; }
-
-const char *lh_error_text(int error) {
-    static _Thread_local char text[128];
-    return strerror_r(error, text, sizeof(text)); /* the GNU one returns its own constant or `text` */
-}
 
 /* -- Position and name --------------------------------------------------------------------------------------------- */
 

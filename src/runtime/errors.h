@@ -70,9 +70,6 @@ int lh_push_minus1_error(lua_State *L, const char *message);
 /* `-1, errno, strerror` */
 int lh_push_minus1_errno(lua_State *L, int error);
 
-/* strerror for a positive errno, thread-safe; valid until the thread's next call. */
-const char *lh_error_text(int error);
-
 /* True for chunks of the built-in library, whose frames are not the script's. */
 bool lh_is_internal_source(const char *source);
 

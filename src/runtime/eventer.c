@@ -6,9 +6,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "runtime/collector.h"
 #include "runtime/errors.h"
-#include "runtime/log.h"
+#include "host/log.h"
 
 #define EVENTER "mtev.eventer"
 

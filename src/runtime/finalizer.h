@@ -3,7 +3,7 @@
  *
  * LuaJIT calls a finalizer wherever something is allocated: in the middle of a C function that works on what the
  * finalizer closes, or on the stack of a coroutine that waits. So none of a script's is ever given to LuaJIT itself: it
- * gets a guard (lualib/mtev/finalizer.lua sees to that), which only notes the object, and the next turn of the loop
+ * gets a guard (lualib/inner/finalizer.lua sees to that), which only notes the object, and the next turn of the loop
  * calls the finalizer as a coroutine, which may wait. When the state closes, guards call at once.
  *
  * A finalizer that gets past the guards (a metatable changed after debug.setmetatable, debug.getregistry, a C module)

@@ -20,10 +20,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/heartbeat.h"
-#include "runtime/log.h"
-#include "runtime/log_sink.h"
-#include "runtime/options.h"
+#include "host/exit.h"
+#include "host/heartbeat.h"
+#include "host/log.h"
+#include "host/log_sink.h"
+#include "host/options.h"
 #include "runtime/trace.h"
 #include "runtime/traceback.h"
 
@@ -76,11 +77,11 @@ void lh_hang_take_profiler(void) {
 void lh_hang_end(lua_State *L) {
     const int signal = atomic_load(&stop_signal);
     assert(signal > 0);
-    lh_log_print("error", "%s: ended by SIG%s while this was running:\n", lh_program_options()->program,
+    lh_log_print("error", "%s: ended by SIG%s while this was running:\n", lh_options_get()->program,
                  sigabbrev_np(signal));
     lh_log_flush();
     lh_traceback_save_running(L, lh_state_here(), STDERR_FILENO);
-    lh_program_exit(128 + signal);
+    lh_exit(128 + signal);
 }
 
 static void end_here(void *data, lua_State *L, int samples, int vmstate) {

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "runtime/log.h"
+#include "host/log.h"
 
 extern void *lua_getexdata(lua_State *L) __attribute__((weak)); /* NULL where the library does not have it */
 

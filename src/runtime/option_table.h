@@ -2,7 +2,7 @@
  *
  * A misspelt option raises, naming what was probably meant: ignoring {timeuot = 1} would wait for ever. A value that
  * makes no sense raises as well: it must not silently mean something. The same for functions written in Lua:
- * lualib/mtev/check.lua.
+ * lualib/inner/check.lua.
  *
  * Owner: nothing; strings are the table's.
  * Thread: the state's own.

@@ -9,7 +9,8 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
-#include "base/heartbeat.h"
+#include "host/exit.h"
+#include "host/heartbeat.h"
 #include "loop/child.h"
 #include "loop/pool.h"
 #include "loop/signals.h"
@@ -17,10 +18,10 @@
 #include "net/reverse.h"
 #include "runtime/errors.h"
 #include "runtime/hang.h"
-#include "runtime/log.h"
+#include "host/log.h"
 #include "runtime/luajit.h"
 #include "runtime/script.h"
-#include "runtime/service.h"
+#include "host/service.h"
 #include "runtime/shared.h"
 #include "runtime/stop.h"
 #include "runtime/task.h"
@@ -66,7 +67,7 @@ static void end_quietly(void) {
 static void on_idle(lh_loop *loop) {
     assert(lh_loop_is_mine(loop));
     (void)loop;
-    if (lh_program_options()->is_luamtev) return; /* runs until it is told to end */
+    if (lh_options_get()->is_luamtev) return; /* runs until it is told to end */
     pthread_mutex_lock(&program.mutex);
     program.idle_count++;
     if (is_all_quiet()) end_quietly();
@@ -75,7 +76,7 @@ static void on_idle(lh_loop *loop) {
 
 static void on_busy(lh_loop *loop) {
     (void)loop;
-    if (lh_program_options()->is_luamtev) return;
+    if (lh_options_get()->is_luamtev) return;
     pthread_mutex_lock(&program.mutex);
     assert(program.idle_count > 0);
     program.idle_count--;
@@ -141,7 +142,7 @@ static void report_deadlock(lh_state *state) {
     if (state->task_count == 0) return;
     lh_traceback_push_all(state->L, state);
     lh_log_print("error/lua", "%s: deadlock: every coroutine is waiting and nothing can wake one\n%s",
-                 lh_program_options()->program, lua_tostring(state->L, -1));
+                 lh_options_get()->program, lua_tostring(state->L, -1));
     lua_pop(state->L, 1);
 }
 
@@ -172,12 +173,12 @@ static void report(lua_State *L, int index, const char *traceback) {
     size_t length = sizeof(unknown) - 1;
     const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &length) : unknown;
     lh_buffer record = {0};
-    if (lh_buffer_print(&record, "%s: ", lh_program_options()->program) == 0 &&
+    if (lh_buffer_print(&record, "%s: ", lh_options_get()->program) == 0 &&
         lh_buffer_append(&record, text, length) == 0 && lh_buffer_print(&record, "\n%s\n", traceback) == 0) {
         lh_log_write(lh_log_get(stream, sizeof(stream) - 1), lh_buffer_bytes(&record), record.length);
     }
     lh_buffer_reset(&record);
-    if (!lh_program_options()->is_keep_going) lh_program_exit(lh_program_failure_status());
+    if (!lh_options_get()->is_keep_going) lh_exit(lh_exit_failure_status());
 }
 
 /* describe(task) -> text, traceback */
@@ -227,7 +228,7 @@ void lh_program_report_error(lua_State *L) {
 static void on_main_end(lh_state *state, lua_State *T) {
     assert(!state->main_task);
     (void)state;
-    if (lh_program_options()->is_luamtev || lua_gettop(T) < 1 || lua_type(T, 1) != LUA_TNUMBER) return;
+    if (lh_options_get()->is_luamtev || lua_gettop(T) < 1 || lua_type(T, 1) != LUA_TNUMBER) return;
     const double status = lua_tonumber(T, 1);
     if (status >= 0 && status <= 255 && status == (int)status && status != 0)
         atomic_store(&program.status, (int)status);
@@ -262,7 +263,7 @@ static void begin_to_beat(lh_state *state) {
 /* Opens the state of thread `index`, or ends the process. */
 static lh_state *open_state(int index) {
     lh_state *state = lh_alloc(sizeof(*state));
-    if (!lh_state_open(state, &program, index, open_api_of_states)) lh_program_exit(1);
+    if (!lh_state_open(state, &program, index, open_api_of_states)) lh_exit(1);
     pthread_getcpuclockid(pthread_self(), &state->cpu_clock);
     state->net.loop.on_turn = on_turn;
     state->net.loop.on_idle = on_idle;
@@ -311,8 +312,8 @@ static void run_all(void) {
     lh_signals_install(&first->net.loop, on_signal, lh_hang_begin);
     for (int i = 1; i < count; i++) {
         if (pthread_create(&threads[i], NULL, run_thread, (void *)(intptr_t)i) == 0) continue;
-        lh_log_print("error", "%s: cannot create thread %d\n", lh_program_options()->program, i);
-        lh_program_exit(1);
+        lh_log_print("error", "%s: cannot create thread %d\n", lh_options_get()->program, i);
+        lh_exit(1);
     }
     run_state(first);
     for (int i = 1; i < count; i++) pthread_join(threads[i], NULL);

@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "runtime/options.h"
+#include "host/options.h"
 #include "runtime/state.h"
 
 typedef struct lh_program {

@@ -3,10 +3,11 @@
 #include <assert.h>
 
 #include "base/buffer.h"
+#include "host/exit.h"
 #include "runtime/errors.h"
-#include "runtime/log.h"
+#include "host/log.h"
 #include "runtime/lualib.h"
-#include "runtime/options.h"
+#include "host/options.h"
 #include "runtime/task.h"
 
 static void set_string(lua_State *L, const char *key, const char *value) {
@@ -46,11 +47,11 @@ static int fail(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
     lh_buffer record = {0};
-    if (lh_buffer_print(&record, "%s: ", lh_program_options()->program) == 0 &&
+    if (lh_buffer_print(&record, "%s: ", lh_options_get()->program) == 0 &&
         lh_buffer_append(&record, text, length) == 0 && lh_buffer_append(&record, "\n", 1) == 0) {
         lh_log_write(lh_log_get("error", 5), lh_buffer_bytes(&record), record.length);
     }
-    lh_program_exit((int)luaL_optinteger(L, 2, lh_program_failure_status()));
+    lh_exit((int)luaL_optinteger(L, 2, lh_exit_failure_status()));
 }
 
 static int exit_process(lua_State *L) {
@@ -60,17 +61,19 @@ static int exit_process(lua_State *L) {
     } else if (!lua_isnoneornil(L, 1)) {
         status = (int)lh_check_integer(L, 1, -128, 255);
     }
-    lh_program_exit(status);
+    lh_exit(status);
 }
 
 static int load_main(lua_State *L) {
-    const lh_lualib_file *file = lh_lualib_find("run");
-    if (luaL_loadbuffer(L, file->text, (size_t)(file->end - file->text), "=mtev/run.lua") != 0) lua_error(L);
-    push_options(L, lh_program_options());
+    const lh_lualib_file *file = lh_lualib_find("inner/run");
+    if (luaL_loadbuffer(L, file->text, (size_t)(file->end - file->text), "=mtev/inner/run.lua") != 0) lua_error(L);
+    push_options(L, lh_options_get());
     lua_pushcfunction(L, fail);
     lua_setfield(L, -2, "fail");
     lua_pushcfunction(L, exit_process);
     lua_setfield(L, -2, "exit");
+    lua_getfield(L, LUA_REGISTRYINDEX, LH_REQUIRE);
+    lua_setfield(L, -2, "require");
     lua_call(L, 1, 1); /* the function that is the main task */
     return 1;
 }
@@ -82,7 +85,7 @@ void lh_script_start(lh_state *state) {
     lua_pushcfunction(L, load_main);
     if (lua_pcall(L, 0, 1, 0) != 0) {
         lh_log_print("error", "lhotse: %s\n", lua_tostring(L, -1));
-        lh_program_exit(1);
+        lh_exit(1);
     }
     assert(lua_gettop(L) == 1 && lua_isfunction(L, 1));
     state->main_task = lh_task_new(state, L, 0);

@@ -1,4 +1,4 @@
-/* Loading and running the script that the command line names. The policy is in lualib/mtev/run.lua.
+/* Loading and running the script that the command line names. The policy is in lualib/inner/run.lua.
  *
  * Owner: nothing. Thread: the state's own. Errors: reported there; loading errors end the process. */
 #pragma once

@@ -7,12 +7,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "net/http.h"
+#include "base/error.h"
+#include "net/http_client.h"
 #include "net/resolver.h"
 #include "net/tls_context.h"
 #include "runtime/errors.h"
 #include "runtime/finalizer.h"
-#include "runtime/log.h"
+#include "host/log.h"
 #include "runtime/lualib.h"
 #include "runtime/task.h"
 

@@ -89,6 +89,7 @@ void lh_state_close(lh_state *state);
 #define LH_NAMES "mtev.names"       /* function -> "sleep", for tracebacks and argument errors; "": none */
 #define LH_PREFIXES "mtev.prefixes" /* function -> "mtev.", what goes before that */
 #define LH_INNER "mtev.inner"       /* blocked coroutine -> the coroutine it resumed and that blocks in it */
+#define LH_REQUIRE "mtev.require"   /* loads a file of the built-in library that scripts cannot require */
 #define LH_FAILED "mtev.failed"     /* {message, coroutine or frames ...}: which error was passed on last, whence */
 
 extern _Thread_local lh_state *lh__state_here;

@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
-#include "runtime/log.h"
+#include "host/log.h"
 #include "runtime/task.h"
 
 static atomic_int function_count;

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/heartbeat.h"
-#include "runtime/log_sink.h"
+#include "host/heartbeat.h"
+#include "host/log_sink.h"
 #include "runtime/state.h"
 #include "runtime/traceback.h"
 

@@ -12,17 +12,7 @@
  * Thread: the handlers run in the thread that is signalled.
  * Errors: what cannot be read is left out. */
 #pragma once
-#include <signal.h>
-
-typedef enum lh_trace_wanted {
-    LH_TRACE_NOTHING,
-    LH_TRACE_SOON,
-    LH_TRACE_NOW,
-    LH_TRACE_OTHER,     /* of a loop that turns, at once: for what its coroutines wait */
-    LH_TRACE_INTERRUPT, /* no trace: the next Lua instruction raises "interrupted!" */
-} lh_trace_wanted;
-
-#define LH_TRACE_SIGNAL (SIGRTMIN + 5)
+#include "host/heartbeat.h"
 
 /* Installs the handlers of the signals that a crash raises; with lh_heartbeats_here that of LH_TRACE_SIGNAL, too. */
 void lh_trace_open(int fd);

@@ -25,7 +25,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/descriptors.h"
-#include "base/heartbeat.h"
+#include "host/heartbeat.h"
 #include "base/list.h"
 #include "base/ptrmap.h"
 #include "base/slab.h"

@@ -88,7 +88,7 @@ static void send_text(lh_socket *socket, const char *text) {
     assert_int_equal(lh_stream_write(socket, text, strlen(text), &written), LH_STREAM_DONE);
 }
 
-static int read_stop(lh_socket *socket, const lh_stop *stop, char *text) {
+static int read_stop(lh_socket *socket, const lh_read_until *stop, char *text) {
     const char *bytes = NULL;
     size_t length = 0;
     socket->is_readable = true; /* what an event would say */
@@ -100,7 +100,7 @@ static int read_stop(lh_socket *socket, const lh_stop *stop, char *text) {
     return rv;
 }
 
-static const lh_stop line = {.terminator = "\n", .terminator_bytes = 1, .limit_bytes = SIZE_MAX};
+static const lh_read_until line = {.terminator = "\n", .terminator_bytes = 1, .limit_bytes = SIZE_MAX};
 
 static void reads_lines_and_counts(void **state) {
     (void)state;
@@ -110,14 +110,14 @@ static void reads_lines_and_counts(void **state) {
     assert_int_equal(read_stop(left, &line, text), LH_STREAM_DONE);
     assert_string_equal(text, "one\n");
     assert_ptr_equal(net.borrower, left); /* the rest still lies in the scratch */
-    const lh_stop three = {.count = 3, .limit_bytes = SIZE_MAX};
+    const lh_read_until three = {.count = 3, .limit_bytes = SIZE_MAX};
     assert_int_equal(read_stop(left, &three, text), LH_STREAM_DONE);
     assert_string_equal(text, "two");
     send_text(left, "from the other side\n");
     assert_int_equal(read_stop(right, &line, text), LH_STREAM_DONE); /* takes the scratch: left's bytes move */
     assert_string_equal(text, "from the other side\n");
     lh_socket_shutdown(right, SHUT_WR);
-    const lh_stop many = {.count = 100, .limit_bytes = SIZE_MAX};
+    const lh_read_until many = {.count = 100, .limit_bytes = SIZE_MAX};
     assert_int_equal(read_stop(left, &many, text), LH_STREAM_DONE);
     assert_string_equal(text, "\nrest");
     assert_int_equal(read_stop(left, &many, text), LH_STREAM_END);
@@ -139,7 +139,7 @@ static void an_idle_socket_holds_no_buffer(void **state) {
 static void limits_lose_nothing(void **state) {
     (void)state;
     char text[100];
-    const lh_stop short_line = {.terminator = "\n", .terminator_bytes = 1, .limit_bytes = 4};
+    const lh_read_until short_line = {.terminator = "\n", .terminator_bytes = 1, .limit_bytes = 4};
     send_text(right, "12345\n");
     assert_int_equal(read_stop(left, &short_line, text), -EMSGSIZE);
     assert_int_equal(read_stop(left, &line, text), LH_STREAM_DONE);

@@ -1,0 +1,698 @@
+/* A queue is a list of chunks. A chunk holds whole records of one importance, so that dropping is unlinking; it is
+ * small when the importance changed and grows as long as it stays, so that few lines cost little memory and many cost
+ * few allocations. The writer takes a batch of chunks and writes them at once. */
+#include "host/log_sink.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/thread.h"
+#include "host/exit.h"
+
+enum { QUEUE_MAX_BYTES = 8 * 1024 * 1024, CHUNK_MIN_BYTES = 512, CHUNK_MAX_BYTES = 32 * 1024 };
+enum { BATCH = 64, BATCH_MAX_BYTES = 64 * 1024 }; /* chunks and bytes; the latter below the least rotate_bytes */
+enum { FLUSH_SECONDS = 10, SINKS_MAX = 256 };
+enum { WRITER_STACK_BYTES = 128 * 1024 };
+
+static const lh_ns RETRY_TIME = 1 * LH_SECOND;
+
+typedef struct chunk {
+    struct chunk *next;
+    size_t capacity, length;
+    size_t record_count;
+    bool is_debug;
+    char bytes[];
+} chunk;
+
+typedef struct ring_record {
+    char *bytes;
+    size_t length;
+} ring_record;
+
+/* Why a record was lost, and what is said of it. */
+typedef enum loss { LOSS_QUEUE_FULL, LOSS_NO_MEMORY, LOSSES } loss;
+static const char *const loss_texts[LOSSES] = {"queue full", "no memory"};
+
+typedef enum sink_kind { SINK_FD, SINK_FILE, SINK_SYNCHRONOUS, SINK_MEMORY } sink_kind;
+
+struct lh_log_sink {
+    sink_kind kind;
+    int fd;           /* of SINK_FD */
+    lh_log_file file; /* of who made `is_writing` true, or under `mutex` if synchronous */
+    bool is_output;   /* stdout: what is printed waits when it is full */
+    bool is_json;
+    pthread_mutex_t mutex;  /* guards everything below */
+    pthread_cond_t queued;  /* the writer waits for records */
+    pthread_cond_t written; /* others wait for room, or for the end */
+    chunk *first, *last;
+    size_t queued_bytes;        /* capacity of the chunks in the queue, the batch under way not counted */
+    size_t debug_chunk_count;   /* in the queue */
+    size_t lost_counts[LOSSES]; /* records dropped and not yet reported */
+    _Atomic uint64_t put, done; /* records ever queued, and ever written or dropped; a report counts from when it is
+                                   begun; a crash reads without the mutex */
+    atomic_bool has_writer;
+    bool is_writing; /* `writing_thread` writes to the descriptor or file, without the mutex; not if synchronous */
+    pthread_t writing_thread;
+    atomic_bool is_failing; /* a file that cannot be written now */
+    bool is_torn;           /* of SINK_SYNCHRONOUS: the last record was written in part */
+    bool must_reopen;
+    lh_ns reopen_ns;           /* when it is tried again, because it failed; 0 = it did not */
+    ring_record *ring;         /* of SINK_MEMORY */
+    size_t line_max, byte_max; /* its limits */
+    size_t ring_count, ring_bytes;
+};
+
+static lh_log_sink *sinks[SINKS_MAX]; /* filled before other threads exist */
+static size_t sink_count;
+static lh_log_sink *complaints; /* set before any sink can fail */
+static atomic_bool is_output_lost;
+
+/* For assertions: there are chunks, or nothing that counts them. */
+static __attribute__((unused)) bool is_sound(const lh_log_sink *sink) {
+    return !sink->first == !sink->last && !sink->first == !sink->queued_bytes &&
+           (sink->first || sink->debug_chunk_count == 0) && sink->done <= sink->put;
+}
+
+/* -- Writing ------------------------------------------------------------------------------------------------------- */
+
+static bool is_writing_here(const lh_log_sink *sink) {
+    return sink->is_writing && pthread_equal(sink->writing_thread, pthread_self());
+}
+
+/* Not only the writer writes: who flushes reports what was lost, and without memory for a writer everybody writes. One
+ * at a time: a file's size, rotation and descriptor are no place for two, and a record is written in one piece. */
+static void begin_writing(lh_log_sink *sink) {
+    assert((sink->kind == SINK_FD || sink->kind == SINK_FILE) && !is_writing_here(sink));
+    while (sink->is_writing) pthread_cond_wait(&sink->written, &sink->mutex);
+    sink->is_writing = true;
+    sink->writing_thread = pthread_self();
+}
+
+static void end_writing(lh_log_sink *sink) {
+    assert(is_writing_here(sink));
+    sink->is_writing = false;
+    pthread_cond_broadcast(&sink->written);
+}
+
+static void wait_until_writable(int fd) {
+    struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
+    poll(&pollfd, 1, -1);
+}
+
+/* Writes all pieces, consuming them. The descriptor may be non-blocking: it is shared with others. */
+static int write_fd(int fd, struct iovec *pieces, int count) {
+    while (count > 0) {
+        ssize_t n = writev(fd, pieces, count);
+        if (n < 0) {
+            if (errno == EINTR) continue;
+            if (errno != EAGAIN) return -errno;
+            wait_until_writable(fd);
+            continue;
+        }
+        while (count > 0 && (size_t)n >= pieces->iov_len) {
+            n -= (ssize_t)pieces->iov_len;
+            pieces++;
+            count--;
+        }
+        if (count > 0) {
+            pieces->iov_base = (char *)pieces->iov_base + n;
+            pieces->iov_len -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+/* To where somebody may see it, whatever becomes of this sink. Queued like any record: stderr may be a pipe that nobody
+ * empties, and whoever complains may hold a sink's lock. */
+static void complain(const char *path, const char *what) {
+    char text[512];
+    const int length = snprintf(text, sizeof(text), "lhotse: %s: %s\n", path, what);
+    if (complaints) {
+        const size_t shown = (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1;
+        lh_log_sink_put(complaints, "", 0, text, shown, LH_LOG_LOGGED);
+    }
+}
+
+static void complain_of_file(const char *path, const char *what) {
+    char name[400];
+    snprintf(name, sizeof(name), "log file %s", path);
+    complain(name, what);
+}
+
+static void complain_of(const char *path, const char *what, int error) {
+    char text[256];
+    snprintf(text, sizeof(text), "%s: %s", what, lh_error_text(-error));
+    complain_of_file(path, text);
+}
+
+static int write_file(lh_log_sink *sink, struct iovec *pieces, int count, bool is_continued) {
+    lh_log_file *file = &sink->file;
+    const int rv = lh_log_file_write(file, pieces, count, is_continued);
+    if (file->rotation_error < 0) {
+        complain_of(file->path, "cannot be rotated, and grows until it is reopened (SIGHUP)", file->rotation_error);
+        file->rotation_error = 0;
+    }
+    return rv;
+}
+
+static int write_pieces(lh_log_sink *sink, struct iovec *pieces, int count, bool is_continued) {
+    assert(sink->kind != SINK_MEMORY && count > 0);
+    return sink->kind == SINK_FD ? write_fd(sink->fd, pieces, count) : write_file(sink, pieces, count, is_continued);
+}
+
+/* The mutex is held. A file that only who `is_writing` uses is opened without it; a synchronous one is the mutex's, and
+ * any thread that got it meanwhile would write to a descriptor that is being closed. */
+static void reopen(lh_log_sink *sink) {
+    assert(sink->kind == SINK_SYNCHRONOUS || (sink->kind == SINK_FILE && is_writing_here(sink)));
+    const bool is_writers = sink->kind == SINK_FILE;
+    sink->must_reopen = false;
+    if (is_writers) pthread_mutex_unlock(&sink->mutex);
+    const int rv = lh_log_file_reopen(&sink->file);
+    if (rv < 0 && sink->reopen_ns == 0) {
+        complain_of(sink->file.path, "cannot be reopened; still writing to the old file, will try again", rv);
+    }
+    if (is_writers) pthread_mutex_lock(&sink->mutex);
+    sink->reopen_ns = rv < 0 ? lh_clock_now() + RETRY_TIME : 0;
+}
+
+/* The directory may be there again. */
+static bool is_reopen_due(const lh_log_sink *sink) {
+    return sink->must_reopen || (sink->reopen_ns && lh_clock_now() >= sink->reopen_ns);
+}
+
+/* Waits for `queued` until `deadline`, LH_NEVER = no longer. The mutex is held. */
+static void wait_until(lh_log_sink *sink, lh_ns deadline) {
+    const struct timespec limit = {.tv_sec = (time_t)(deadline / LH_SECOND), .tv_nsec = (long)(deadline % LH_SECOND)};
+    if (deadline == LH_NEVER) {
+        pthread_cond_wait(&sink->queued, &sink->mutex);
+    } else {
+        pthread_cond_timedwait(&sink->queued, &sink->mutex, &limit); /* its clock is the monotonic one */
+    }
+}
+
+/* Notes that a file cannot be written, and waits until it is time to try again. */
+static void wait_for_retry(lh_log_sink *sink, int error) {
+    pthread_mutex_lock(&sink->mutex);
+    if (!sink->is_failing) {
+        char what[192];
+        snprintf(what, sizeof(what), "%s; up to %d MiB of records wait for it", lh_error_text(-error),
+                 QUEUE_MAX_BYTES / 1024 / 1024);
+        complain_of_file(sink->file.path, what);
+    }
+    sink->is_failing = true;
+    pthread_cond_broadcast(&sink->written);
+    const lh_ns deadline = lh_clock_now() + RETRY_TIME;
+    while (!sink->must_reopen && lh_clock_now() < deadline) wait_until(sink, deadline);
+    if (is_reopen_due(sink)) reopen(sink);
+    pthread_mutex_unlock(&sink->mutex);
+}
+
+/* The program's result is lost: it is said once, and is the exit status. A reader that has gone, as head(1), ends a
+ * command as it ends any filter. */
+static void lose_output(lh_log_sink *sink, int error) {
+    if (atomic_exchange(&is_output_lost, true)) return;
+    if (error == -EPIPE) lh_exit_as_filter();
+    complain("standard output", lh_error_text(-error));
+    sink->is_failing = true; /* a flush waits no longer: not before this is said, lest the program end without a word */
+}
+
+/* A file's pieces stay until they are written; a descriptor's are dropped when it refuses. */
+static void write_surely(lh_log_sink *sink, struct iovec *pieces, int count) {
+    for (bool is_continued = false;; is_continued = true) {
+        const int rv = write_pieces(sink, pieces, count, is_continued);
+        if (rv < 0 && sink->is_output) lose_output(sink, rv);
+        if (rv == 0 || sink->kind == SINK_FD) return;
+        while (count > 1 && pieces->iov_len == 0) { /* gone already */
+            pieces++;
+            count--;
+        }
+        wait_for_retry(sink, rv);
+    }
+}
+
+static chunk *take_batch(lh_log_sink *sink, size_t *record_count) {
+    assert(sink->first && is_sound(sink));
+    chunk *first = sink->first, *last = NULL;
+    size_t length = 0;
+    int count = 0;
+    *record_count = 0;
+    for (chunk *c = first; c && count < BATCH && (!last || length + c->length <= BATCH_MAX_BYTES); c = c->next) {
+        length += c->length;
+        assert(sink->queued_bytes >= c->capacity && (!c->is_debug || sink->debug_chunk_count > 0));
+        sink->queued_bytes -= c->capacity;
+        if (c->is_debug) sink->debug_chunk_count--;
+        *record_count += c->record_count;
+        last = c;
+        count++;
+    }
+    sink->first = last->next;
+    if (!sink->first) sink->last = NULL;
+    last->next = NULL;
+    assert(is_sound(sink));
+    return first;
+}
+
+static void write_batch(lh_log_sink *sink, chunk *batch) {
+    struct iovec pieces[BATCH];
+    int count = 0;
+    for (chunk *c = batch; c; c = c->next) pieces[count++] = (struct iovec){.iov_base = c->bytes, .iov_len = c->length};
+    write_surely(sink, pieces, count);
+    for (chunk *c = batch, *next; c; c = next) {
+        next = c->next;
+        lh_free(c);
+    }
+}
+
+/* -- Losses -------------------------------------------------------------------------------------------------------- */
+
+/* The writer has it to say; it may be asleep. */
+static void lose(lh_log_sink *sink, loss why, size_t count) {
+    sink->lost_counts[why] += count;
+    pthread_cond_broadcast(&sink->queued);
+}
+
+/* How many lines it takes to say what was lost. */
+static unsigned count_losses(const lh_log_sink *sink) {
+    unsigned count = 0;
+    for (int why = 0; why < LOSSES; why++) count += sink->lost_counts[why] > 0;
+    return count;
+}
+
+static void report_loss(lh_log_sink *sink, loss why) {
+    char text[128];
+    const char *format = sink->is_json
+                             ? "{\"facility\":\"error\",\"message\":\"lhotse: %zu log records were lost (%s)\"}\n"
+                             : "lhotse: %zu log records were lost (%s)\n";
+    const int length = snprintf(text, sizeof(text), format, sink->lost_counts[why], loss_texts[why]);
+    assert(length > 0 && (size_t)length < sizeof(text));
+    sink->lost_counts[why] = 0;
+    sink->put++;
+    struct iovec piece = {.iov_base = text, .iov_len = (size_t)length};
+    pthread_mutex_unlock(&sink->mutex);
+    write_surely(sink, &piece, 1);
+    pthread_mutex_lock(&sink->mutex);
+    sink->is_failing = false;
+    sink->done++;
+}
+
+/* The mutex is held, and `is_writing` the caller's. */
+static void report_losses(lh_log_sink *sink) {
+    assert(is_writing_here(sink));
+    for (int why = 0; why < LOSSES; why++) {
+        if (sink->lost_counts[why]) report_loss(sink, (loss)why);
+    }
+}
+
+/* -- The writer ---------------------------------------------------------------------------------------------------- */
+
+static void write_next(lh_log_sink *sink) {
+    size_t count;
+    chunk *batch = take_batch(sink, &count);
+    pthread_mutex_unlock(&sink->mutex);
+    write_batch(sink, batch);
+    pthread_mutex_lock(&sink->mutex);
+    sink->is_failing = false;
+    sink->done += count;
+    assert(is_sound(sink));
+}
+
+static void *write_records(void *argument) {
+    lh_log_sink *sink = argument;
+    pthread_mutex_lock(&sink->mutex);
+    for (;;) {
+        while (!sink->first && !count_losses(sink) && !is_reopen_due(sink)) {
+            wait_until(sink, sink->reopen_ns ? sink->reopen_ns : LH_NEVER);
+        }
+        begin_writing(sink);
+        if (is_reopen_due(sink)) reopen(sink);
+        report_losses(sink);
+        if (sink->first) write_next(sink); /* what there was may have been dropped meanwhile */
+        end_writing(sink);
+    }
+    return NULL;
+}
+
+/* -- Queueing ------------------------------------------------------------------------------------------------------ */
+
+static void start_writer(lh_log_sink *sink) {
+    sink->has_writer = lh_thread_start("log", write_records, sink, WRITER_STACK_BYTES) == 0;
+}
+
+/* Drops the oldest chunk, or the oldest of debug records; false when there is none. */
+static bool drop_oldest(lh_log_sink *sink, bool only_debug) {
+    if (only_debug && sink->debug_chunk_count == 0) return false;
+    chunk *previous = NULL, *c = sink->first;
+    for (; c && only_debug && !c->is_debug; c = c->next) previous = c;
+    if (!c) return false;
+    if (previous) {
+        previous->next = c->next;
+    } else {
+        sink->first = c->next;
+    }
+    if (sink->last == c) sink->last = previous;
+    assert(sink->queued_bytes >= c->capacity && (!c->is_debug || sink->debug_chunk_count > 0));
+    sink->queued_bytes -= c->capacity;
+    if (c->is_debug) sink->debug_chunk_count--;
+    lose(sink, LOSS_QUEUE_FULL, c->record_count);
+    sink->done += c->record_count;
+    assert(is_sound(sink));
+    lh_free(c);
+    return true;
+}
+
+static bool is_full(const lh_log_sink *sink, size_t capacity) {
+    return sink->queued_bytes > 0 && sink->queued_bytes + capacity > QUEUE_MAX_BYTES;
+}
+
+/* False: there is none, and the record is to be dropped. */
+static bool make_room(lh_log_sink *sink, size_t capacity, lh_log_importance importance) {
+    while (is_full(sink, capacity)) {
+        if (drop_oldest(sink, true)) continue;
+        if (!sink->is_output) {
+            drop_oldest(sink, false);
+        } else if (importance == LH_LOG_PRINTED) {
+            pthread_cond_wait(&sink->written, &sink->mutex);
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool fits(const chunk *c, size_t length, bool is_debug) {
+    return c && c->is_debug == is_debug && c->capacity - c->length >= length;
+}
+
+static size_t capacity_for(const chunk *last, size_t length, bool is_debug) {
+    size_t capacity = CHUNK_MIN_BYTES;
+    if (last && last->is_debug == is_debug) capacity = 2 * last->capacity;
+    if (capacity > CHUNK_MAX_BYTES) capacity = CHUNK_MAX_BYTES;
+    return capacity < length ? length : capacity;
+}
+
+/* The chunk at the end of the queue with room for `length` bytes, or NULL. */
+static chunk *chunk_for(lh_log_sink *sink, size_t length, lh_log_importance importance) {
+    const bool is_debug = importance == LH_LOG_DEBUGGING;
+    if (fits(sink->last, length, is_debug)) return sink->last;
+    const size_t capacity = capacity_for(sink->last, length, is_debug);
+    if (!make_room(sink, capacity, importance)) return NULL;
+    if (fits(sink->last, length, is_debug)) return sink->last; /* it may have been waited */
+    chunk *c = lh_try_alloc(sizeof(*c) + capacity);
+    if (!c) return NULL;
+    *c = (chunk){.capacity = capacity, .is_debug = is_debug};
+    if (sink->last) {
+        sink->last->next = c;
+    } else {
+        sink->first = c;
+        pthread_cond_broadcast(&sink->queued);
+    }
+    sink->last = c;
+    sink->queued_bytes += capacity;
+    if (is_debug) sink->debug_chunk_count++;
+    assert(is_sound(sink) && c->capacity >= length);
+    return c;
+}
+
+/* Why there was no chunk: the queue is full, and the record nothing to wait for. */
+static bool is_refused(const lh_log_sink *sink, size_t length, lh_log_importance importance) {
+    const size_t capacity = capacity_for(sink->last, length, importance == LH_LOG_DEBUGGING);
+    return importance != LH_LOG_PRINTED && is_full(sink, capacity);
+}
+
+static void append(chunk *c, const char *bytes, size_t length) {
+    assert(c->length <= c->capacity && length <= c->capacity - c->length);
+    memcpy(c->bytes + c->length, bytes, length);
+    c->length += length;
+}
+
+/* There is no memory for a writer's thread: waiting here is better than losing what may be the reason. */
+static void put_without_writer(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes,
+                               size_t length) {
+    struct iovec pieces[] = {{(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)bytes, length}};
+    begin_writing(sink);
+    if (is_reopen_due(sink)) reopen(sink);
+    pthread_mutex_unlock(&sink->mutex);
+    write_surely(sink, pieces, 2);
+    pthread_mutex_lock(&sink->mutex);
+    report_losses(sink);
+    end_writing(sink);
+}
+
+static void wait_until_written(lh_log_sink *sink) {
+    assert(!is_writing_here(sink));
+    const uint64_t goal = sink->put;
+    while (sink->done < goal && !sink->is_failing) pthread_cond_wait(&sink->written, &sink->mutex);
+}
+
+/* The queue is full, or there is no memory for a chunk, or for a writer. What shares a descriptor with the script's
+ * output is not dropped for want of memory, but written in its turn. Who writes to this sink, and complains of it,
+ * cannot wait for itself. */
+static void put_unqueued(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
+                         lh_log_importance importance) {
+    const bool is_for_room = sink->has_writer && is_refused(sink, head_length + length, importance);
+    const bool may_wait = (!sink->has_writer || (sink->is_output && !is_for_room)) && !is_writing_here(sink);
+    if (!may_wait) {
+        lose(sink, is_for_room ? LOSS_QUEUE_FULL : LOSS_NO_MEMORY, 1);
+        return;
+    }
+    if (sink->has_writer) wait_until_written(sink);
+    put_without_writer(sink, head, head_length, bytes, length);
+}
+
+static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
+                       lh_log_importance importance) {
+    if (!sink->has_writer) start_writer(sink);
+    chunk *c = sink->has_writer ? chunk_for(sink, head_length + length, importance) : NULL;
+    if (!c) {
+        put_unqueued(sink, head, head_length, bytes, length, importance);
+        return;
+    }
+    append(c, head, head_length);
+    append(c, bytes, length);
+    c->record_count++;
+    sink->put++;
+}
+
+/* Does the file end in a part of a record, after an attempt to write one of `length` bytes left these pieces? The first
+ * ends the line of a part that was there before: what is left of it says that nothing at all was written. */
+static bool is_torn_by(const struct iovec pieces[3], size_t length) {
+    const size_t left = pieces[1].iov_len + pieces[2].iov_len;
+    return pieces[0].iov_len > 0 || (left > 0 && left < length);
+}
+
+/* What cannot be written is lost, and said. */
+static void put_now(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length) {
+    struct iovec pieces[] = {
+        {"\n", sink->is_torn}, {(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)bytes, length}};
+    if (is_reopen_due(sink)) reopen(sink);
+    const int rv = write_file(sink, pieces, 3, false);
+    if (rv < 0 && !sink->is_failing) complain_of_file(sink->file.path, lh_error_text(-rv));
+    sink->is_failing = rv < 0;
+    sink->is_torn = is_torn_by(pieces, head_length + length);
+}
+
+/* -- The ring ------------------------------------------------------------------------------------------------------ */
+
+static ring_record *ring_at(const lh_log_sink *sink, uint64_t number) { return &sink->ring[number % sink->line_max]; }
+
+static void forget_oldest(lh_log_sink *sink) {
+    assert(sink->ring_count > 0 && sink->ring_count <= sink->line_max);
+    ring_record *record = ring_at(sink, sink->put - sink->ring_count + 1);
+    assert(record->bytes && record->length <= sink->ring_bytes);
+    sink->ring_bytes -= record->length;
+    sink->ring_count--;
+    lh_free(record->bytes);
+    *record = (ring_record){NULL, 0};
+}
+
+/* A record that is larger than the ring keeps its beginning. */
+static void put_memory(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length) {
+    if (head_length > sink->byte_max) head_length = sink->byte_max;
+    if (length > sink->byte_max - head_length) length = sink->byte_max - head_length;
+    const size_t total = head_length + length;
+    while (sink->ring_count > 0 && (sink->ring_count == sink->line_max || sink->ring_bytes + total > sink->byte_max)) {
+        forget_oldest(sink);
+    }
+    assert(sink->ring_count < sink->line_max && sink->ring_bytes + total <= sink->byte_max);
+    char *copy = lh_try_alloc(total + 1);
+    if (!copy) return;
+    memcpy(copy, head, head_length);
+    memcpy(copy + head_length, bytes, length);
+    *ring_at(sink, ++sink->put) = (ring_record){copy, total};
+    sink->ring_count++;
+    sink->ring_bytes += total;
+}
+
+uint64_t lh_log_sink_each(lh_log_sink *sink, uint64_t after,
+                          void (*visit)(const char *bytes, size_t length, void *context), void *context) {
+    assert(sink->kind == SINK_MEMORY);
+    pthread_mutex_lock(&sink->mutex);
+    const uint64_t oldest = sink->put - sink->ring_count + 1;
+    for (uint64_t i = after < oldest ? oldest : after + 1; i <= sink->put; i++) {
+        visit(ring_at(sink, i)->bytes, ring_at(sink, i)->length, context);
+    }
+    const uint64_t last = sink->put;
+    pthread_mutex_unlock(&sink->mutex);
+    return last;
+}
+
+bool lh_log_sink_is_memory(const lh_log_sink *sink) { return sink->kind == SINK_MEMORY; }
+
+void lh_log_sink_put(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
+                     lh_log_importance importance) {
+    pthread_mutex_lock(&sink->mutex);
+    switch (sink->kind) {
+    case SINK_FD:
+    case SINK_FILE: put_queued(sink, head, head_length, bytes, length, importance); break;
+    case SINK_SYNCHRONOUS: put_now(sink, head, head_length, bytes, length); break;
+    case SINK_MEMORY: put_memory(sink, head, head_length, bytes, length); break;
+    }
+    pthread_mutex_unlock(&sink->mutex);
+}
+
+void lh_log_sink_lose(lh_log_sink *sink) {
+    if (sink->kind != SINK_FD && sink->kind != SINK_FILE) return;
+    pthread_mutex_lock(&sink->mutex);
+    if (!sink->has_writer) start_writer(sink);
+    lose(sink, LOSS_NO_MEMORY, 1);
+    pthread_mutex_unlock(&sink->mutex);
+}
+
+bool lh_log_sink_has_room(lh_log_sink *sink) {
+    pthread_mutex_lock(&sink->mutex);
+    const bool has_room = !is_full(sink, CHUNK_MAX_BYTES);
+    pthread_mutex_unlock(&sink->mutex);
+    return has_room;
+}
+
+void lh_log_sink_complain_to(lh_log_sink *sink) { complaints = sink; }
+
+bool lh_log_sink_is_output_lost(void) { return atomic_load(&is_output_lost); }
+
+/* -- All sinks ----------------------------------------------------------------------------------------------------- */
+
+static void init_locks(lh_log_sink *sink) {
+    pthread_mutex_init(&sink->mutex, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&sink->queued, &attributes);
+    pthread_cond_init(&sink->written, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static lh_log_sink *make(sink_kind kind) {
+    lh_log_sink *sink = lh_alloc(sizeof(*sink));
+    sink->kind = kind;
+    sink->fd = sink->file.fd = -1;
+    init_locks(sink);
+    if (sink_count < SINKS_MAX) sinks[sink_count++] = sink;
+    return sink;
+}
+
+lh_log_sink *lh_log_sink_of_fd(int fd, bool is_output) {
+    lh_log_sink *sink = make(SINK_FD);
+    sink->fd = fd;
+    sink->is_output = is_output;
+    return sink;
+}
+
+lh_log_sink *lh_log_sink_of_file(const char *path, const lh_log_file_limits *limits, bool is_synchronous, int *error) {
+    lh_log_file file;
+    *error = sink_count < SINKS_MAX ? lh_log_file_open(&file, path, limits) : -ENFILE;
+    if (*error < 0) return NULL;
+    lh_log_sink *sink = make(is_synchronous ? SINK_SYNCHRONOUS : SINK_FILE);
+    sink->file = file;
+    return sink;
+}
+
+lh_log_sink *lh_log_sink_of_memory(size_t line_max, size_t byte_max) {
+    lh_log_sink *sink = make(SINK_MEMORY);
+    sink->ring = lh_alloc(line_max * sizeof(*sink->ring));
+    sink->line_max = line_max;
+    sink->byte_max = byte_max;
+    return sink;
+}
+
+lh_log_file *lh_log_sink_file(lh_log_sink *sink) {
+    return sink->kind == SINK_FILE || sink->kind == SINK_SYNCHRONOUS ? &sink->file : NULL;
+}
+
+void lh_log_sink_use_json(lh_log_sink *sink) { sink->is_json = true; }
+
+void lh_log_sink_reopen_all(void) {
+    for (size_t i = 0; i < sink_count; i++) {
+        if (!lh_log_sink_file(sinks[i])) continue;
+        pthread_mutex_lock(&sinks[i]->mutex);
+        sinks[i]->must_reopen = true;
+        if (sinks[i]->kind == SINK_SYNCHRONOUS) reopen(sinks[i]);
+        if (sinks[i]->kind == SINK_FILE && !sinks[i]->has_writer) start_writer(sinks[i]);
+        pthread_cond_broadcast(&sinks[i]->queued);
+        pthread_mutex_unlock(&sinks[i]->mutex);
+    }
+}
+
+/* Without a writer nobody else says it. */
+static void say_losses_here(lh_log_sink *sink) {
+    begin_writing(sink);
+    report_losses(sink);
+    end_writing(sink);
+}
+
+/* What was lost and is not said yet is waited for as well: it comes before records that are put from now on. Who writes
+ * to this sink, and ends the program because it cannot, is not waited for: it is the caller. */
+static void flush(lh_log_sink *sink) {
+    pthread_mutex_lock(&sink->mutex);
+    const bool is_writer = is_writing_here(sink);
+    if (!is_writer && !sink->has_writer && count_losses(sink)) say_losses_here(sink);
+    const uint64_t goal = is_writer ? 0 : sink->put + count_losses(sink);
+    uint64_t seen = sink->done;
+    struct timespec limit;
+    clock_gettime(CLOCK_MONOTONIC, &limit);
+    limit.tv_sec += FLUSH_SECONDS;
+    while (sink->done < goal && !sink->is_failing) {
+        if (pthread_cond_timedwait(&sink->written, &sink->mutex, &limit) == ETIMEDOUT) {
+            if (sink->done == seen) break; /* stuck */
+            seen = sink->done;
+            limit.tv_sec += FLUSH_SECONDS;
+        }
+    }
+    pthread_mutex_unlock(&sink->mutex);
+}
+
+void lh_log_sink_flush_all(void) {
+    for (size_t i = 0; i < sink_count; i++) {
+        if (sinks[i]->kind == SINK_FD || sinks[i]->kind == SINK_FILE) flush(sinks[i]);
+    }
+}
+
+static bool are_all_written(void) {
+    for (size_t i = 0; i < sink_count; i++) {
+        const lh_log_sink *sink = sinks[i];
+        const bool is_queued = sink->kind == SINK_FD || sink->kind == SINK_FILE;
+        if (is_queued && sink->has_writer && !sink->is_failing && sink->put != sink->done) return false;
+    }
+    return true;
+}
+
+void lh_log_sink_settle_all(void) {
+    for (int i = 0; i < 100 && !are_all_written(); i++) lh_clock_sleep(10 * LH_MILLISECOND);
+}
+
+/* The writers that wait in the conditions are not here any more. */
+void lh_log_sink_forked(void) {
+    for (size_t i = 0; i < sink_count; i++) {
+        init_locks(sinks[i]);
+        sinks[i]->has_writer = sinks[i]->is_writing = false;
+    }
+}
