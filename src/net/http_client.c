@@ -1,54 +1,31 @@
-/* curl says what it wants of each socket, and when it wants to be called; the poll and a timer of ours call it. It
- * expects level-triggered readiness. A connection that is idle is not wanted for anything, but stays registered: when
- * the next request uses it, as it soon does, nothing has to be told to the kernel. Should something come meanwhile (the
- * peer closes), it is taken out then.
+/* Each thread has a pool: curl's multi handle, and the sessions of TLS of each way to verify a server. A handle is kept
+ * with its settings, which cost as much to set as a request.
  *
  * curl must not be called from its own callbacks: they only note (`news`), and tell_news does the rest. */
 #include "net/http_client.h"
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
-#include "net/http_curl.h"
-#include "base/descriptors.h"
-#include "base/ptrmap.h"
 #include "base/strmap.h"
 #include "data/http_head.h"
-#include "net/file_mark.h"
-#include "net/openssl.h"
-#include "net/tls_context.h"
+#include "net/http_curl.h"
+#include "net/http_multi.h"
 
-enum { KEPT_CONNECTIONS = 256, KEPT_HANDLES = 32, SESSION_CACHES_MAX = 64 };
+enum { KEPT_HANDLES = 32, SESSION_CACHES_MAX = 64 };
 
 /* How a handle was told to send a request; what has not changed is not told again. */
 typedef enum http_kind { KIND_GET, KIND_POST, KIND_OTHER } http_kind;
 
-/* A socket that curl has, or had, wishes for. */
-typedef struct http_socket {
-    lh_watch watch;
-    struct lh_http *http;
-    unsigned wants;      /* LH_POLL_*: curl's */
-    unsigned registered; /* the poll's */
-    bool is_ours;        /* made by open_socket, so that its end will be told by close_socket */
-} http_socket;
-
 struct lh_http {
-    lh_net *net;
-    CURLM *multi;
+    lh_http_multi multi;
     lh_strmap sessions;  /* of TLS: how the server is verified -> CURLSH */
-    lh_timer timer;      /* curl's */
-    lh_ptrmap sockets;   /* descriptor + 1 -> http_socket */
     lh_list news;        /* requests that have something to tell ... */
     lh_timer news_timer; /* ... in the next turn */
-    unsigned depth;      /* calls into curl at work */
 };
 
 struct lh_http_settings {
@@ -91,119 +68,6 @@ struct lh_http_request {
     char error[CURL_ERROR_SIZE];
 };
 
-/* -- Sockets ------------------------------------------------------------------------------------------------------- */
-
-static void *socket_key(curl_socket_t fd) { return (void *)(uintptr_t)(fd + 1); }
-
-static void tell_news(struct lh_http *http);
-static void collect(struct lh_http *http);
-
-static void act(struct lh_http *http, curl_socket_t fd, int events) {
-    int running;
-    http->depth++;
-    curl_multi_socket_action(http->multi, fd, events, &running);
-    http->depth--;
-    collect(http);
-}
-
-static void on_ready(lh_watch *watch, unsigned events) {
-    http_socket *s = LH_CONTAINER(watch, http_socket, watch);
-    struct lh_http *http = s->http;
-    const curl_socket_t fd = watch->fd;
-    const unsigned wanted = events & s->wants;
-    if (events & s->registered & ~s->wants) { /* nobody wants to hear of it: once is enough */
-        s->registered = s->wants;
-        if (lh_poll_want(&http->net->loop.poll, watch, s->wants) < 0) s->registered = 0;
-    }
-    const bool has_failed = (events & LH_POLL_HANGUP) && s->wants;
-    if (!wanted && !has_failed) return;
-    int mask = 0;
-    if (wanted & LH_POLL_IN) mask |= CURL_CSELECT_IN;
-    if (wanted & LH_POLL_OUT) mask |= CURL_CSELECT_OUT;
-    act(http, fd, mask ? mask : CURL_CSELECT_ERR);
-    tell_news(http);
-}
-
-static http_socket *find_socket(struct lh_http *http, curl_socket_t fd) {
-    return lh_ptrmap_get(&http->sockets, socket_key(fd));
-}
-
-static void drop_socket(http_socket *s) {
-    lh_poll_remove(&s->http->net->loop.poll, &s->watch);
-    lh_list_remove(&s->watch.again_node);
-    lh_ptrmap_remove(&s->http->sockets, socket_key(s->watch.fd));
-    lh_free(s);
-}
-
-static http_socket *add_socket(struct lh_http *http, curl_socket_t fd, bool is_ours) {
-    http_socket *old = find_socket(http, fd); /* curl has closed one without a word, and the number is in use again */
-    if (old) drop_socket(old);
-    http_socket *s = lh_alloc(sizeof(*s));
-    s->http = http;
-    s->is_ours = is_ours;
-    lh_watch_init(&s->watch, fd, on_ready);
-    lh_ptrmap_set(&http->sockets, socket_key(fd), s);
-    return s;
-}
-
-/* curl's wishes. */
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *unused) {
-    (void)easy;
-    (void)unused;
-    struct lh_http *http = context;
-    http_socket *s = find_socket(http, fd);
-    if (what == CURL_POLL_REMOVE) {
-        if (!s) return 0;
-        s->wants = 0;
-        if (!s->is_ours) drop_socket(s);
-        return 0;
-    }
-    if (!s) s = add_socket(http, fd, false);
-    s->wants = (what & CURL_POLL_IN ? LH_POLL_IN : 0) | (what & CURL_POLL_OUT ? LH_POLL_OUT : 0);
-    if (s->wants & ~s->registered) {
-        s->registered = s->wants;
-        if (lh_poll_want(&http->net->loop.poll, &s->watch, s->wants) < 0) s->registered = 0; /* it times out */
-    }
-    return 0;
-}
-
-static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
-    (void)purpose;
-    struct lh_http *http = context;
-    const int fd = lh_descriptor_claim(
-        socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol));
-    if (fd < 0) return CURL_SOCKET_BAD;
-    add_socket(http, fd, true);
-    return fd;
-}
-
-static int close_socket(void *context, curl_socket_t fd) {
-    http_socket *s = find_socket(context, fd);
-    if (s) drop_socket(s);
-    lh_descriptor_close(fd);
-    return 0;
-}
-
-/* -- Time ---------------------------------------------------------------------------------------------------------- */
-
-static int on_timer_wish(CURLM *multi, long ms, void *context) {
-    (void)multi;
-    struct lh_http *http = context;
-    lh_timers *timers = &http->net->loop.timers;
-    if (ms < 0) {
-        lh_timer_stop(timers, &http->timer);
-    } else {
-        lh_timer_start(timers, &http->timer, lh_loop_deadline((lh_ns)ms * LH_MILLISECOND));
-    }
-    return 0;
-}
-
-static void on_timer(lh_timer *timer) {
-    struct lh_http *http = LH_CONTAINER(timer, struct lh_http, timer);
-    act(http, CURL_SOCKET_TIMEOUT, 0);
-    tell_news(http);
-}
-
 /* -- News ---------------------------------------------------------------------------------------------------------- */
 
 static void has_news(lh_http_request *request) {
@@ -212,19 +76,21 @@ static void has_news(lh_http_request *request) {
 
 /* Only when curl is at rest. */
 static void tell_news(struct lh_http *http) {
-    if (http->depth > 0) return;
+    if (http->multi.depth > 0) return;
     for (lh_list *node; (node = lh_list_take_first(&http->news));) {
         lh_http_request *request = LH_CONTAINER(node, lh_http_request, news_node);
         request->call.on_news(request);
     }
 }
 
+static void on_rest(lh_http_multi *multi) { tell_news(LH_CONTAINER(multi, struct lh_http, multi)); }
+
 static void on_news_timer(lh_timer *timer) { tell_news(LH_CONTAINER(timer, struct lh_http, news_timer)); }
 
 /* Not now: the caller is about to wait for it. */
 static void tell_news_soon(struct lh_http *http) {
     if (lh_list_is_empty(&http->news)) return;
-    lh_timer_start(&http->net->loop.timers, &http->news_timer, lh_loop_deadline(0));
+    lh_timer_start(&http->multi.net->loop.timers, &http->news_timer, lh_loop_deadline(0));
 }
 
 static void get_progress(CURL *easy, double progress[4]) {
@@ -241,7 +107,7 @@ static void give_back_handle(lh_http_request *request) {
     CURL *easy = request->easy;
     if (!easy) return;
     request->easy = NULL;
-    curl_multi_remove_handle(request->http->multi, easy);
+    curl_multi_remove_handle(request->http->multi.curl, easy);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
     if (settings->kept_count < KEPT_HANDLES && request->kind != KIND_OTHER) {
         settings->kinds[settings->kept_count] = request->kind;
@@ -287,17 +153,10 @@ static void end_request(lh_http_request *request, CURLcode result) {
     has_news(request);
 }
 
-/* What curl has finished. */
-static void collect(struct lh_http *http) {
-    if (http->depth > 0) return;
-    int left;
-    for (CURLMsg *message; (message = curl_multi_info_read(http->multi, &left));) {
-        if (message->msg != CURLMSG_DONE) continue;
-        lh_http_request *request;
-        const CURLcode result = message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &request);
-        end_request(request, result);
-    }
+static void on_done(CURL *easy, CURLcode result) {
+    lh_http_request *request;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &request);
+    end_request(request, result);
 }
 
 /* -- Bytes --------------------------------------------------------------------------------------------------------- */
@@ -420,118 +279,14 @@ static size_t on_read(char *to, size_t size, size_t count, void *context) {
     return length;
 }
 
-/* -- TLS ----------------------------------------------------------------------------------------------------------- */
-
-static bool is_text(const char *pem) { return strchr(pem, '\n') != NULL; }
-
-static void set_pem(CURL *easy, CURLoption file_option, CURLoption blob_option, const char *pem) {
-    if (!pem) return;
-    if (is_text(pem)) {
-        struct curl_blob blob = {.data = (void *)pem, .len = strlen(pem), .flags = CURL_BLOB_COPY};
-        curl_easy_setopt(easy, blob_option, &blob);
-    } else {
-        curl_easy_setopt(easy, file_option, pem);
-    }
-}
-
-/* The directory of certificates to trust, NULL: none. For the system's store it is curl's own. */
-static const char *set_authorities(CURL *easy, const char *ca) {
-    struct stat status;
-    char *systems = NULL;
-    if (!ca) {
-        curl_easy_getinfo(easy, CURLINFO_CAPATH, &systems); /* never what was set */
-        return systems;
-    }
-    const bool is_directory = !is_text(ca) && stat(ca, &status) == 0 && S_ISDIR(status.st_mode);
-    if (is_directory) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
-    } else {
-        set_pem(easy, CURLOPT_CAINFO, CURLOPT_CAINFO_BLOB, ca);
-    }
-    curl_easy_setopt(easy, CURLOPT_CAPATH, is_directory ? ca : NULL);
-    return is_directory ? ca : NULL;
-}
-
-/* What curl cannot say by their lowest and highest: one between that is not to be, and old ones, for which OpenSSL 3
- * has no cipher unless told so. */
-static bool has_unusual_versions(unsigned versions) {
-    if (versions == 0) return false;
-    const unsigned run = versions >> __builtin_ctz(versions);
-    return (run & (run + 1)) != 0 || (versions & (LH_TLS_1_0 | LH_TLS_1_1)) != 0;
-}
-
-static void set_versions(CURL *easy, unsigned versions) {
-    static const long lowest[] = {CURL_SSLVERSION_TLSv1_0, CURL_SSLVERSION_TLSv1_1, CURL_SSLVERSION_TLSv1_2,
-                                  CURL_SSLVERSION_TLSv1_3};
-    static const long highest[] = {CURL_SSLVERSION_MAX_TLSv1_0, CURL_SSLVERSION_MAX_TLSv1_1,
-                                   CURL_SSLVERSION_MAX_TLSv1_2, CURL_SSLVERSION_MAX_TLSv1_3};
-    versions &= LH_TLS_1_0 | LH_TLS_1_1 | LH_TLS_1_2 | LH_TLS_1_3;
-    if (versions == 0) return;
-    const int low = __builtin_ctz(versions), high = 31 - __builtin_clz(versions);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, lowest[low] | highest[high]);
-}
-
-/* curl looks at the result once more, so it must not stay. */
-static int accept_unknown_issuer(int is_good, X509_STORE_CTX *store) {
-    if (is_good) return 1;
-    if (!lh_tls_is_unknown_issuer(X509_STORE_CTX_get_error(store))) return 0;
-    X509_STORE_CTX_set_error(store, X509_V_OK);
-    return 1;
-}
-
-static CURLcode on_ssl_context(CURL *easy, void *context, void *settings) {
-    (void)easy;
-    const lh_http_tls *tls = &((lh_http_settings *)settings)->options.tls;
-    SSL_CTX *ssl = context;
-    if (tls->ignores_dates) X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_NO_CHECK_TIME);
-    if (tls->accepts_unknown_issuer) SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, accept_unknown_issuer);
-    if (!has_unusual_versions(tls->versions)) return CURLE_OK;
-    if (!lh_tls_use_versions(ssl, tls->versions)) return CURLE_SSL_CONNECT_ERROR;
-    /* Again: the list may say how strong certificates are to be (@SECLEVEL), which old versions have just lowered. */
-    return !tls->ciphers || SSL_CTX_set_cipher_list(ssl, tls->ciphers) == 1 ? CURLE_OK : CURLE_SSL_CIPHER;
-}
-
-/* -- Sessions -- */
-
-typedef struct spelling {
-    lh_buffer *to;
-    int rv;
-} spelling;
-
-static void spell_hashed_file(void *context, const char *path, const struct stat *status) {
-    spelling *s = context;
-    s->rv |= lh_file_mark(s->to, path, status);
-}
-
-/* 0 or -ENOMEM. */
-static int spell_path(lh_buffer *to, const char *path, const struct stat *status) {
-    spelling s = {.to = to, .rv = lh_file_mark(to, path, status)};
-    if (S_ISDIR(status->st_mode)) lh_hashed_files(path, spell_hashed_file, &s);
-    return s.rv;
-}
-
-/* 0 or -ENOMEM. What is not there is spelled as such. */
-static int spell_pem(lh_buffer *to, const char *pem, bool *has_files) {
-    struct stat status;
-    if (!pem) return lh_buffer_print(to, " -");
-    if (is_text(pem)) return lh_buffer_print(to, " %zu:%s", strlen(pem), pem);
-    *has_files = true;
-    return stat(pem, &status) == 0 ? spell_path(to, pem, &status) : lh_buffer_print(to, " !%s", pem);
-}
-
-static int spell_text(lh_buffer *to, const char *text) { return lh_buffer_print(to, " %s", text ? text : "-"); }
-
-/* 0 or -ENOMEM. */
-static int spell_verification(lh_buffer *to, const lh_http_tls *tls, bool *has_files) {
-    return lh_buffer_print(to, "%d %d %d %u", tls->is_verifying, tls->accepts_unknown_issuer, tls->ignores_dates,
-                           tls->versions) |
-           spell_text(to, tls->ciphers) | spell_text(to, tls->ciphers_13) | spell_pem(to, tls->certificate, has_files) |
-           spell_pem(to, tls->key, has_files) | spell_pem(to, tls->ca, has_files) | spell_pem(to, tls->crl, has_files);
-}
+/* -- Settings ------------------------------------------------------------------------------------------------------ */
 
 /* A session that is resumed verifies nothing, so it counts only for who would have verified the server in the same way
  * (CVE-2016-5420): curl's own key of a session does not know all of it. NULL: none are kept. */
-static CURLSH *sessions_of(struct lh_http *http, const lh_buffer *verification) {
+static CURLSH *sessions_of(const lh_http_settings *settings) {
+    struct lh_http *http = settings->http;
+    const lh_buffer *verification = &settings->verification;
+    if (verification->length == 0) return NULL;
     const char *key = lh_buffer_bytes(verification);
     CURLSH *known = lh_strmap_get(&http->sessions, key, verification->length);
     if (known || http->sessions.count >= SESSION_CACHES_MAX) return known;
@@ -540,15 +295,6 @@ static CURLSH *sessions_of(struct lh_http *http, const lh_buffer *verification) 
     curl_share_setopt(made, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     *lh_strmap_slot(&http->sessions, key, verification->length) = made;
     return made;
-}
-
-static void set_sessions(CURL *easy, lh_http_settings *settings) {
-    CURLSH *sessions = settings->verification.length > 0 ? sessions_of(settings->http, &settings->verification) : NULL;
-    if (sessions) {
-        curl_easy_setopt(easy, CURLOPT_SHARE, sessions);
-    } else {
-        curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-    }
 }
 
 static void drop_kept_handles(lh_http_settings *settings) {
@@ -560,7 +306,7 @@ static void drop_kept_handles(lh_http_settings *settings) {
 static void look_at_files(lh_http_settings *settings) {
     lh_buffer now = {0};
     if (settings->verification.length > 0 && !settings->has_files) return;
-    if (spell_verification(&now, &settings->options.tls, &settings->has_files) < 0) lh_buffer_reset(&now);
+    if (lh_http_tls_spell(&now, &settings->options.tls, &settings->has_files) < 0) lh_buffer_reset(&now);
     if (now.length == settings->verification.length &&
         memcmp(lh_buffer_bytes(&now), lh_buffer_bytes(&settings->verification), now.length) == 0) {
         lh_buffer_reset(&now);
@@ -570,50 +316,6 @@ static void look_at_files(lh_http_settings *settings) {
     lh_buffer_reset(&settings->verification);
     settings->verification = now;
 }
-
-/* curl's pool gives a connection to whoever has the same settings as far as it looks: not at the key, the versions'
- * upper end, what a file holds. It does look at the path of certificates: so that gets an entry which is nowhere, and
- * has all of them in its name, beside `authorities`. */
-static void separate_connections(CURL *easy, const lh_http_settings *settings, const char *authorities) {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    lh_buffer path = {0};
-    SHA256((const unsigned char *)lh_buffer_bytes(&settings->verification), settings->verification.length, digest);
-    int rv = authorities ? lh_buffer_print(&path, "%s:", authorities) : 0;
-    rv |= lh_buffer_print(&path, "/dev/null/");
-    for (size_t i = 0; i < sizeof(digest); i++) rv |= lh_buffer_print(&path, "%02x", digest[i]);
-    rv |= lh_buffer_append(&path, "", 1);
-    if (rv < 0 || settings->verification.length == 0) { /* no memory: a connection for this request alone */
-        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    } else {
-        curl_easy_setopt(easy, CURLOPT_CAPATH, lh_buffer_bytes(&path));
-    }
-    lh_buffer_reset(&path);
-}
-
-static void set_tls(CURL *easy, lh_http_settings *settings) {
-    const lh_http_tls *tls = &settings->options.tls;
-    set_sessions(easy, settings);
-    if (!tls->is_verifying) {
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
-    const char *authorities = set_authorities(easy, tls->ca);
-    if (tls->ca) curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L); /* a file is read again: it may have changed */
-    set_pem(easy, CURLOPT_SSLCERT, CURLOPT_SSLCERT_BLOB, tls->certificate);
-    set_pem(easy, CURLOPT_SSLKEY, CURLOPT_SSLKEY_BLOB, tls->key ? tls->key : tls->certificate);
-    if (tls->crl) curl_easy_setopt(easy, CURLOPT_CRLFILE, tls->crl);
-    if (tls->ciphers) curl_easy_setopt(easy, CURLOPT_SSL_CIPHER_LIST, tls->ciphers);
-    if (tls->ciphers_13) curl_easy_setopt(easy, CURLOPT_TLS13_CIPHERS, tls->ciphers_13);
-    set_versions(easy, tls->versions);
-    if (tls->ignores_dates || tls->accepts_unknown_issuer || has_unusual_versions(tls->versions)) {
-        curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_context);
-        curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, settings);
-    }
-    separate_connections(easy, settings, authorities);
-}
-
-/* -- Settings ------------------------------------------------------------------------------------------------------ */
 
 static void set_limits(CURL *easy, const lh_http_options *options) {
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, options->connect_timeout_ms);
@@ -652,7 +354,6 @@ static int on_send(void *context, char *ip, char *local_ip, int port, int local_
 
 /* All that the settings' requests have in common. */
 static void prepare(CURL *easy, lh_http_settings *settings) {
-    struct lh_http *http = settings->http;
     const lh_http_options *options = &settings->options;
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
@@ -662,10 +363,7 @@ static void prepare(CURL *easy, lh_http_settings *settings) {
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, http);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, http);
+    lh_http_multi_use_sockets(&settings->http->multi, easy);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     if (!options->keeps_encoding) curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
     if (options->is_http1) {
@@ -676,7 +374,7 @@ static void prepare(CURL *easy, lh_http_settings *settings) {
     if (settings->connect_to) curl_easy_setopt(easy, CURLOPT_CONNECT_TO, settings->connect_to);
     set_proxy(easy, options->proxy);
     set_limits(easy, options);
-    set_tls(easy, settings);
+    lh_http_tls_set(easy, &options->tls, &settings->verification, sessions_of(settings));
 }
 
 bool lh_http_lines_add(lh_http_lines **lines, const char *line) {
@@ -693,20 +391,14 @@ void lh_http_lines_free(lh_http_lines *lines) {
 
 static struct lh_http *open_pool(lh_net *net) {
     struct lh_http *http = lh_alloc(sizeof(*http));
-    http->net = net;
-    http->multi = curl_multi_init();
-    if (!http->multi) {
+    http->multi.on_done = on_done;
+    http->multi.on_rest = on_rest;
+    if (!lh_http_multi_init(&http->multi, net)) {
         lh_free(http);
         return NULL;
     }
     lh_list_init(&http->news);
-    lh_timer_init(&http->timer, on_timer);
     lh_timer_init(&http->news_timer, on_news_timer);
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
-    curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish);
-    curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-    curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
     return http;
 }
 
@@ -814,11 +506,10 @@ lh_http_request *lh_http_start(lh_http_settings *settings, const lh_http_call *c
     request->is_idempotent = is_idempotent(call->method);
     lh_list_init(&request->news_node);
     request->easy = take_handle(settings, request->kind);
-    if (!request->easy || !set_up(request) || curl_multi_add_handle(http->multi, request->easy) != CURLM_OK) {
+    if (!request->easy || !set_up(request) || !lh_http_multi_start(&http->multi, request->easy)) {
         lh_http_free(request);
         return NULL;
     }
-    act(http, CURL_SOCKET_TIMEOUT, 0);
     tell_news_soon(http);
     return request;
 }
@@ -852,10 +543,9 @@ static void go_on(lh_http_request *request) {
     struct lh_http *http = request->http;
     if (!request->easy) return;
     const int bits = (request->is_paused_down ? CURLPAUSE_RECV : 0) | (request->is_paused_up ? CURLPAUSE_SEND : 0);
-    http->depth++;
+    lh_http_multi_enter(&http->multi);
     curl_easy_pause(request->easy, bits);
-    http->depth--;
-    collect(http);
+    lh_http_multi_leave(&http->multi);
     tell_news_soon(http);
 }
 
@@ -894,25 +584,13 @@ static void free_sessions(const lh_strmap_node *node, void *context) {
     curl_share_cleanup(node->value);
 }
 
-/* Those that curl has closed without a word. */
-static void drop_sockets(struct lh_http *http) {
-    for (size_t i = 0; i < http->sockets.capacity;) {
-        http_socket *s = http->sockets.entries[i].value;
-        if (s) drop_socket(s);
-        i = s ? 0 : i + 1; /* what is removed may move others */
-    }
-}
-
 void lh_http_close(lh_net *net) {
     struct lh_http *http = net->http;
     if (!http) return;
-    curl_multi_cleanup(http->multi);
-    drop_sockets(http);
+    lh_http_multi_fini(&http->multi);
     lh_strmap_each(&http->sessions, free_sessions, NULL);
     lh_strmap_fini(&http->sessions);
     lh_timer_stop(&net->loop.timers, &http->news_timer);
-    lh_timer_stop(&net->loop.timers, &http->timer);
-    lh_ptrmap_fini(&http->sockets);
     lh_free(http);
     net->http = NULL;
 }

@@ -14,24 +14,13 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "net/http_tls.h"
 #include "net/net.h"
 
 typedef struct lh_http_request lh_http_request;
 struct curl_slist;
 
 enum { LH_HTTP_STREAM_BYTES = 256 * 1024 }; /* of a streaming answer, or body, that are held at most */
-
-/* Paths of PEM files, or PEM text (then there is a line break in it); NULL = none. */
-typedef struct lh_http_tls {
-    const char *certificate, *key;
-    const char *ca;      /* also a directory; NULL = the system's store */
-    const char *crl;     /* a file */
-    const char *ciphers; /* OpenSSL's syntax */
-    const char *ciphers_13;
-    unsigned versions; /* LH_TLS_* of tls_context.h; 0 = any */
-    bool is_verifying;
-    bool accepts_unknown_issuer, ignores_dates; /* as in lh_tls_config */
-} lh_http_tls;
 
 /* What many requests have in common. Making it costs as much as a request; the next requests cost less for it. */
 typedef struct lh_http_options {
