@@ -287,7 +287,7 @@ static const luaL_Reg core_functions[] = {
     {"http_wait", core_http_wait},         {"http_redirect", core_http_redirect}, {"http_feed", core_http_feed},
     {"http_free", core_http_free},         {"http_progress", core_http_progress}, {NULL, NULL}};
 
-void lh_open_http(lua_State *L) {
+void lh_open_Api(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
     lua_pushliteral(L, LHOTSE_VERSION);
     lua_setfield(L, LH_CORE, "version");

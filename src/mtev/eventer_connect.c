@@ -337,7 +337,7 @@ static int core_connect(lua_State *L) {
 
 static const luaL_Reg core_functions[] = {{"connect", core_connect}, {NULL, NULL}};
 
-void lh_open_connect(lua_State *L) {
+void lh_open_eventer_connect(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
     lh_new_type(L, CONNECTING, connecting_gc);
 }

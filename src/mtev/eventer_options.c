@@ -425,7 +425,7 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 
-void lh_open_sockopt(lua_State *L) {
+void lh_open_eventer_options(lua_State *L) {
     lua_getfield(L, LH_CORE, "eventer_methods");
     lh_set_functions(L, lua_gettop(L), methods);
 }

@@ -163,7 +163,7 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 
-void lh_open_socket(lua_State *L) {
+void lh_open_eventer_socket(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
     lh_set_functions(L, LH_CORE, core_functions);
     lua_getfield(L, LH_CORE, "eventer_methods");

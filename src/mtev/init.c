@@ -22,12 +22,40 @@ static const char *const boot_files[] = {
 };
 
 static void (*const topics[])(lua_State *L) = {
-    lh_open_check,     lh_open_coroutine, lh_open_message, lh_open_semaphore, lh_open_shared,    lh_open_eventer,
-    lh_open_socket,    lh_open_sockopt,   lh_open_log,     lh_open_thread,    lh_open_condition, lh_open_files,
-    lh_open_process,   lh_open_exec,      lh_open_pcre,    lh_open_json,      lh_open_codec,     lh_open_gzip,
-    lh_open_xml,       lh_open_tls,       lh_open_ssl_ctx, lh_open_dns,       lh_open_connect,   lh_open_reverse,
-    lh_open_http,      lh_open_websocket, lh_open_conf,    lh_open_watchdog,  lh_open_hook,      lh_open_profile,
-    lh_open_http_head, lh_open_stop,
+    lh_open_check,
+    lh_open_coroutine,
+    lh_open_message,
+    lh_open_semaphore,
+    lh_open_shared,
+    lh_open_eventer,
+    lh_open_eventer_socket,
+    lh_open_eventer_options,
+    lh_open_log,
+    lh_open_thread,
+    lh_open_condition,
+    lh_open_files,
+    lh_open_files_tree,
+    lh_open_files_lock,
+    lh_open_process,
+    lh_open_exec,
+    lh_open_pcre,
+    lh_open_json,
+    lh_open_codec,
+    lh_open_gzip,
+    lh_open_xml,
+    lh_open_tls,
+    lh_open_ssl_ctx,
+    lh_open_dns,
+    lh_open_eventer_connect,
+    lh_open_reverse,
+    lh_open_Api,
+    lh_open_websocket,
+    lh_open_conf,
+    lh_open_watchdog,
+    lh_open_hook,
+    lh_open_profile,
+    lh_open_http_head,
+    lh_open_stop,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -38,6 +66,18 @@ void lh_set_functions(lua_State *L, int index, const struct luaL_Reg *functions)
         lua_pushcfunction(L, f->func);
         lua_setfield(L, index, f->name);
     }
+}
+
+void lh_set_file_functions(lua_State *L, const struct luaL_Reg *functions) {
+    lua_getfield(L, LH_CORE, "files");
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, LH_CORE, "files");
+    }
+    lh_set_functions(L, lua_gettop(L), functions);
+    lua_pop(L, 1);
 }
 
 void lh_new_type(lua_State *L, const char *name, lua_CFunction gc) {

@@ -11,19 +11,23 @@
 /* Fills the table on top of the stack: everything below, then the built-in Lua library. */
 void lh_open_api(lua_State *L);
 
+void lh_open_Api(lua_State *L);
 void lh_open_check(lua_State *L);
 void lh_open_codec(lua_State *L);
 void lh_open_condition(lua_State *L);
 void lh_open_conf(lua_State *L);
-void lh_open_connect(lua_State *L);
 void lh_open_coroutine(lua_State *L);
 void lh_open_dns(lua_State *L);
 void lh_open_eventer(lua_State *L);
+void lh_open_eventer_connect(lua_State *L);
+void lh_open_eventer_options(lua_State *L);
+void lh_open_eventer_socket(lua_State *L);
 void lh_open_exec(lua_State *L);
 void lh_open_files(lua_State *L);
+void lh_open_files_lock(lua_State *L);
+void lh_open_files_tree(lua_State *L);
 void lh_open_gzip(lua_State *L);
 void lh_open_hook(lua_State *L);
-void lh_open_http(lua_State *L);
 void lh_open_http_head(lua_State *L);
 void lh_open_json(lua_State *L);
 void lh_open_log(lua_State *L);
@@ -34,8 +38,6 @@ void lh_open_profile(lua_State *L);
 void lh_open_reverse(lua_State *L);
 void lh_open_semaphore(lua_State *L);
 void lh_open_shared(lua_State *L);
-void lh_open_socket(lua_State *L);
-void lh_open_sockopt(lua_State *L);
 void lh_open_ssl_ctx(lua_State *L);
 void lh_open_stop(lua_State *L);
 void lh_open_thread(lua_State *L);
@@ -51,6 +53,9 @@ enum { LH_MTEV = 1, LH_CORE = 2 }; /* stack indexes while opening */
 
 /* Sets each of `functions` (ends with a NULL name) in the table at `index`. */
 void lh_set_functions(lua_State *L, int index, const luaL_Reg *functions);
+
+/* Sets each of `functions` in core.files: core.read and core.write are the eventers'. */
+void lh_set_file_functions(lua_State *L, const luaL_Reg *functions);
 
 /* Makes the metatable `name` for userdata with a collector; leaves nothing on the stack. */
 void lh_new_type(lua_State *L, const char *name, lua_CFunction gc);
