@@ -131,10 +131,10 @@ static int mtev_conf_get_string_list(lua_State *L) {
     list l = {.values = NULL};
     const char *base = check_path(L, 1), *child = check_path(L, 2);
     const lh_config_result result = lh_conf_read_list(base, child, &l.values, &l.count, message);
-    const int n = lh_task_protect(L, push_list, &l);
+    const int n = lh_protect(L, push_list, &l);
     for (size_t i = 0; i < l.count; i++) lh_free(l.values[i]);
     lh_free(l.values);
-    if (n == LH_TASK_RAISED) lua_error(L);
+    if (n == LH_PROTECT_RAISED) lua_error(L);
     check_result(L, result, message);
     if (result == LH_CONFIG_INCOMPLETE) lh_raise(L, "Unable to read option entry: %s %s", base, child);
     if (result == LH_CONFIG_NONE) lua_pushnil(L);

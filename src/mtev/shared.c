@@ -160,7 +160,7 @@ static bool pack_safely(packer *p, int index) {
         return true;
     }
     lua_pushvalue(p->L, index);
-    return lh_task_protect_with(p->L, 1, pack_top, p) != LH_TASK_RAISED;
+    return lh_protect_with(p->L, 1, pack_top, p) != LH_PROTECT_RAISED;
 }
 
 /* The value at `index` as a blob; raises what cannot be packed, and then nothing is kept. Packing runs code of the
@@ -171,7 +171,7 @@ static lh_blob *pack(lua_State *L, int index) {
     const bool is_whole = !is_raised && !p.problem && !p.is_out_of_memory;
     lh_blob *blob = is_whole ? lh_blob_new(lh_buffer_bytes(&p.out), p.out.length) : NULL;
     lh_buffer_reset(&p.out);
-    const bool has_path = p.problem && lh_task_protect(L, push_path, &p.path) != LH_TASK_RAISED;
+    const bool has_path = p.problem && lh_protect(L, push_path, &p.path) != LH_PROTECT_RAISED;
     lh_buffer_reset(&p.path);
     if (blob) return blob;
     if (has_path) lh_raise(L, "cannot share value%s: %s", lua_tostring(L, -1), p.problem);
@@ -234,7 +234,7 @@ static int unpack_blob(lh_task *task, lua_State *T, void *context) {
 static bool push_blob(lua_State *L, const lh_blob *blob) {
     const bool takes_memory = blob->bytes[0] == 's' || blob->bytes[0] == '{';
     if (!takes_memory) return unpack_blob(NULL, L, (void *)(uintptr_t)blob) == 1;
-    return lh_task_protect(L, unpack_blob, (void *)(uintptr_t)blob) != LH_TASK_RAISED;
+    return lh_protect(L, unpack_blob, (void *)(uintptr_t)blob) != LH_PROTECT_RAISED;
 }
 
 /* -- Values and sequences ------------------------------------------------------------------------------------------ */

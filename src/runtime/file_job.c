@@ -189,10 +189,10 @@ int lh_file_job_start(lua_State *L, lh_file_job *file) {
         return lh_task_park(task, L, wait, LH_NEVER);
     }
     if (!file->error) run_at_once(file);
-    const int n = lh_task_protect(L, push_results, file);
-    if (n == LH_TASK_RAISED) drop_result(file);
+    const int n = lh_protect(L, push_results, file);
+    if (n == LH_PROTECT_RAISED) drop_result(file);
     lh_file_job_free(file);
-    return n == LH_TASK_RAISED ? lua_error(L) : n;
+    return n == LH_PROTECT_RAISED ? lua_error(L) : n;
 }
 
 /* -- Arguments and results ------------------------------------------------------------------------------------------- */

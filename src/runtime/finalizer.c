@@ -116,9 +116,9 @@ void lh_finalizers_run(lh_state *state, lua_State *L) {
     assert(lh_loop_is_mine(&state->net.loop));
     for (int count = state->finalizers_due; count > 0 && state->finalizers_due > 0; count--) {
         run r = {.state = state};
-        const int rv = lh_task_protect(L, push_task, &r);
+        const int rv = lh_protect(L, push_task, &r);
         lua_pop(L, 1); /* the thread, which the task anchors; or the error */
-        if (rv == LH_TASK_RAISED) return;
+        if (rv == LH_PROTECT_RAISED) return;
         remove_first(state, L);
         lh_task_start(state, r.task);
     }

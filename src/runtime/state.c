@@ -102,6 +102,7 @@ static int open_lua(lua_State *L) {
     luaL_openlibs(L);
     state->pcall = global_function(L, "pcall");
     state->xpcall = global_function(L, "xpcall");
+    lh_protect_open(state, L);
     lh_task_open(state, L);
     lh_finalizers_open(state, L);
     make_weak_table(L, LH_NAMES, "k");

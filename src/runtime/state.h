@@ -58,7 +58,7 @@ struct lh_state {
     int call_push_ref;        /* the C function that calls what `answer` says */
     int cancelled_ref;        /* the message "coroutine cancelled" */
     struct answer *answer;    /* what protected code is to do, NULL = none is running */
-    void **trap;              /* where an error goes that nothing catches (task.c), NULL = it ends the process */
+    void **trap;              /* where an error goes that nothing catches (protect.c), NULL = it ends the process */
     int finalizers_ref;       /* what they are to finalize */
     int finalizer_runner_ref; /* the function that is called with a finalizer and its object */
     int finalizer_probe_ref;  /* the C function that raises while LuaJIT runs a finalizer */

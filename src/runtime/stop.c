@@ -44,7 +44,7 @@ static void run_functions(lh_mail *mail, lh_loop *loop, bool is_closing) {
     lua_State *L = state->L;
     lua_settop(L, 0);
     lh_task *runner = NULL;
-    if (lh_task_protect(L, push_runner, &runner) == LH_TASK_RAISED) {
+    if (lh_protect(L, push_runner, &runner) == LH_PROTECT_RAISED) {
         lh_log_print("error", "lhotse: the functions of mtev.on_stop are not run: %s\n", lua_tostring(L, -1));
     }
     lua_settop(L, 0); /* the thread, which the task anchors */

@@ -19,7 +19,7 @@ static int push_text(lh_task *task, lua_State *T, void *context) {
 void lh_push_taken(lua_State *L, char *take_text, size_t length, void (*release)(void *block)) {
     assert(take_text);
     text t = {.bytes = take_text, .length = length};
-    const int n = lh_task_protect(L, push_text, &t);
+    const int n = lh_protect(L, push_text, &t);
     release(take_text);
-    if (n == LH_TASK_RAISED) lua_error(L);
+    if (n == LH_PROTECT_RAISED) lua_error(L);
 }

@@ -22,13 +22,13 @@
 #include "runtime/task.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/stack.h"
 #include "runtime/errors.h"
 #include "runtime/finalizer.h"
+#include "runtime/protect.h"
 
 enum { SPAWN_DEPTH_MAX = 150, MORE_PER_TURN = 32, PARK_ATTEMPTS_MAX = 3, WALK_MAX = 200 };
 
@@ -282,82 +282,6 @@ void lh_task_start(lh_state *state, lh_task *task) {
 
 /* -- Answers ------------------------------------------------------------------------------------------------------- */
 
-/* What protected code is to do. */
-struct answer {
-    lh_push_fn push;
-    lh_task *task;
-    void *context;
-    int count;
-};
-
-static int call_push(lua_State *T) {
-    struct answer *answer = lh_state_here()->answer;
-#ifdef LHOTSE_COLLECT
-    if (answer->task) lua_gc(T, LUA_GCCOLLECT, 0);
-#endif
-    answer->count = answer->push(answer->task, T, answer->context);
-    return answer->count == LH_TASK_STAY ? 0 : answer->count;
-}
-
-/* Calls `push` with the `n` values on top of `L`, which are popped; its results are there instead. The status of
- * lua_pcall; when it is not 0 the error is there.
- *
- * LuaJIT takes the stack that code ran on last for the one that runs (g->cur_L), until a C function returns; where one
- * raises instead, it does not look, and the next exit of a compiled loop restores the wrong stack. So a C function of
- * the script's that has had code run on another stack (this on state->L, a resumed task) raises nothing afterwards. */
-static int protect_on(lua_State *L, int n, lh_state *state, struct answer *answer) {
-    struct answer *const around = state->answer;
-    lh_task *const running = state->running;
-    state->answer = answer;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, state->call_push_ref);
-    lua_insert(L, -(n + 1));
-    const int rc = lua_pcall(L, n, LUA_MULTRET, 0);
-    state->running = running;
-    state->answer = around;
-    return rc;
-}
-
-static int protect(lh_state *state, struct answer *answer) { return protect_on(state->L, 0, state, answer); }
-
-int lh_task_protect_with(lua_State *L, int n, lh_push_fn push, void *context) {
-    struct answer answer = {.push = push, .context = context};
-    if (protect_on(L, n, lh_state_here(), &answer) != 0) return LH_TASK_RAISED;
-    assert(answer.count >= 0 && answer.count <= LH_TASK_RESULTS_MAX);
-    return answer.count;
-}
-
-int lh_task_protect(lua_State *L, lh_push_fn push, void *context) { return lh_task_protect_with(L, 0, push, context); }
-
-/* The same from a loop's callback, where no Lua code lies below on the C stack, so that LuaJIT has nowhere to throw an
- * error to, and calls its panic function: that one jumps back to here. Costs a tenth of a call of lua_pcall. */
-static __attribute__((noinline)) int protect_at_base(lh_state *state, struct answer *answer) {
-    void *trap[5]; /* the compiler's own setjmp: a few instructions, where the C library's takes thirty */
-    assert(!state->running && lua_gettop(state->L) == 0 && !state->answer);
-    state->trap = trap;
-    if (__builtin_setjmp(trap) == 0) {
-#ifdef LHOTSE_COLLECT
-        lua_gc(state->L, LUA_GCCOLLECT, 0);
-#endif
-        answer->count = answer->push(answer->task, state->L, answer->context);
-        state->trap = NULL;
-        return 0;
-    }
-    lua_State *S = lh_state_here()->L;
-    lh_state_here()->trap = NULL;
-    lh_state_here()->running = NULL;
-    lua_insert(S, 1); /* in a callback of the loop the stack was empty */
-    lua_settop(S, 1);
-    return LUA_ERRRUN;
-}
-
-static int on_panic(lua_State *L) {
-    lh_state *state = lh_state_here();
-    if (state && state->trap && L == state->L) __builtin_longjmp(state->trap, 1);
-    const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error";
-    fprintf(stderr, "lhotse: %s, where nothing can catch it\n", message);
-    return 0; /* LuaJIT ends the process */
-}
-
 /* Replaces the error on top of state->L by what an interrupted call returns. */
 static int push_raised(lua_State *S) {
     lua_pushnil(S);
@@ -370,14 +294,10 @@ static int push_raised(lua_State *S) {
 /* The results for a task, on task->L; their number, or LH_TASK_STAY. When making them raised, those of an interrupted
  * call: `withdraw` is then what takes the task out of its wait, or NULL. */
 static int make_results(lh_state *state, lh_task *task, lh_push_fn push, void *context, void (*withdraw)(lh_task *)) {
-    struct answer answer = {.push = push, .task = task, .context = context};
-    const bool is_at_base = !state->running;
     int n;
-    assert(is_at_base);
-    if ((is_at_base ? protect_at_base(state, &answer) : protect(state, &answer)) == 0) {
-        n = answer.count;
+    if (lh_protect_at_base(state, task, push, context, &n)) {
         if (n == LH_TASK_STAY) {
-            if (is_at_base) lua_settop(state->L, 0);
+            lua_settop(state->L, 0);
             return n;
         }
     } else {
@@ -386,7 +306,7 @@ static int make_results(lh_state *state, lh_task *task, lh_push_fn push, void *c
     }
     assert(n <= LH_TASK_RESULTS_MAX);
     lua_xmove(state->L, task->L, n);
-    if (is_at_base && lua_gettop(state->L) > 0) lua_settop(state->L, 0); /* as after a C function's return */
+    if (lua_gettop(state->L) > 0) lua_settop(state->L, 0); /* as after a C function's return */
     return n;
 }
 
@@ -575,9 +495,9 @@ static int call_on_undelivered(lh_task *task, lua_State *T, void *context) {
 
 /* What a task that will not take its results had been given. */
 static void pass_on(lh_task *task) {
-    struct answer answer = {.push = call_on_undelivered, .task = task};
-    if (protect(state_of(task), &answer) != 0)
-        lua_pop(state_of(task)->L, 1); /* no memory to queue it again: it is lost */
+    lua_State *S = state_of(task)->L;
+    if (lh_protect_for(S, task, call_on_undelivered, NULL) == LH_PROTECT_RAISED)
+        lua_pop(S, 1); /* no memory to queue it again: it is lost */
 }
 
 /* Takes a parked or ready task out of its wait; afterwards it is ready (linked in the queue) or running (unlinked). */
@@ -703,13 +623,10 @@ lh_task *lh_task_find(lh_state *state, lua_State *L, double number) {
 }
 
 void lh_task_open(lh_state *state, lua_State *L) {
-    lua_atpanic(L, on_panic);
     lua_newtable(L);
     state->anchors_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_newtable(L);
     state->held_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_pushcfunction(L, call_push);
-    state->call_push_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushstring(L, CANCELLED);
     state->cancelled_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }

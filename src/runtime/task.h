@@ -22,6 +22,7 @@
  * told of its end, keeps its lh_task_number. Thread: the state's own. Errors: as each function says. */
 #pragma once
 #include "loop/timer.h"
+#include "runtime/protect.h"
 #include "runtime/state.h"
 
 /* What a parked task waits for: one constant per API function. Each callback runs with the task still parked. */
@@ -40,15 +41,6 @@ typedef struct lh_wait {
     /* Pushes the results when the task comes out of the run queue, not before. NULL = they are there. May raise. */
     int (*on_run)(lh_task *task, lua_State *T);
 } lh_wait;
-
-enum { LH_TASK_STAY = -1, LH_TASK_RAISED = -2 };
-
-/* The most values that a call may be answered with: LuaJIT keeps room for so many on the stack of a coroutine that
- * waits. More go into a table, which the call's Lua half unpacks. */
-enum { LH_TASK_RESULTS_MAX = 16 };
-
-/* Pushes a call's results on `T`, and returns their number, or LH_TASK_STAY. May raise. */
-typedef int (*lh_push_fn)(lh_task *task, lua_State *T, void *context);
 
 typedef enum lh_task_status { LH_TASK_GONE, LH_TASK_RUNNING, LH_TASK_READY, LH_TASK_PARKED } lh_task_status;
 
@@ -100,7 +92,7 @@ lh_task *lh_task_new(lh_state *state, lua_State *L, int n);
 void lh_task_anchor(lh_task *task);
 
 /* Runs a new task at once, on top of whatever runs now; or queues it when too many lie on one another. A C function
- * that a script called returns after this, or yields; to raise is not allowed (see protect_on in task.c). */
+ * that a script called returns after this, or yields; to raise is not allowed (see protect.h). */
 void lh_task_start(lh_state *state, lh_task *task);
 
 /* Pushes the function that spawned the task, or false; returns the line. Raises nothing. */
@@ -130,15 +122,6 @@ void lh_task_wake(lh_task *task, int n);
 /* A parked task runs now, with what `push` gives; or goes on waiting. Only from loop callbacks. When `push` raises, the
  * task is withdrawn from its wait, and the call raises the same. */
 void lh_task_answer(lh_task *task, lh_push_fn push, void *context);
-
-/* What `push` gives, made in a protected call on `L`, which runs: for who holds what Lua does not know. (Not on the
- * state's own stack, where the caller could not raise afterwards.) Its number, or LH_TASK_RAISED: the error is on top
- * of `L`, to be raised by lua_error when nothing is held any more. `push` gets no task, and never returns
- * LH_TASK_STAY. Raises nothing. */
-int lh_task_protect(lua_State *L, lh_push_fn push, void *context);
-
-/* The same with the `n` values on top of `L`, which are popped: they are all that is on `T` when `push` begins. */
-int lh_task_protect_with(lua_State *L, int n, lh_push_fn push, void *context);
 
 /* Ends the task: it never returns from the call that it is parked in; what it owns is released now. Code inside pcall
  * sees the error "coroutine cancelled" first. A running task ends when it wants to park. The caller raises nothing
