@@ -5,7 +5,7 @@ local http_settings, http_lines, http_start, http_wait = core.http_settings, cor
 local http_redirect, getaddrinfo, ip_family = core.http_redirect, core.getaddrinfo, core.ip_family
 local http_feed, http_free, http_progress = core.http_feed, core.http_free, core.http_progress
 local await, broadcast, condition = core.await, core.broadcast, core.condition
-local INTERRUPTED, tls_settings = core.INTERRUPTED, core.tls_settings
+local check_interrupted, tls_settings = core.check_interrupted, core.tls_settings
 local type, pairs, tostring, error, setmetatable = type, pairs, tostring, error, setmetatable
 local check, http_fields = core.check, core.http_fields
 
@@ -294,7 +294,7 @@ local lookups = {}                       -- under way: name -> condition
 
 local function find_addresses(name, timeout)
   local _, err, all = getaddrinfo(name, timeout)
-  if err == INTERRUPTED then error(all, 0) end
+  check_interrupted(err, all)
   return all, err
 end
 
@@ -315,8 +315,7 @@ local function addresses_of(name, timeout)
   if known and known[2] > core.monotonic() then return known[1] end
   local deadline = core.monotonic() + timeout
   while lookups[name] do
-    local came, mark, message = await(lookups[name], deadline - core.monotonic())
-    if mark == INTERRUPTED then error(message, 0) end
+    local came = await(lookups[name], deadline - core.monotonic())
     if not came then return nil, "timeout" end
     known = names[name]
     if known and known[2] > core.monotonic() then return known[1] end

@@ -2,7 +2,7 @@
 
 local mtev, core = ...
 local await, signal, broadcast, condition = core.await, core.signal, core.broadcast, core.condition
-local INTERRUPTED, check = core.INTERRUPTED, core.check
+local check = core.check
 
 local LogWatch = {}
 LogWatch.__index = LogWatch
@@ -62,8 +62,7 @@ function LogWatch:wait(timeout)
   timeout = check.opt_number(timeout, 1, "wait")
   local deadline = timeout and core.monotonic() + timeout
   while self.first > self.last and not self.is_over do
-    local came, mark, message = await(self.came, deadline and deadline - core.monotonic())
-    if mark == INTERRUPTED then error(message, 0) end
+    local came = await(self.came, deadline and deadline - core.monotonic())
     if not came then break end
   end
   return take(self)

@@ -5,7 +5,7 @@
 
 local mtev, core = ...
 local await, broadcast, condition = core.await, core.broadcast, core.condition
-local logwatch, INTERRUPTED = core.logwatch, core.INTERRUPTED
+local logwatch = core.logwatch
 
 local LINE_MAX = 1024 * 1024 -- bytes; a longer line is given out in pieces
 local SIGTERM, SIGKILL, SIGSTOP, SIGCONT = "TERM", "KILL", "STOP", "CONT"
@@ -178,8 +178,7 @@ end
 local function await_boot(stderr, timeout)
   local deadline = core.monotonic() + timeout
   while stderr.boot == nil do
-    local came, mark, message = await(stderr.boot_seen, deadline - core.monotonic())
-    if mark == INTERRUPTED then error(message, 0) end
+    local came = await(stderr.boot_seen, deadline - core.monotonic())
     if not came then break end
   end
   return stderr.boot

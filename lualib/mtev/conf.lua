@@ -2,7 +2,7 @@
 
 local mtev, core = ...
 local conf_text, replace_file = core.conf_text, core.replace_file
-local INTERRUPTED = core.INTERRUPTED
+local check_interrupted = core.check_interrupted
 
 -- The new text replaces the file whole, or not at all: the file that a symbolic link points at, not the link.
 function mtev.conf_save()
@@ -12,7 +12,7 @@ function mtev.conf_save()
   local temporary = ("%s.%s"):format(file, mtev.uuid())
   local mode = mtev.stat(file)
   local ok, mark, problem = replace_file(file, temporary, text, mode and mode.mode % 512 or 420)
-  if mark == INTERRUPTED then error(problem, 0) end
+  check_interrupted(mark, problem)
   if ok then return true end
   return false, problem
 end

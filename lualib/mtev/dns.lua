@@ -1,19 +1,19 @@
 -- mtev.dns's methods, mtev.getaddrinfo.
 
 local mtev, core = ...
-local lookup, getaddrinfo, ip_family, INTERRUPTED = core.dns_lookup, core.getaddrinfo, core.ip_family, core.INTERRUPTED
+local lookup, getaddrinfo, ip_family, check_interrupted = core.dns_lookup, core.getaddrinfo, core.ip_family, core.check_interrupted
 local methods, type, unpack = core.dns_methods, type, unpack
 
 local function finish(...)
   local _, err, message = ...
-  if err == INTERRUPTED then error(message, 0) end
+  check_interrupted(err, message)
   return ...
 end
 
 function methods.lookup(self, name, rtype, ctype)
   local records, err, message = lookup(self, name, rtype, ctype)
   if records then return unpack(records) end
-  if err == INTERRUPTED then error(message, 0) end
+  check_interrupted(err, message)
   return nil, err
 end
 

@@ -2,7 +2,7 @@
 -- INTERRUPTED, message there and raises the message here.
 
 local _, core = ...
-local INTERRUPTED = core.INTERRUPTED
+local check_interrupted = core.check_interrupted
 local methods = core.eventer_methods
 local accept, connect, read, write = core.accept, core.connect, core.read, core.write
 local send, sendto, recv = core.send, core.sendto, core.recv
@@ -11,14 +11,14 @@ local type = type
 function methods.accept(self)
   local e, err, message = accept(self)
   if e then return e end
-  if err == INTERRUPTED then error(message, 0) end
+  check_interrupted(err, message)
   return nil, err
 end
 
 function methods.connect(self, target, port, timeout)
   local rv, err, message = connect(self, target, port, timeout)
   if err == nil then return rv end
-  if err == INTERRUPTED then error(message, 0) end
+  check_interrupted(err, message)
   return rv, err
 end
 
@@ -27,7 +27,7 @@ local DEFAULT_TIMEOUT = 10 -- seconds; libmtev's, when its five-argument form ge
 local function finish_read(data, err, message)
   if data then return data end
   if err == nil then return nil end
-  if err == INTERRUPTED then error(message, 0) end
+  check_interrupted(err, message)
   return nil, err
 end
 
@@ -59,7 +59,7 @@ core.eventer_long_tails = { read = read_until }
 
 local function finish_write(written, err, partial)
   if err == nil then return written end
-  if err == INTERRUPTED then error(partial, 0) end
+  check_interrupted(err, partial)
   return written, err, partial
 end
 
@@ -73,20 +73,20 @@ end
 function methods.send(self, data)
   local sent, err, message = send(self, data)
   if err == nil then return sent end
-  if err == INTERRUPTED then error(message, 0) end
+  check_interrupted(err, message)
   return sent, err
 end
 
 function methods.sendto(self, data, address, port)
   local sent, err, message = sendto(self, data, address, port)
   if err == nil then return sent end
-  if err == INTERRUPTED then error(message, 0) end
+  check_interrupted(err, message)
   return sent, err
 end
 
 function methods.recv(self, count, options)
   local rv, data, address, port, is_truncated = recv(self, count, options)
-  if data == INTERRUPTED then error(address, 0) end
+  check_interrupted(data, address)
   if address == nil then return rv, data end
   if is_truncated then return rv, data, address, port, true end
   return rv, data, address, port

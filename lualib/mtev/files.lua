@@ -2,12 +2,12 @@
 -- first value, INTERRUPTED, message there and raises the message here.
 
 local mtev, core = ...
-local INTERRUPTED, check = core.INTERRUPTED, core.check
+local check_interrupted, check = core.check_interrupted, core.check
 local files = core.files
 
 local function finish(...)
   local _, mark, message = ...
-  if mark == INTERRUPTED then error(message, 0) end
+  check_interrupted(mark, message)
   return ...
 end
 
@@ -22,7 +22,7 @@ local readdir = files.readdir
 function mtev.readdir(path, filter)
   check.opt_type(filter, "function", 2, "readdir")
   local names, errno, err = readdir(path)
-  if errno == INTERRUPTED then error(err, 0) end
+  check_interrupted(errno, err)
   if not names then return nil, errno, err end
   if not filter then return names end
   local kept = {}

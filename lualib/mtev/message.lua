@@ -2,7 +2,7 @@
 -- message.
 
 local mtev, core = ...
-local INTERRUPTED, unpack, waitfor = core.INTERRUPTED, unpack, core.waitfor
+local check_interrupted, unpack, waitfor = core.check_interrupted, unpack, core.waitfor
 
 -- The first value is the number of values after the key; -1: they are in a table. The usual ones do without varargs,
 -- which cost more.
@@ -12,7 +12,7 @@ local function pass(count, key, a, b, ...)
   if count == 2 then return key, a, b end
   if count == -1 then return key, unpack(a, 1, a.n) end
   if count then return key, a, b, ... end
-  if key == INTERRUPTED then error(a, 0) end
+  check_interrupted(key, a)
 end
 
 function mtev.waitfor(key, timeout)

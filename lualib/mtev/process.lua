@@ -2,7 +2,7 @@
 
 local mtev, core = ...
 local band, rshift, floor = bit.band, bit.rshift, math.floor
-local INTERRUPTED, check = core.INTERRUPTED, core.check
+local check_interrupted, check = core.check_interrupted, core.check
 
 -- -- Status words, as Linux has them on every platform ----------------------------------------------------------------
 
@@ -57,7 +57,7 @@ local process_wait, exec = core.process_wait, core.exec
 
 function core.process_methods.wait(self, timeout)
   local status, errno, message = process_wait(self, timeout)
-  if errno == INTERRUPTED then error(message, 0) end
+  check_interrupted(errno, message)
   return status, errno
 end
 
@@ -66,7 +66,7 @@ local OUTPUT_MAX = core.is_luamtev and math.huge or 16 * 1024 * 1024 -- bytes of
 
 -- What exec has returned.
 local function finish(status, out, err, why)
-  if out == INTERRUPTED then error(err, 0) end
+  check_interrupted(out, err)
   if why then return status, out, err, why end
   return status, out, err
 end

@@ -8,7 +8,7 @@ local mtev, core = ...
 local tunnel_open, tunnel_next, tunnel_close, tunnel_count =
   core.tunnel_open, core.tunnel_next, core.tunnel_close, core.tunnel_count
 local channel_accept, channel_refuse, peer_is, copy = core.channel_accept, core.channel_refuse, core.tls_peer_is, core.copy
-local await, broadcast, condition, INTERRUPTED = core.await, core.broadcast, core.condition, core.INTERRUPTED
+local await, broadcast, condition, check_interrupted = core.await, core.broadcast, core.condition, core.check_interrupted
 local check, tls_settings, monotonic = core.check, core.tls_settings, core.monotonic
 local spawn, cancel, running = mtev.coroutine_spawn, mtev.cancel_coro, coroutine.running
 
@@ -170,7 +170,7 @@ end
 local function refuse_all(tunnel)
   while true do
     local channel, reason, message = tunnel_next(tunnel)
-    if reason == INTERRUPTED then error(message, 0) end
+    check_interrupted(reason, message)
     if not channel then return reason end
     channel_refuse(channel, "this side opens channels")
   end
@@ -451,7 +451,7 @@ end
 local function serve_channels(self, tunnel)
   while true do
     local channel, reason, message = tunnel_next(tunnel)
-    if reason == INTERRUPTED then error(message, 0) end
+    check_interrupted(reason, message)
     if not channel then return reason end
     local ok, err = pcall(begin, accept_channel, self.options, channel)
     if not ok then
@@ -586,8 +586,7 @@ function Dialler:ready(timeout)
   check_self(self, Dialler, "ready")
   timeout = check.opt_number(timeout, 1, "ready")
   if self.tunnel or self.is_closed then return self.tunnel ~= nil end
-  local ok, err, message = await(self.changed, timeout)
-  if err == INTERRUPTED then error(message, 0) end
+  local ok = await(self.changed, timeout)
   return ok and not self.is_closed
 end
 

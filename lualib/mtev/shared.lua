@@ -2,11 +2,11 @@
 -- returns nil, INTERRUPTED, message.
 
 local mtev, core = ...
-local INTERRUPTED, shared_waitfor = core.INTERRUPTED, core.shared_waitfor
+local check_interrupted, shared_waitfor = core.check_interrupted, core.shared_waitfor
 
 local function finish(status, ...)
   if status then return ... end
-  if (...) == INTERRUPTED then error(select(2, ...), 0) end
+  check_interrupted(...)
 end
 
 function mtev.shared_waitfor(key, timeout)

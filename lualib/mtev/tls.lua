@@ -2,7 +2,7 @@
 
 local mtev, core = ...
 local bit = require("bit")
-local methods, INTERRUPTED = core.eventer_methods, core.INTERRUPTED
+local methods, check_interrupted = core.eventer_methods, core.check_interrupted
 local make_context, is_current, upgrade, refuse = core.tls_context, core.tls_is_current, core.tls_upgrade, core.tls_refuse
 local is_luamtev, check, boolean = core.is_luamtev, core.check, core.boolean
 local type, tostring, tonumber, pairs, ipairs = type, tostring, tonumber, pairs, ipairs
@@ -357,7 +357,7 @@ end
 
 local function finish(rv, err, message)
   if err == nil then return rv end
-  if err == INTERRUPTED then error(message, 0) end
+  check_interrupted(err, message)
   return rv, err
 end
 

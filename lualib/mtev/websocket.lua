@@ -3,7 +3,7 @@
 local mtev, core = ...
 local ws_open, ws_next, ws_send, ws_wait_for_room = core.ws_open, core.ws_next, core.ws_send, core.ws_wait_for_room
 local ws_shutdown, ws_close, is_utf8 = core.ws_shutdown, core.ws_close, core.ws_is_utf8
-local check, copy, tls_name, INTERRUPTED, spawn = core.check, core.copy, core.tls_name, core.INTERRUPTED, mtev.coroutine_spawn
+local check, copy, tls_name, check_interrupted, spawn = core.check, core.copy, core.tls_name, core.check_interrupted, mtev.coroutine_spawn
 
 local GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" -- RFC 6455, 1.3
 local INTERIM_MAX = 16                              -- answers 1xx before the answer
@@ -44,7 +44,7 @@ function Client:send(opcode, payload)
     local ok = ws_send(ws, opcode, payload)
     if ok ~= nil then return ok end
     local _, err, message = ws_wait_for_room(ws)
-    if err == INTERRUPTED then error(message, 0) end
+    check_interrupted(err, message)
   end
 end
 
@@ -199,7 +199,7 @@ local function serve(self)
   while true do
     local opcode, payload, code = ws_next(self.ws)
     if not opcode then
-      if payload == INTERRUPTED then error(code, 0) end
+      check_interrupted(payload, code)
       self.error, self.close_code = payload, code
       return
     end

@@ -14,11 +14,11 @@
 
 /* Run when the state opens, in this order; every other file of the library waits until it is required. */
 static const char *const boot_files[] = {
-    "inner/check",   "mtev/time",    "mtev/coroutine",  "mtev/message", "mtev/semaphore",
-    "mtev/shared",   "mtev/eventer", "mtev/log",        "mtev/files",   "mtev/process",
-    "mtev/LogWatch", "mtev/Proc",    "mtev/json",       "mtev/codec",   "mtev/timezone",
-    "mtev/tls",      "mtev/dns",     "mtev/reverse",    "mtev/Api",     "mtev/websocket",
-    "mtev/conf",     "mtev/stop",    "inner/finalizer", "inner/stack",  "mtev/profile",
+    "inner/check",  "inner/blocking", "mtev/time",      "mtev/coroutine", "mtev/message", "mtev/semaphore",
+    "mtev/shared",  "mtev/eventer",   "mtev/log",       "mtev/files",     "mtev/process", "mtev/LogWatch",
+    "mtev/Proc",    "mtev/json",      "mtev/codec",     "mtev/timezone",  "mtev/tls",     "mtev/dns",
+    "mtev/reverse", "mtev/Api",       "mtev/websocket", "mtev/conf",      "mtev/stop",    "inner/finalizer",
+    "inner/stack",  "mtev/profile",
 };
 
 static void (*const topics[])(lua_State *L) = {

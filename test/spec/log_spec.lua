@@ -138,7 +138,7 @@ describe("mtev.log", function()
     assert.equal(9, status)
     local output = process.sh(("{ echo 'for i = 1, 100000 do print(i) end os.exit(9)' | %s -; echo status $? >&2; } | head -n 1")
       :format(process.lhotse))
-    assert.matches("^1\n", output)
+    assert.matches("\n1\n", "\n" .. output) -- head may close its input before it writes
     assert.matches("status 9", output)
   end)
 
