@@ -1,5 +1,5 @@
--- Every function that scripts can reach has an entry in types/mtev.lua and a spec that calls it; every entry exists at run
--- time.
+-- Every function that scripts can reach has an entry in types/ and a spec that calls it; every entry exists at run time, and
+-- stands in one file only.
 
 local problems = {}
 
@@ -14,20 +14,31 @@ local function read(file)
   return text
 end
 
+local function files(pattern)
+  local names = {}
+  local list = io.popen("ls " .. pattern)
+  for file in list:lines() do names[#names + 1] = file end
+  list:close()
+  return names
+end
+
 local specs = {}
-local list = io.popen("ls test/spec/*_spec.lua")
-for file in list:lines() do specs[#specs + 1] = read(file) end
-list:close()
+for _, file in ipairs(files("test/spec/*_spec.lua")) do specs[#specs + 1] = read(file) end
 specs = table.concat(specs)
 
-local documented = {}
-for name in read("types/mtev.lua"):gmatch("\nfunction ([%w_.:]+)%(") do documented[name] = true end
+local documented, found_in = {}, {}
+for _, file in ipairs(files("types/*.lua")) do
+  for name in read(file):gmatch("\nfunction ([%w_.:]+)%(") do
+    if documented[name] then complain("%s has an entry in %s and one in %s", name, found_in[name], file) end
+    documented[name], found_in[name] = true, file
+  end
+end
 
 local function check(object, prefix, separator, calls)
   for name, value in pairs(object) do
     local full = prefix .. separator .. name
     if type(value) == "function" and not name:find("^__") then
-      if not documented[full] then complain("%s has no entry in types/mtev.lua", full) end
+      if not documented[full] then complain("%s has no entry in types/", full) end
       documented[full] = nil
       if not specs:find(calls .. "%f[%w_]" .. name .. "%f[^%w_]") then complain("%s is called by no spec", full) end
     end
@@ -69,11 +80,11 @@ check(mtev.Proc, "Proc", ":", "[:.]")
 check(mtev.LogWatch, "LogWatch", ":", "[:.]")
 check(require("mtev.debug"), "debug", ".", "")
 for _, name in ipairs { "printf", "errorf" } do
-  if not documented[name] then complain("%s has no entry in types/mtev.lua", name) end
+  if not documented[name] then complain("%s has no entry in types/", name) end
   documented[name] = nil
 end
 documented["timeval:seconds"] = nil
-for name in pairs(documented) do complain("types/mtev.lua documents %s, which does not exist", name) end
+for name in pairs(documented) do complain("%s documents %s, which does not exist", found_in[name], name) end
 
 table.sort(problems)
 for _, problem in ipairs(problems) do io.write(problem, "\n") end

@@ -1,4 +1,4 @@
--- What types/mtev.lua says and other specs do not ask: a claim, an assertion.
+-- What types/ says and other specs do not ask: a claim, an assertion.
 
 local files = require("test.support.files")
 local net = require("test.support.net")
