@@ -2,19 +2,29 @@
 -- A server program under test and its log lines: mtev.Proc, mtev.LogWatch.
 
 ---@class mtev.Proc
----A server program under test. A coroutine reads its stderr line by line and gives each line to the listeners, in the order in
----which they came; a listener may block, lines wait. The last line counts without a newline too; one longer than 1 MiB comes
----in pieces. A listener that raises is reported once to `error` and dropped. A Proc that Lua's collector takes kills its process.
+---A server program under test. A coroutine reads its stderr line by line and gives each line to the listeners, in the
+---order in which they came; a listener may block, lines wait. The last line counts without a newline too; one longer
+---than 1 MiB comes in pieces. A listener that raises is reported once to `error` and dropped. A Proc that Lua's
+---collector takes kills its process.
 ---@field proc? mtev.process
 ---@field dir string
 local Proc = {}
 mtev.Proc = Proc
 
+---@class mtev.Proc.options
+---@field path string
+---@field argv? string[] default: `{path}`
+---@field dir? string working directory, default ours; a relative path is looked up in ours
+---@field env? table as for spawn, default ENV
+---@field boot_match? string Lua pattern that tells from a line of stderr that it is ready, default `"ready"`
+---@field boot_timeout? number seconds, default 5
+---@field stdout? string|function extension: `"log:NAME"` or a function for each line; default discarded
+
 ---Does not start anything yet. Does not yield.
 ---
----Raises `path not set`, and for options of a wrong type. Options it does not know are reported to the log `error`, once each. Fields
----that are not named here are its own.
----@param opts {path: string, argv?: string[], dir?: string, env?: table, boot_match?: string, boot_timeout?: number, stdout?: string|function} argv: default `{path}`. dir: working directory, default ours; a relative path is looked up in ours. env: as for spawn, default ENV. boot_match: Lua pattern that tells from a line of stderr that it is ready, default `"ready"`. boot_timeout: seconds, default 5. stdout (extension): `"log:NAME"` or a function for each line; default discarded
+---Raises `path not set`, and for options of a wrong type. Options it does not know are reported to the log `error`,
+---once each. Fields that are not named here are its own.
+---@param opts mtev.Proc.options
 ---@return mtev.Proc
 function Proc:new(opts) end
 
@@ -24,8 +34,9 @@ function Proc:new(opts) end
 ---@return mtev.Proc self
 function Proc:start() end
 
----Waits until a line of stderr has matched boot_match, boot_timeout from now at most. If none does, or stderr ends before,
----the process is killed (`kill(10)`) and `pid` is -1 from then on. May be asked again: same answer. Yields if it has to wait.
+---Waits until a line of stderr has matched boot_match, boot_timeout from now at most. If none does, or stderr ends
+---before, the process is killed (`kill(10)`) and `pid` is -1 from then on. May be asked again: same answer. Yields if
+---it has to wait.
 ---@return boolean is_ready
 function Proc:ready() end
 
@@ -66,8 +77,8 @@ function Proc:loglisten(f) end
 ---@return mtev.Proc self
 function Proc:loglog(stream, prefix) end
 
----Writes each line to a file. What cannot be written (a full disk) is reported once to `error`; the process goes on. Does not
----yield.
+---Writes each line to a file. What cannot be written (a full disk) is reported once to `error`; the process goes on.
+---Does not yield.
 ---
 ---Raises `Could not open: PATH: why`.
 ---@param file string made or emptied now; relative to `dir`
@@ -81,7 +92,9 @@ mtev.LogWatch = LogWatch
 ---Queues the lines that match from now on, until somebody takes them.
 ---
 ---Raises for an expression that cannot be compiled.
----@param regex string|fun(line: string): any an expression as for mtev.pcre, matched afresh for each line; or a function
+---
+---`regex`: an expression as for mtev.pcre, matched afresh for each line; or a function
+---@param regex string|fun(line: string): any
 ---@param limit? integer how many matches; default any number
 ---@return mtev.LogWatch
 function Proc:logwatch(regex, limit) end

@@ -1,7 +1,7 @@
 ---@meta
 -- Digests and codecs: mtev.md5, sha1, sha256, hmac_*, base64_*, uuid, utf8tohtml, gunzip, gzip.
 
--- == Digests and codecs ==================================================================================================
+-- == Digests and codecs =============================================================================================
 -- Pure functions; none yields. Compiled loops call them without leaving the trace.
 
 ---The MD5 digest (RFC 1321): 16 bytes.
@@ -69,8 +69,8 @@ function mtev.base64_decode(s) end
 ---@return string uuid 36 characters
 function mtev.uuid() end
 
----Writes UTF-8 as HTML: characters beyond ASCII become entities, by name where HTML 4 has one (`&eacute;`), else `&#N;`. `&` and
----quotes stay as they are.
+---Writes UTF-8 as HTML: characters beyond ASCII become entities, by name where HTML 4 has one (`&eacute;`), else
+---`&#N;`. `&` and quotes stay as they are.
 ---
 ---Raises `invalid UTF-8 at offset N`.
 ---@param s string
@@ -78,12 +78,12 @@ function mtev.uuid() end
 ---@return string html
 function mtev.utf8tohtml(s, tags) end
 
----Makes a function that decompresses a stream, piece by piece: gzip (RFC 1952, also several members in a row, with zeros
----behind them), zlib (RFC 1950) or raw deflate (RFC 1951), whichever the first two bytes say. Each call returns what could be
----decompressed with the bytes so far and had not been returned; `""` is nothing yet.
+---Makes a function that decompresses a stream, piece by piece: gzip (RFC 1952, also several members in a row, with
+---zeros behind them), zlib (RFC 1950) or raw deflate (RFC 1951), whichever the first two bytes say. Each call returns
+---what could be decompressed with the bytes so far and had not been returned; `""` is nothing yet.
 ---
----The function raises `zlib: data error` for anything else, also behind the end, and `zlib: more than N bytes` when a piece gives
----more than `limit`. From then on it always raises.
+---The function raises `zlib: data error` for anything else, also behind the end, and `zlib: more than N bytes` when a
+---piece gives more than `limit`. From then on it always raises.
 ---@return fun(chunk: string, limit?: integer): string # limit: bytes that one call may return, default 1 MiB, 0 = none
 function mtev.gunzip() end
 

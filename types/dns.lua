@@ -1,28 +1,30 @@
 ---@meta
 -- Names and addresses: mtev.dns, getaddrinfo, inet_pton.
 
--- == Names and addresses =================================================================================================
+-- == Names and addresses ============================================================================================
 
 ---@class mtev.dns
----Asks DNS servers. Any number of lookups may be under way on one object, from any coroutine of the thread; about 250 are sent at a
----time, the rest wait their turn. Objects for the same server share its questions and sockets.
+---Asks DNS servers. Any number of lookups may be under way on one object, from any coroutine of the thread; about 250
+---are sent at a time, the rest wait their turn. Objects for the same server share its questions and sockets.
 local dns = {}
 
----@param nameserver? string `"ip"`, `"ip:port"`, `"[ip]:port"`; default: the servers of /etc/resolv.conf, with its
----`timeout:` and `attempts:`, read again when the file has changed. Anything else raises
+---`nameserver`: `"ip"`, `"ip:port"`, `"[ip]:port"`; default: the servers of /etc/resolv.conf, with its `timeout:` and
+---`attempts:`, read again when the file has changed. Anything else raises
+---@param nameserver? string
 ---@return mtev.dns
 function mtev.dns(nameserver) end
 
----Asks for the records of a name: one table for each. Every table has `ttl` (seconds), and by type:
----`a`, `aaaa` (text) · `cname`, `ns`, `ptr`, `mb`, `md`, `mf`, `mg`, `mr`, `dname` (a name) · `mx`, `preference` · `txt`, `spf` (the
----strings of a record, joined) · `srv`, `priority`, `weight`, `port` · `mname`, `rname`, `serial`, `refresh`, `retry`, `expire`,
----`minimum` (SOA) · `caa`, `tag`, `flags` · `order`, `preference`, `flags`, `service`, `regexp`, `replacement` (NAPTR) ·
----`keytag`, `algorithm`, `digesttype`, `ds` · `usage`, `selector`, `matching`, `tlsa` · `algorithm`, `fptype`, `sshfp` · `priority`,
----`https` or `svcb`, `params` · `cpu`, `os` (HINFO) and so on: what has no fields of its own is bytes under its type's name. Records
----of types unknown here have `type` (a number) and `data` (bytes).
+---Asks for the records of a name: one table for each. Every table has `ttl` (seconds), and by type: `a`, `aaaa`
+---(text) · `cname`, `ns`, `ptr`, `mb`, `md`, `mf`, `mg`, `mr`, `dname` (a name) · `mx`, `preference` · `txt`, `spf`
+---(the strings of a record, joined) · `srv`, `priority`, `weight`, `port` · `mname`, `rname`, `serial`, `refresh`,
+---`retry`, `expire`, `minimum` (SOA) · `caa`, `tag`, `flags` · `order`, `preference`, `flags`, `service`, `regexp`,
+---`replacement` (NAPTR) · `keytag`, `algorithm`, `digesttype`, `ds` · `usage`, `selector`, `matching`, `tlsa` ·
+---`algorithm`, `fptype`, `sshfp` · `priority`, `https` or `svcb`, `params` · `cpu`, `os` (HINFO) and so on: what has
+---no fields of its own is bytes under its type's name. Records of types unknown here have `type` (a number) and
+---`data` (bytes).
 ---
----Aliases (CNAME) are followed, also over several answers, at most 16. A truncated answer is asked for again over TCP. What does not
----answer the question that was asked is ignored. Yields.
+---Aliases (CNAME) are followed, also over several answers, at most 16. A truncated answer is asked for again over
+---TCP. What does not answer the question that was asked is ignored. Yields.
 ---
 ---Raises `dns: bad rr type` for unknown types and classes.
 ---
@@ -31,7 +33,9 @@ function mtev.dns(nameserver) end
 ---@param rtype? string `"A"` (the default), `"AAAA"`, `"MX"`, `"ANY"` ..., in any case
 ---@param ctype? string `"IN"` (the default), `"CH"`, `"HS"`, `"ANY"`
 ---@return table? record nil if there is none
----@return table|string|nil ... more records; without any, why: `"no such name"`, `"no data"`, `"timeout"`, `"server failure"`, `"refused"`, `"malformed answer"`, `"too long a chain of aliases"`, `"no server has an answer"`
+---Returns ... more records; without any, why: `"no such name"`, `"no data"`, `"timeout"`, `"server failure"`,
+---`"refused"`, `"malformed answer"`, `"too long a chain of aliases"`, `"no server has an answer"`
+---@return table|string|nil
 function dns:lookup(name, rtype, ctype) end
 
 ---Also as `d.is_valid_ip(text)`. Does not yield.
@@ -40,8 +44,9 @@ function dns:lookup(name, rtype, ctype) end
 ---@return integer? family 2 (AF_INET) or 10 (AF_INET6)
 function dns:is_valid_ip(text) end
 
----The address of a host as the system finds it (getaddrinfo(3): /etc/hosts, nsswitch.conf, DNS), on a pool of threads. Literals
----give themselves. Names of /etc/hosts do not wait for others, which a name server may keep waiting. Yields.
+---The address of a host as the system finds it (getaddrinfo(3): /etc/hosts, nsswitch.conf, DNS), on a pool of
+---threads. Literals give themselves. Names of /etc/hosts do not wait for others, which a name server may keep
+---waiting. Yields.
 ---
 ---Raises unless it is given exactly one name.
 ---@param host string

@@ -1,19 +1,20 @@
 ---@meta
 -- Files and directories: mtev.open, read, write, close, stat, readdir, mkdir, unlink, lockfile_acquire ...
 
--- == Files ===============================================================================================================
+-- == Files ==========================================================================================================
 --
--- A disk may be slow, so every function here but close, getcwd and lockfile_release runs on a pool of threads and yields
--- meanwhile; other coroutines go on. Where nothing can yield (a comparator of table.sort) they run at once instead. A
--- cancelled coroutine leaves its operation to end by itself; what it opened is closed. FIFOs, pipes, terminals and sockets hold
--- no thread while they wait for their other end, for bytes or for room.
+-- A disk may be slow, so every function here but close, getcwd and lockfile_release runs on a pool of threads and
+-- yields meanwhile; other coroutines go on. Where nothing can yield (a comparator of table.sort) they run at once
+-- instead. A cancelled coroutine leaves its operation to end by itself; what it opened is closed. FIFOs, pipes,
+-- terminals and sockets hold no thread while they wait for their other end, for bytes or for room.
 --
--- Paths with a NUL byte raise. Modes are integers (decimal: `tonumber("755", 8)`) or strings of octal digits (`"0755"`).
--- Descriptors are plain integers. Those that belong to the runtime (sockets, pipes, log files) are refused with EBADF.
+-- Paths with a NUL byte raise. Modes are integers (decimal: `tonumber("755", 8)`) or strings of octal digits
+-- (`"0755"`). Descriptors are plain integers. Those that belong to the runtime (sockets, pipes, log files) are
+-- refused with EBADF.
 
----Opens a file; the descriptor is close-on-exec and does not reach spawned processes. Nothing but `mtev.close` closes it. A FIFO is
----waited for until its other end is open, unless `flags` has O_NONBLOCK; its descriptor is non-blocking, which `mtev.read` and
----`mtev.write` do not show. Yields.
+---Opens a file; the descriptor is close-on-exec and does not reach spawned processes. Nothing but `mtev.close` closes
+---it. A FIFO is waited for until its other end is open, unless `flags` has O_NONBLOCK; its descriptor is
+---non-blocking, which `mtev.read` and `mtev.write` do not show. Yields.
 ---@param path string
 ---@param flags integer sum of `O_*`
 ---@param mode? integer|string for O_CREAT, less the umask; default 0666
@@ -22,7 +23,8 @@
 ---@return string? err
 function mtev.open(path, flags, mode) end
 
----Reads from a descriptor: from a file `count` bytes, or fewer at its end; from anything else what one read gives. Yields.
+---Reads from a descriptor: from a file `count` bytes, or fewer at its end; from anything else what one read gives.
+---Yields.
 ---
 ---Extension: libmtev has none.
 ---@param fd integer
@@ -126,9 +128,9 @@ function mtev.stat(path) end
 ---@return string err
 function mtev.readdir(path, filter) end
 
----Takes a lock file: makes it if need be, locks it (fcntl, for the open file: a second time in this process fails too),
----writes our pid into it. The system lets go of it when the process ends, however it ends. Yields, but does not wait for the
----lock.
+---Takes a lock file: makes it if need be, locks it (fcntl, for the open file: a second time in this process fails
+---too), writes our pid into it. The system lets go of it when the process ends, however it ends. Yields, but does not
+---wait for the lock.
 ---@param path string
 ---@return integer handle -1 on failure
 ---@return integer? errno EAGAIN: somebody has it

@@ -1,25 +1,27 @@
 ---@meta
 -- JSON: mtev.parsejson, tojson and the methods of a document.
 
--- == JSON ================================================================================================================
+-- == JSON ===========================================================================================================
 
 ---@class mtev.json
 ---A JSON document: an object that holds its text. tostring gives the text.
 local json = {}
 
----Reads a text by RFC 8259, strictly: no trailing garbage, comments, NaN, leading zeros, lone surrogates, invalid UTF-8, byte
----order mark; nesting up to 1024 levels; fractions beyond a double's range are errors (integers become strings, see `document`). Any scalar may be the document. Does not
----yield.
+---Reads a text by RFC 8259, strictly: no trailing garbage, comments, NaN, leading zeros, lone surrogates, invalid
+---UTF-8, byte order mark; nesting up to 1024 levels; fractions beyond a double's range are errors (integers become
+---strings, see `document`). Any scalar may be the document. Does not yield.
 ---@param text string up to 4 GiB
 ---@return mtev.json? json nil when the text is not JSON
 ---@return string message
 ---@return integer offset of the offending byte, from 0; the text's length when it ends too early
 function mtev.parsejson(text) end
 
----The document as Lua values, made anew by each call. Members that are null are left out, in arrays they leave a hole; a lone
----null is nil. Integers from 2^53 on become strings of their digits; -0 keeps its sign. Of members of the same name the last one counts. Does not
----yield.
----@param options? {null?: any, int64?: boolean} extension: what stands for null; integers of up to 64 bits as int64_t and uint64_t of LuaJIT
+---The document as Lua values, made anew by each call. Members that are null are left out, in arrays they leave a
+---hole; a lone null is nil. Integers from 2^53 on become strings of their digits; -0 keeps its sign. Of members of
+---the same name the last one counts. Does not yield.
+---
+---`options`: extension: what stands for null; integers of up to 64 bits as int64_t and uint64_t of LuaJIT
+---@param options? {null?: any, int64?: boolean}
 ---@return any
 function json:document(options) end
 
@@ -27,12 +29,13 @@ function json:document(options) end
 ---@return string
 function json:tostring() end
 
----Writes a value as JSON. A table whose keys are all positive integers is an array, holes become null; an empty table is `[]`;
----all others are objects, with number keys written as `%.14g`. Functions, userdata, threads and cdata are null in arrays and
----left out of objects, as are members whose key is neither string nor number. Does not yield.
+---Writes a value as JSON. A table whose keys are all positive integers is an array, holes become null; an empty table
+---is `[]`; all others are objects, with number keys written as `%.14g`. Functions, userdata, threads and cdata are
+---null in arrays and left out of objects, as are members whose key is neither string nor number. Does not yield.
 ---
----Raises, naming the place: NaN and infinities, invalid UTF-8, a table that contains itself, tables nested deeper than 1024,
----an array with more than three times as many holes as values, two keys that are the same as text (1 and "1").
+---Raises, naming the place: NaN and infinities, invalid UTF-8, a table that contains itself, tables nested deeper
+---than 1024, an array with more than three times as many holes as values, two keys that are the same as text (1 and
+---"1").
 ---
 ---Difference: libmtev writes NaN and infinities, which are no JSON, and cuts strings at a NUL.
 ---@param value any

@@ -1,31 +1,35 @@
 ---@meta
 -- Reverse connections: mtev.reverse_listen, reverse_connect, e:connect("reverse:NAME").
 
--- == Reverse connections =================================================================================================
+-- == Reverse connections ============================================================================================
 --
--- A process that nobody can connect to (behind a NAT, say) dials out to a hub and offers a name. The hub's scripts, on any thread, then
--- reach it with `e:connect("reverse:NAME")`: e becomes one end of a channel, as if it were a connected socket (its address is that of
--- an unnamed unix socket). Many channels share the one connection, each with its own flow control; TLS on top of a channel is legal.
--- When the connection is lost its channels report `Connection reset by peer`, never a mere end.
+-- A process that nobody can connect to (behind a NAT, say) dials out to a hub and offers a name. The hub's scripts,
+-- on any thread, then reach it with `e:connect("reverse:NAME")`: e becomes one end of a channel, as if it were a
+-- connected socket (its address is that of an unnamed unix socket). Many channels share the one connection, each with
+-- its own flow control; TLS on top of a channel is legal. When the connection is lost its channels report
+-- `Connection reset by peer`, never a mere end.
 --
--- On the wire: HTTP/1.1 `POST /NAME` with `Upgrade: PTTH/2.0`, after the answer 101 HTTP/2 (RFC 9113) with the hub as client: a channel
--- is a CONNECT. Difference: libmtev has a protocol of its own; the two do not understand each other.
+-- On the wire: HTTP/1.1 `POST /NAME` with `Upgrade: PTTH/2.0`, after the answer 101 HTTP/2 (RFC 9113) with the hub as
+-- client: a channel is a CONNECT. Difference: libmtev has a protocol of its own; the two do not understand each
+-- other.
 --
--- A connect that times out, is cancelled or closed resets its channel. Of a channel that was opened and closed here the
--- other side may take its time to close its own half; that takes no descriptor of ours, and `channels` of
+-- A connect that times out, is cancelled or closed resets its channel. Of a channel that was opened and closed here
+-- the other side may take its time to close its own half; that takes no descriptor of ours, and `channels` of
 -- `listener:names()` counts it until then. What comes on it meanwhile resets it.
 --
--- A peer can make the other side keep: requests of 8 KiB; channels as `channels` says, and all that peers opened in the process together take
--- at most half of RLIMIT_NOFILE (more are refused; channels that this side's scripts open do not count: each takes two
--- descriptors while its eventer is open); of each channel `window` unread bytes, of all channels of a connection 64
--- MiB, then the connection stalls until some are read; 10000 frames that it does not take, then nothing more is read
--- from it.
+-- A peer can make the other side keep: requests of 8 KiB; channels as `channels` says, and all that peers opened in
+-- the process together take at most half of RLIMIT_NOFILE (more are refused; channels that this side's scripts open
+-- do not count: each takes two descriptors while its eventer is open); of each channel `window` unread bytes, of all
+-- channels of a connection 64 MiB, then the connection stalls until some are read; 10000 frames that it does not
+-- take, then nothing more is read from it.
 
----Listens for processes that offer their names. Does not yield; connections are served by coroutines of their own, until `close`.
+---Listens for processes that offer their names. Does not yield; connections are served by coroutines of their own,
+---until `close`.
 ---
----Somebody must decide who may offer which name: `authorize`, or client certificates (`sslconfig.require_client_cert`), with which a
----name must be the certificate's common name or one of its DNS names, to the letter but for case. Without either it raises, unless `insecure = true` is said. Of
----several processes that may offer one name the last one to connect counts.
+---Somebody must decide who may offer which name: `authorize`, or client certificates
+---(`sslconfig.require_client_cert`), with which a name must be the certificate's common name or one of its DNS names,
+---to the letter but for case. Without either it raises, unless `insecure = true` is said. Of several processes that
+---may offer one name the last one to connect counts.
 ---
 ---Raises for unknown options and wrong ones.
 ---@param options mtev.reverse_listen_options
@@ -37,13 +41,17 @@ function mtev.reverse_listen(options) end
 ---@field port integer 0: any, see `listener:sock_name()`
 ---@field address? string default `"*"`, every IPv4 interface
 ---@field sslconfig? table as for `ssl_upgrade_socket`, with a certificate; `server` is implied; default: no TLS
----@field authorize? fun(name: string, ssl_ctx: mtev.eventer.ssl_ctx?): boolean|string, string? true, and nothing else, lets it in; else the reason, first or second, which the other side is told. It may yield. If it raises, the name is refused and the error logged (`error/reverse`)
+---`authorize`: true, and nothing else, lets it in; else the reason, first or second, which the other side is told. It
+---may yield. If it raises, the name is refused and the error logged (`error/reverse`)
+---@field authorize? fun(name: string, ssl_ctx: mtev.eventer.ssl_ctx?): boolean|string, string?
 ---@field insecure? boolean anybody may offer any name
 ---@field timeout? number seconds for the TLS handshake and the request together; default 10
 ---@field keepalive? number seconds of silence after which a peer counts as gone; PINGs are sent before; default 10
 ---@field window? integer bytes of a channel that may be under way and unread; default 262144
 ---@field backlog? integer from 0; default SOMAXCONN
----@field pending? integer connections at a time that are not authorized yet: a further one takes the place of the one that has offered no name for the longest time; while all wait for `authorize`, it is closed; default 128
+---`pending`: connections at a time that are not authorized yet: a further one takes the place of the one that has
+---offered no name for the longest time; while all wait for `authorize`, it is closed; default 128
+---@field pending? integer
 
 ---@class mtev.reverse_listener
 local reverse_listener = {}
@@ -59,8 +67,9 @@ function reverse_listener:names() end
 ---Stops listening and closes all connections, with their channels. May be called again.
 function reverse_listener:close() end
 
----Dials a hub, offers a name there, and comes back whenever the connection is lost, until `close`: after `retry_min` seconds, then twice
----as long each time up to `retry_max`, give or take a quarter. Does not yield; it works in coroutines of its own.
+---Dials a hub, offers a name there, and comes back whenever the connection is lost, until `close`: after `retry_min`
+---seconds, then twice as long each time up to `retry_max`, give or take a quarter. Does not yield; it works in
+---coroutines of its own.
 ---
 ---Where memory runs out a channel is refused, or the connection is dropped and dialled again, and the log
 ---`error/reverse` says so. An error that `accept` raises is an uncaught one.
@@ -74,13 +83,18 @@ function mtev.reverse_connect(options) end
 ---@field host string name or address of the hub; raises for what is neither
 ---@field port integer 1 to 65535
 ---@field name string 1 to 255 bytes, no NUL
----@field accept? fun(e: mtev.eventer) called for each channel, in a coroutine of its own, which owns e; when it ends, e is closed
----@field target? {address: string, port: integer} instead of `accept`: each channel leads to a new connection to there (also `{"127.0.0.1", 80}`, or a unix path without port); what connect would never take raises; the hub's `connect` fails with the reason if that fails
+---`accept`: called for each channel, in a coroutine of its own, which owns e; when it ends, e is closed
+---@field accept? fun(e: mtev.eventer)
+---`target`: instead of `accept`: each channel leads to a new connection to there (also `{"127.0.0.1", 80}`, or a unix
+---path without port); what connect would never take raises; the hub's `connect` fails with the reason if that fails
+---@field target? {address: string, port: integer}
 ---@field sslconfig? table as for `ssl_upgrade_socket`; the hub's name is `snihost`, else `host`; default: no TLS
 ---@field timeout? number seconds for each step of connecting; default 10
 ---@field keepalive? number as for reverse_listen
 ---@field window? integer as for reverse_listen
----@field channels? integer at most so many at a time; more wait; default 5000 (some 12 MB when all are open), or a quarter of RLIMIT_NOFILE if that is less
+---`channels`: at most so many at a time; more wait; default 5000 (some 12 MB when all are open), or a quarter of
+---RLIMIT_NOFILE if that is less
+---@field channels? integer
 ---@field retry_min? number seconds; default 0.1
 ---@field retry_max? number seconds; default 30
 

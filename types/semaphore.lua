@@ -1,7 +1,7 @@
 ---@meta
 -- Semaphores that all threads share: mtev.semaphore.
 
--- == Between threads =====================================================================================================
+-- == Between threads ================================================================================================
 
 ---@class mtev.semaphore
 local semaphore = {}
@@ -12,8 +12,8 @@ local semaphore = {}
 ---@return mtev.semaphore
 function mtev.semaphore(name, value) end
 
----Takes one unit; waits while there is none. Yields then. Waiters of all threads are served in the order in which they
----came, each directly from a release. A waiter that is cancelled or whose time is over loses no unit.
+---Takes one unit; waits while there is none. Yields then. Waiters of all threads are served in the order in which
+---they came, each directly from a release. A waiter that is cancelled or whose time is over loses no unit.
 ---@param timeout? number seconds; nil for ever, 0 tries
 ---@return boolean taken false on timeout
 function semaphore:acquire(timeout) end
@@ -22,6 +22,6 @@ function semaphore:acquire(timeout) end
 ---@return boolean taken
 function semaphore:try_acquire() end
 
----Gives one unit back, to the coroutine that has waited longest if there is one. Anyone may, also above the first count.
----Does not yield.
+---Gives one unit back, to the coroutine that has waited longest if there is one. Anyone may, also above the first
+---count. Does not yield.
 function semaphore:release() end

@@ -7,9 +7,17 @@
 ---@return string name such as `default/0`
 function mtev.thread_self() end
 
+---@class mtev.thread_figures
+---@field name string as `mtev.thread_self` has it
+---@field id integer the kernel's number, its `thread`
+---@field cpu number seconds of CPU time
+---@field turns integer of the loop
+---@field coroutines integer what is there of these
+---@field sockets integer likewise
+---@field timers integer likewise
+
 ---What each event loop thread does; an extension. The counts are those at the end of its last turn. Does not yield.
----@return {name: string, id: integer, cpu: number, turns: integer, coroutines: integer, sockets: integer, timers: integer}[] threads
----`name` as `mtev.thread_self` has it, `id` the kernel's number, its `thread`; `cpu`: seconds of CPU time; `turns` of the loop; what is there of the rest
+---@return mtev.thread_figures[] threads
 function mtev.thread_stats() end
 
 ---@return integer n the number of event loop threads (`lhotse -n`)

@@ -1,7 +1,7 @@
 ---@meta
 -- Clocks and durations: mtev.time, gettimeofday, mtev.timeval.
 
--- == Time ================================================================================================================
+-- == Time ===========================================================================================================
 
 ---The wall clock. Does not yield.
 ---@return number seconds since 1970-01-01 00:00 UTC, with microseconds
@@ -12,8 +12,9 @@ function mtev.time() end
 ---@return integer usec 0..999999
 function mtev.gettimeofday() end
 
----A point in time or a duration; cannot be changed. `+` and `-` take a timeval or a number of seconds on either side and give
----a timeval; `<` and `<=` compare with both; `==` only with a timeval. tostring gives `S.UUUUUU`. Unknown fields are nil.
+---A point in time or a duration; cannot be changed. `+` and `-` take a timeval or a number of seconds on either side
+---and give a timeval; `<` and `<=` compare with both; `==` only with a timeval. tostring gives `S.UUUUUU`. Unknown
+---fields are nil.
 ---
 ---Difference: type() is "cdata", because only those can be ordered against numbers.
 ---@class mtev.timeval

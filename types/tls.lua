@@ -1,56 +1,68 @@
 ---@meta
 -- TLS: sslconfig, e:ssl_upgrade_socket, e:ssl_ctx, certificates and sessions.
 
--- == TLS =================================================================================================================
+-- == TLS ============================================================================================================
 --
--- On a socket that speaks TLS, read, write, send, recv, split and close do what they do on a plain one; sendto is refused. A
--- peer that ends without TLS's own end (close_notify) is an error for `read`: what came before it is delivered first, but
--- somebody may have cut off the rest. Renegotiation is refused; compression and versions below TLS 1.2 are off by default.
+-- On a socket that speaks TLS, read, write, send, recv, split and close do what they do on a plain one; sendto is
+-- refused. A peer that ends without TLS's own end (close_notify) is an error for `read`: what came before it is
+-- delivered first, but somebody may have cut off the rest. Renegotiation is refused; compression and versions below
+-- TLS 1.2 are off by default.
 --
--- Differs from libmtev, which accepts any certificate: here the chain is verified against `ca_chain`, or the system's store
--- when none is given, and the name against `snihost`. `verify = false` accepts any (the program's name `luamtev` does, too,
--- unless told `verify = true`); `ssl_ctx().error` says what is wrong either way.
+-- Differs from libmtev, which accepts any certificate: here the chain is verified against `ca_chain`, or the system's
+-- store when none is given, and the name against `snihost`. `verify = false` accepts any (the program's name
+-- `luamtev` does, too, unless told `verify = true`); `ssl_ctx().error` says what is wrong either way.
 --
--- Sessions are resumed only by who verifies in the same way: all settings count, and the files as they are. A server's ticket keys
--- are made anew every hour.
+-- Sessions are resumed only by who verifies in the same way: all settings count, and the files as they are. A
+-- server's ticket keys are made anew every hour.
 
 ---@class mtev.sslconfig
----Values may be strings, booleans or numbers, as configurations have them ("true"/"on"/"yes"/"1"); what is no boolean is an error,
----it never means false. Unknown keys are reported to the log `error`, once each; one that seems to be a misspelt `snihost`, `layer`,
----`ca_chain`, `require_client_cert` or the like, or sounds as if it asked for more (`fail_if_no_peer_cert`,
----`minVersion`, `revocation`, `security_level`, `pinnedpublickey`), is an error unless it is false, because without it the
----connection would be less strict. A PEM is the path of a file, or the text itself if there is a line break in it.
----Files are read again when they have changed.
----@field certificate? string PEM: our own certificate, and behind it those between it and the authority. Aliases `certificate_file`, `cert`
+---Values may be strings, booleans or numbers, as configurations have them ("true"/"on"/"yes"/"1"); what is no boolean
+---is an error, it never means false. Unknown keys are reported to the log `error`, once each; one that seems to be a
+---misspelt `snihost`, `layer`, `ca_chain`, `require_client_cert` or the like, or sounds as if it asked for more
+---(`fail_if_no_peer_cert`, `minVersion`, `revocation`, `security_level`, `pinnedpublickey`), is an error unless it is
+---false, because without it the connection would be less strict. A PEM is the path of a file, or the text itself if
+---there is a line break in it. Files are read again when they have changed.
+---
+---`certificate`: PEM: our own certificate, and behind it those between it and the authority. Aliases
+---`certificate_file`, `cert`
+---@field certificate? string
 ---@field key? string PEM: its key, without a password; default: in `certificate`. Alias `key_file`
----@field ca_chain? string PEM, or a directory as `openssl rehash` makes it: whom to trust. Alias `ca_file`. In a
----directory of more than 64 authorities, and in the system's, a file counts as changed when it is replaced, not when it
----is overwritten where it is
+---`ca_chain`: PEM, or a directory as `openssl rehash` makes it: whom to trust. Alias `ca_file`. In a directory of
+---more than 64 authorities, and in the system's, a file counts as changed when it is replaced, not when it is
+---overwritten where it is
+---@field ca_chain? string
 ---@field crl? string PEM: revocation lists; every certificate of a chain is looked up in them
 ---@field ciphers? string OpenSSL's list for TLS up to 1.2; names that begin with "TLS_" are for TLS 1.3
----@field layer? string versions: "tlsv1.2", "tlsv1.2,tlsv1.3", or "base:options" with `>=V`, `<=V`, `=V`, `!V`, `V`, `all`,
----`cipher_server_preference`; default: TLS 1.2 and 1.3. `layer_openssl_11` counts more. A part that may be a misspelt version or word is
----an error, others are logged (`error/tls`) and ignored
----@field snihost? string the server's name: sent to it, and compared with its certificate (RFC 6125); or its IP address, compared with the
----addresses in it. A dot at its end is dropped. Raises when it is neither: empty, with a NUL, a leading dot, `"127.1"`
----@field alpn? string protocols in order of preference: "h2,http/1.1"; a server refuses a client whose list has none of them
----(RFC 7301). Alias `npn`
+---`layer`: versions: "tlsv1.2", "tlsv1.2,tlsv1.3", or "base:options" with `>=V`, `<=V`, `=V`, `!V`, `V`, `all`,
+---`cipher_server_preference`; default: TLS 1.2 and 1.3. `layer_openssl_11` counts more. A part that may be a misspelt
+---version or word is an error, others are logged (`error/tls`) and ignored
+---@field layer? string
+---`snihost`: the server's name: sent to it, and compared with its certificate (RFC 6125); or its IP address, compared
+---with the addresses in it. A dot at its end is dropped. Raises when it is neither: empty, with a NUL, a leading dot,
+---`"127.1"`
+---@field snihost? string
+---`alpn`: protocols in order of preference: "h2,http/1.1"; a server refuses a client whose list has none of them (RFC
+---7301). Alias `npn`
+---@field alpn? string
 ---@field verify? boolean false: the handshake never fails because of the certificate
 ---@field optional_no_ca? boolean accepts unknown issuers
 ---@field ignore_dates? boolean accepts what has expired or is not valid yet
----@field timeout? number seconds for the handshake; default: none. For Api: for connecting and the handshake; default 10
+---`timeout`: seconds for the handshake; default: none. For Api: for connecting and the handshake; default 10
+---@field timeout? number
 ---@field server? boolean we are the server
----@field certificates? table<string, {certificate: string, key: string}> server: other certificates by the name that the client asks
----for; "*.example.com" stands for one label. Without `certificate`, other names are refused
+---`certificates`: server: other certificates by the name that the client asks for; "*.example.com" stands for one
+---label. Without `certificate`, other names are refused
+---@field certificates? table<string, {certificate: string, key: string}>
 ---@field request_client_cert? boolean server: asks for a certificate; one that does not verify is refused
 ---@field require_client_cert? boolean server: refuses clients without one
 ---@field ca_accept? string server: like `ca_chain`, for clients
 
----Makes a TLS connection of a connected stream socket: waits for the handshake. Bytes that were received but not read belong to
----the handshake. After a failure the socket can only be closed, but `ssl_ctx()` still answers. Clients resume the session they had
----with the same peer, unless its certificate has expired since. A server that asks for the certificate later gets it (TLS 1.3,
----post-handshake authentication). With TLS 1.3 the server looks at a client's certificate after this has returned: the next read
----reports that it was refused. Without `snihost` the certificate's name cannot be checked: a warning goes to the log `error/tls`, once.
+---Makes a TLS connection of a connected stream socket: waits for the handshake. Bytes that were received but not read
+---belong to the handshake. After a failure the socket can only be closed, but `ssl_ctx()` still answers. Clients
+---resume the session they had with the same peer, unless its certificate has expired since. A server that asks for
+---the certificate later gets it (TLS 1.3, post-handshake authentication). With TLS 1.3 the server looks at a client's
+---certificate after this has returned: the next read reports that it was refused. Without `snihost` the certificate's
+---name cannot be checked: a warning goes to the log `error/tls`, once.
 ---@param certificate? string|mtev.sslconfig
 ---@param key? string behind a table: snihost
 ---@param ca? string behind a table: layer
@@ -61,8 +73,8 @@
 ---@return string? err OpenSSL's or the certificate's reason; "timeout"; "ssl_client context creation failed: FILE: ..."
 function eventer:ssl_upgrade_socket(certificate, key, ca, ciphers, snihost, layer) end
 
----What is known of the TLS connection; nil on a plain socket. The same object each time. Fetch it before `close`: the object stays
----readable, also after a failed handshake. Does not yield.
+---What is known of the TLS connection; nil on a plain socket. The same object each time. Fetch it before `close`: the
+---object stays readable, also after a failed handshake. Does not yield.
 ---@return mtev.eventer.ssl_ctx?
 function eventer:ssl_ctx() end
 
@@ -91,7 +103,8 @@ function eventer:ssl_ctx() end
 ---@field bits integer of the key
 ---@field type string "rsa", "dsa", "ec", "ed25519", "ed448"
 ---@field signature_algorithm string "sha256WithRSAEncryption"
----@field purpose table<string, integer> 1 = may be used for it: "sslclient", "sslserver", ...; also by OpenSSL's long names
+---`purpose`: 1 = may be used for it: "sslclient", "sslserver", ...; also by OpenSSL's long names
+---@field purpose table<string, integer>
 ---@field ocsp? string the first URL to ask whether it was revoked
 ---@field pem string
 ---@field subject string
