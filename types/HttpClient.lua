@@ -4,27 +4,27 @@
 -- == HTTP: require "mtev.HttpClient" ================================================================================
 
 ---@class mtev.HttpClient
----HTTP/1.x on one connection, by hand, as libmtev's class of that name. One request at a time; the connection stays
----open for the next one if both sides allow. gzip and deflate are unpacked. After a failure of get_response it is
----closed, also when a hook raises, or the coroutine is cancelled, before the answer is whole.
----`require "mtev.HttpClient"` gives the class. Other fields are private.
+---HTTP/1.x on one connection, by hand, like libmtev's class of that name. One request at a time; the connection stays
+---open for the next one if both sides allow. gzip and deflate are decompressed. After a failure of get_response the
+---connection is closed, also if a hook raises or the coroutine is cancelled before the answer is complete.
+---`require "mtev.HttpClient"` returns the class. Other fields are private.
 ---
----Of an answer's header 64 KiB and 1000 fields are read, of the trailers as much, of a chunk's line 16 KiB. Lines may
----end with LF alone, and be folded. What two readers may understand differently is refused: white space before a
----colon, NUL and stray CR, lengths that are none or differ, transfer codings but `chunked`. After an answer with both
----a length and `chunked`, which counts then, the connection is closed.
+---An answer's header may have 64 KiB and 1000 fields, and so may the trailers; a chunk's line 16 KiB. Lines may end
+---with LF alone and may be folded. Ambiguous framing is refused: white space before a colon, NUL and stray CR,
+---invalid or conflicting lengths, transfer codings other than `chunked`. After an answer with both a length and
+---`chunked`, where `chunked` applies, the connection is closed.
 ---@field code? integer the status
 ---@field protocol? string `"1.1"`
 ---@field headers? table<string, string> by lower-case name, without cookies
 ---@field cookies? string[] the values of Set-Cookie
----`trailers`: what came behind a chunked body; those that the header does not have are added to `headers`
+---`trailers`: the fields after a chunked body; those not in the header are also added to `headers`
 ---@field trailers? table<string, string>
----@field raw_bytes integer of the body, as it came
----@field content_bytes integer of the body, unpacked
+---@field raw_bytes integer size of the body as received
+---@field content_bytes integer size of the decompressed body
 local HttpClient = {}
 
 ---@class mtev.HttpClient.hooks
----consume gets the body piece by piece; certfile and the following give what sslconfig does not say; they may yield
+---consume gets the body piece by piece; certfile and those after it provide what sslconfig lacks. All may yield.
 ---@field connected? fun()
 ---@field headers? fun(headers: table<string, string>, cookies: string[])
 ---@field consume? fun(piece: string)
@@ -38,23 +38,23 @@ local HttpClient = {}
 ---@return mtev.HttpClient
 function HttpClient:new(hooks, sslconfig) end
 
----Closes what was open and connects. Yields. Raises, before anything is closed, when `ssl_host` or `snihost` is no
----name.
+---Closes an open connection and connects. Yields. Raises, before anything is closed, if `ssl_host` or `snihost` is
+---not a valid name.
 ---@param target string address, host name, unix path or `"reverse:NAME"`
 ---@param port? integer|string
 ---@param ssl? boolean
----`ssl_host`: the name to ask for and to verify; default `sslconfig.snihost`, else `target`, which may be an address
+---`ssl_host`: the name to send and to verify; default `sslconfig.snihost`, or else `target`, which may be an address
 ---@param ssl_host? string
 ---@param layer? string
 ---@return integer rv 0; or -1
 ---@return string? err
 function HttpClient:connect(target, port, ssl, ssl_host, layer) end
 
----Sends a request. Content-Length is added (one of the script's is left out), and Host and User-Agent if they are
----missing. Yields. Raises for names and values that cannot be sent, for Transfer-Encoding, for two Hosts, and for one
----that could be taken for several (spaces, `@`, `?`, `#`, backslashes).
+---Sends a request. Content-Length is added (the script's is dropped), and Host and User-Agent if missing. Yields.
+---Raises for names and values that cannot be sent, for Transfer-Encoding, for two Hosts, and for an ambiguous Host
+---(spaces, `@`, `?`, `#`, backslashes).
 ---
----If something has come that was not asked for, which would pass for the answer, the connection is closed and nothing
+---If unsolicited bytes have arrived, which would be mistaken for the answer, the connection is closed and nothing is
 ---sent.
 ---@param method string
 ---@param uri string without spaces and control characters
@@ -62,33 +62,36 @@ function HttpClient:connect(target, port, ssl, ssl_host, layer) end
 ---@param payload? string
 ---@param version? string `"1.1"` (default) or `"1.0"`
 ---@return boolean? ok
----@return string? err `not connected`, `the server sent something that was not asked for`, or the socket's
+---@return string? err `not connected`, `the server sent something that was not asked for`, or the socket's error
 function HttpClient:do_request(method, uri, headers, payload, version) end
 
----Receives the answer. Yields. `closed`: a hook or another coroutine closed the client before the answer was whole.
+---Receives the answer. Yields. `closed`: a hook or another coroutine closed the client before the answer was
+---complete.
 ---
 ---Difference: failures are returned.
----@param limit? integer bytes of the body, unpacked: at more it ends with `nil, "limit"`, the hook having got so many
+---
+---`limit`: bytes of the decompressed body: beyond it returns `nil, "limit"`, after the hook has got so many
+---@param limit? integer
 ---@return boolean? ok
 ---@return string? err `timeout`, `limit`, `not connected`, `closed`, or what is wrong with the answer
 function HttpClient:get_response(limit) end
 
----How long the header may take, and each further piece; default 10.
+---Sets how long the header may take, and each further piece; default 10.
 ---@param seconds? number
 function HttpClient:set_timeout(seconds) end
 
----How long connecting may take, and the TLS handshake; default 10.
+---Sets how long connecting may take, and the TLS handshake; default 10.
 ---@param seconds? number
 function HttpClient:set_connect_timeout(seconds) end
 
----May be called again.
+---Closes the connection. May be called again.
 function HttpClient:close() end
 
----@return mtev.eventer.ssl_ctx? ctx nil without TLS; also after a handshake that failed
+---@return mtev.eventer.ssl_ctx? ctx nil without TLS; available also after a failed handshake
 function HttpClient:ssl_ctx() end
 
----The value of the header Authorization that answers a Digest challenge (RFC 7616: MD5, SHA-256 and their -sess
----forms, qop auth or none). A challenge that it cannot be for gives nil, err. Raises for control characters in `uri`
+---Returns the value of the header Authorization that answers a Digest challenge (RFC 7616: MD5, SHA-256 and their
+----sess forms, qop auth or none). For any other challenge it returns nil, err. Raises for control characters in `uri`
 ---and `user`.
 ---@param method string
 ---@param uri string

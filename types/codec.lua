@@ -61,7 +61,7 @@ function mtev.base64_encode(s) end
 ---
 ---Difference: libmtev decodes anything.
 ---@param s string
----@return string? bytes nil for a character that does not belong there, or a text that ends within a group
+---@return string? bytes nil for an invalid character, or a text that ends within a group
 ---@return string message
 function mtev.base64_decode(s) end
 
@@ -69,25 +69,27 @@ function mtev.base64_decode(s) end
 ---@return string uuid 36 characters
 function mtev.uuid() end
 
----Writes UTF-8 as HTML: characters beyond ASCII become entities, by name where HTML 4 has one (`&eacute;`), else
----`&#N;`. `&` and quotes stay as they are.
+---Writes UTF-8 as HTML: characters beyond ASCII become entities, by name where HTML 4 has one (`&eacute;`), otherwise
+---`&#N;`. `&` and quotes are left unchanged.
 ---
 ---Raises `invalid UTF-8 at offset N`.
 ---@param s string
----@param tags? boolean also `<` and `>`, as `&lt;` and `&gt;`; default false
+---@param tags? boolean also writes `<` and `>` as `&lt;` and `&gt;`; default false
 ---@return string html
 function mtev.utf8tohtml(s, tags) end
 
----Makes a function that decompresses a stream, piece by piece: gzip (RFC 1952, also several members in a row, with
----zeros behind them), zlib (RFC 1950) or raw deflate (RFC 1951), whichever the first two bytes say. Each call returns
----what could be decompressed with the bytes so far and had not been returned; `""` is nothing yet.
+---Makes a function that decompresses a stream, piece by piece: gzip (RFC 1952, also several members in a row,
+---followed by zeros), zlib (RFC 1950) or raw deflate (RFC 1951), depending on the first two bytes. Each call returns
+---the output available so far that has not been returned yet; `""` if there is none.
 ---
----The function raises `zlib: data error` for anything else, also behind the end, and `zlib: more than N bytes` when a
----piece gives more than `limit`. From then on it always raises.
----@return fun(chunk: string, limit?: integer): string # limit: bytes that one call may return, default 1 MiB, 0 = none
+---The function raises `zlib: data error` for anything else, also after the end, and `zlib: more than N bytes` if a
+---piece yields more than `limit`. From then on it always raises.
+---
+---Returns # limit: bytes that one call may return, default 1 MiB, 0 = unlimited
+---@return fun(chunk: string, limit?: integer): string
 function mtev.gunzip() end
 
----Compresses, as one gzip member. An extension.
+---Compresses into one gzip member. Extension.
 ---@param s string
 ---@param level? integer 0 (stored) to 9 (smallest); default 6
 ---@return string gzip

@@ -3,18 +3,18 @@
 
 -- == Files ==========================================================================================================
 --
--- A disk may be slow, so every function here but close, getcwd and lockfile_release runs on a pool of threads and
--- yields meanwhile; other coroutines go on. Where nothing can yield (a comparator of table.sort) they run at once
--- instead. A cancelled coroutine leaves its operation to end by itself; what it opened is closed. FIFOs, pipes,
--- terminals and sockets hold no thread while they wait for their other end, for bytes or for room.
+-- A disk may be slow, so every function here except close, getcwd and lockfile_release runs on a pool of threads and
+-- yields meanwhile; other coroutines go on. Where nothing can yield (a comparator of table.sort) it runs on the
+-- calling thread instead. The operation of a cancelled coroutine goes on to its end; what it opened is closed. FIFOs,
+-- pipes, terminals and sockets occupy no thread while they wait for their other end, for bytes or for room.
 --
 -- Paths with a NUL byte raise. Modes are integers (decimal: `tonumber("755", 8)`) or strings of octal digits
 -- (`"0755"`). Descriptors are plain integers. Those that belong to the runtime (sockets, pipes, log files) are
 -- refused with EBADF.
 
----Opens a file; the descriptor is close-on-exec and does not reach spawned processes. Nothing but `mtev.close` closes
----it. A FIFO is waited for until its other end is open, unless `flags` has O_NONBLOCK; its descriptor is
----non-blocking, which `mtev.read` and `mtev.write` do not show. Yields.
+---Opens a file; the descriptor is close-on-exec and does not reach spawned processes. Only `mtev.close` closes it.
+---Opening a FIFO waits until its other end is open, unless `flags` has O_NONBLOCK; its descriptor is non-blocking,
+---but `mtev.read` and `mtev.write` still wait. Yields.
 ---@param path string
 ---@param flags integer sum of `O_*`
 ---@param mode? integer|string for O_CREAT, less the umask; default 0666
@@ -23,10 +23,10 @@
 ---@return string? err
 function mtev.open(path, flags, mode) end
 
----Reads from a descriptor: from a file `count` bytes, or fewer at its end; from anything else what one read gives.
+---Reads from a descriptor: from a file `count` bytes, or fewer at its end; from anything else the result of one read.
 ---Yields.
 ---
----Extension: libmtev has none.
+---Extension.
 ---@param fd integer
 ---@param count integer bytes, at most 2^31 - 256
 ---@param offset? integer where in the file, leaving its position alone; default at its position
@@ -35,7 +35,7 @@ function mtev.open(path, flags, mode) end
 ---@return string err
 function mtev.read(fd, count, offset) end
 
----Writes all of `data`: short writes are continued, a full pipe is waited for. Yields.
+---Writes all of `data`: short writes are continued, and it waits while a pipe is full. Yields.
 ---@param fd integer
 ---@param data string
 ---@param offset? integer where in the file, leaving its position alone; default at its position. Extension
@@ -44,10 +44,10 @@ function mtev.read(fd, count, offset) end
 ---@return integer? partial on failure: the bytes that were written
 function mtev.write(fd, data, offset) end
 
----Closes a descriptor that `mtev.open` gave; 0, 1 and 2 are refused. Does not yield.
+---Closes a descriptor opened by `mtev.open`; 0, 1 and 2 are refused. Does not yield.
 ---@param fd integer
 ---@return integer rv 0; -1 on failure
----@return integer? errno EBADF: not open, or not the script's, as 0, 1 and 2
+---@return integer? errno EBADF: not open, or not the script's, like 0, 1 and 2
 function mtev.close(fd) end
 
 ---Yields.
@@ -61,15 +61,15 @@ function mtev.chmod(path, mode) end
 ---@param path string
 ---@param mode? integer|string less the umask; default 0777
 ---@return boolean ok
----@return integer? errno EEXIST too
+---@return integer? errno EEXIST if it exists
 ---@return string? err
 function mtev.mkdir(path, mode) end
 
----Makes every directory above the last component of `path` that is not there. Yields.
+---Makes the missing directories above the last component of `path`. Yields.
 ---@param path string
 ---@param mode? integer|string less the umask; default 0777
 ---@return boolean ok
----@return integer? errno ENOTDIR: something on the way is no directory
+---@return integer? errno ENOTDIR: something on the way is not a directory
 ---@return string? err
 function mtev.mkdir_for_file(path, mode) end
 
@@ -80,7 +80,7 @@ function mtev.mkdir_for_file(path, mode) end
 ---@return string? err
 function mtev.rmdir(path) end
 
----Removes a name of a file. Yields.
+---Removes a name of a file, as unlink(2). Yields.
 ---@param path string
 ---@return boolean ok
 ---@return integer? errno
@@ -95,7 +95,7 @@ function mtev.unlink(path) end
 function mtev.realpath(path) end
 
 ---The working directory. Does not yield.
----@return string? path nil when it is gone
+---@return string? path nil if it no longer exists
 ---@return integer errno
 ---@return string err
 function mtev.getcwd() end
@@ -113,32 +113,33 @@ function mtev.getcwd() end
 ---@field atime number
 ---@field ctime number
 
----What lstat(2) or fstat(2) tell: links are not followed. Yields.
----@param path string|integer|nil a path or a descriptor; nil gives nil
+---The result of lstat(2) or fstat(2): links are not followed. Yields.
+---@param path string|integer|nil a path or a descriptor; nil returns nil
 ---@return mtev.stat? stat nil on failure
 ---@return integer errno
 ---@return string err
 function mtev.stat(path) end
 
----The names in a directory, in no order, `.` and `..` among them. Yields.
+---The names in a directory, in no particular order, including `.` and `..`. Yields.
 ---@param path string
----@param filter? fun(name: string): any keeps the names for which it is true; it may yield
+---@param filter? fun(name: string): any keeps the names for which it returns true; it may yield
 ---@return string[]? names nil on failure
 ---@return integer errno
 ---@return string err
 function mtev.readdir(path, filter) end
 
----Takes a lock file: makes it if need be, locks it (fcntl, for the open file: a second time in this process fails
----too), writes our pid into it. The system lets go of it when the process ends, however it ends. Yields, but does not
----wait for the lock.
+---Takes a lock file: creates it if needed, locks it (fcntl, for the open file: a second attempt in this process fails
+---too) and writes our pid into it. The system releases the lock when the process ends, however it ends. Yields, but
+---does not wait for the lock.
 ---@param path string
 ---@return integer handle -1 on failure
----@return integer? errno EAGAIN: somebody has it
+---@return integer? errno EAGAIN: it is held
 ---@return string? err
 function mtev.lockfile_acquire(path) end
 
----Removes a lock file and lets go of it; a file of that name that is another holder's is left alone. Does not yield.
+---Removes a lock file and releases the lock; a file of that name that belongs to another holder is left alone. Does
+---not yield.
 ---@param handle integer
----@return integer rv 0; -1 when this is no handle of this thread's
+---@return integer rv 0; -1 if it is not a handle of this thread
 ---@return integer? errno EBADF
 function mtev.lockfile_release(handle) end

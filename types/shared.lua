@@ -3,11 +3,11 @@
 
 ---Stores a deep copy of `value` under `key`, for all threads. nil deletes. Does not yield.
 ---
----Copied are booleans, numbers, strings and tables with string and number keys, without metatables. A table with a
----function in its field `serialize` (also by way of its metatable) is replaced by `value:serialize()`, which must
----return a table.
+---Copies booleans, numbers, strings and tables with string and number keys, without metatables. A table with a
+---function in its field `serialize` (or its metatable's) is replaced by `value:serialize()`, which must return a
+---table.
 ---
----Raises if not given exactly two arguments; for functions, userdata, threads, other keys and cycles it raises with
+---Raises unless given exactly two arguments. For functions, userdata, threads, other keys and cycles it raises with
 ---the path (`cannot share value.a.b: function`), and the old value stays.
 ---@param key string
 ---@param value nil|boolean|number|string|table
@@ -23,14 +23,14 @@ function mtev.shared_get(key) end
 ---@return integer seq
 function mtev.shared_seq(key) end
 
----As `mtev.notify`, with one value, which is copied as by `mtev.shared_set`, to whichever thread waits. Does not
----yield. Each message reaches exactly one waiter, the one that has waited longest.
+---Like `mtev.notify`, to any thread, with one value, which is copied as by `mtev.shared_set`. Does not yield. Each
+---message reaches exactly one waiter, the one that has waited longest.
 ---@param key string
 ---@param value any
 function mtev.shared_notify(key, value) end
 
----As `mtev.waitfor`, for messages of `mtev.shared_notify`; but it returns the value only, not the key. Yields if
----there is none.
+---Like `mtev.waitfor`, for messages of `mtev.shared_notify`; it returns the value without the key. Yields if there is
+---none.
 ---@param key string
 ---@param timeout? number seconds; nil or negative for ever, 0 polls
 ---@return any value nil on timeout; no value at all when a poll finds nothing

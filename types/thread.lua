@@ -1,7 +1,7 @@
 ---@meta
 -- The threads themselves: mtev.thread_self, thread_stats, eventer_loop_concurrency.
 
----Which thread this is. Does not yield.
+---Identifies the calling thread. Does not yield.
 ---@return integer thread the kernel's thread id, as `ps -L` shows it
 ---@return integer tid the loop's number: 0 ... mtev.eventer_loop_concurrency() - 1
 ---@return string name such as `default/0`
@@ -9,14 +9,14 @@ function mtev.thread_self() end
 
 ---@class mtev.thread_figures
 ---@field name string as `mtev.thread_self` has it
----@field id integer the kernel's number, its `thread`
+---@field id integer the kernel's thread id, as its `thread`
 ---@field cpu number seconds of CPU time
----@field turns integer of the loop
----@field coroutines integer what is there of these
+---@field turns integer turns of the loop
+---@field coroutines integer how many it has now
 ---@field sockets integer likewise
 ---@field timers integer likewise
 
----What each event loop thread does; an extension. The counts are those at the end of its last turn. Does not yield.
+---Figures of each event loop thread, as of the end of its last turn. Extension. Does not yield.
 ---@return mtev.thread_figures[] threads
 function mtev.thread_stats() end
 

@@ -12,11 +12,11 @@ function mtev.time() end
 ---@return integer usec 0..999999
 function mtev.gettimeofday() end
 
----A point in time or a duration; cannot be changed. `+` and `-` take a timeval or a number of seconds on either side
----and give a timeval; `<` and `<=` compare with both; `==` only with a timeval. tostring gives `S.UUUUUU`. Unknown
+---A point in time or a duration; immutable. `+` and `-` take a timeval or a number of seconds on either side and
+---return a timeval; `<` and `<=` compare with both; `==` only with a timeval. tostring returns `S.UUUUUU`. Unknown
 ---fields are nil.
 ---
----Difference: type() is "cdata", because only those can be ordered against numbers.
+---Difference: type() is "cdata", because only cdata can be ordered against numbers.
 ---@class mtev.timeval
 ---@field sec integer may be negative
 ---@field usec integer 0..999999
@@ -31,7 +31,7 @@ mtev.timeval = {}
 ---@return mtev.timeval now the wall clock
 function mtev.timeval.now() end
 
----@param sec number with usec: whole seconds; without: seconds with their fraction
+---@param sec number with usec: whole seconds; without: seconds with fractions
 ---@param usec? integer any size and sign
 ---@return mtev.timeval
 function mtev.timeval.new(sec, usec) end

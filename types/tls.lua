@@ -4,68 +4,68 @@
 -- == TLS ============================================================================================================
 --
 -- On a socket that speaks TLS, read, write, send, recv, split and close do what they do on a plain one; sendto is
--- refused. A peer that ends without TLS's own end (close_notify) is an error for `read`: what came before it is
--- delivered first, but somebody may have cut off the rest. Renegotiation is refused; compression and versions below
--- TLS 1.2 are off by default.
+-- refused. If a peer ends without TLS's own end (close_notify), `read` fails: bytes that arrived before are delivered
+-- first, but the rest may have been cut off. Renegotiation is refused; compression and versions below TLS 1.2 are off
+-- by default.
 --
--- Differs from libmtev, which accepts any certificate: here the chain is verified against `ca_chain`, or the system's
--- store when none is given, and the name against `snihost`. `verify = false` accepts any (the program's name
--- `luamtev` does, too, unless told `verify = true`); `ssl_ctx().error` says what is wrong either way.
+-- Difference: libmtev accepts any certificate. Here the chain is verified against `ca_chain`, by default the system's
+-- store, and the name against `snihost`. `verify = false` accepts any certificate (the default under the name
+-- `luamtev`); `ssl_ctx().error` says what is wrong either way.
 --
--- Sessions are resumed only by who verifies in the same way: all settings count, and the files as they are. A
--- server's ticket keys are made anew every hour.
+-- A session is resumed only by a client that verifies in the same way: with all the same settings and unchanged
+-- files. A server's ticket keys are replaced every hour.
 
 ---@class mtev.sslconfig
----Values may be strings, booleans or numbers, as configurations have them ("true"/"on"/"yes"/"1"); what is no boolean
----is an error, it never means false. Unknown keys are reported to the log `error`, once each; one that seems to be a
----misspelt `snihost`, `layer`, `ca_chain`, `require_client_cert` or the like, or sounds as if it asked for more
----(`fail_if_no_peer_cert`, `minVersion`, `revocation`, `security_level`, `pinnedpublickey`), is an error unless it is
----false, because without it the connection would be less strict. A PEM is the path of a file, or the text itself if
----there is a line break in it. Files are read again when they have changed.
+---Values may be strings, booleans or numbers, as in configurations ("true"/"on"/"yes"/"1"); any other word for a
+---boolean is an error and never means false. Unknown keys are reported in the log `error`, once each. One that looks
+---like a misspelt `snihost`, `layer`, `ca_chain`, `require_client_cert` or the like, or seems to ask for more
+---security (`fail_if_no_peer_cert`, `minVersion`, `revocation`, `security_level`, `pinnedpublickey`), is an error
+---unless it is false, because ignoring it would make the connection less strict. A PEM is the path of a file, or the
+---text itself if it contains a line break. Files are read again when they have changed.
 ---
----`certificate`: PEM: our own certificate, and behind it those between it and the authority. Aliases
+---`certificate`: PEM: our own certificate, followed by those between it and the authority. Aliases
 ---`certificate_file`, `cert`
 ---@field certificate? string
 ---@field key? string PEM: its key, without a password; default: in `certificate`. Alias `key_file`
----`ca_chain`: PEM, or a directory as `openssl rehash` makes it: whom to trust. Alias `ca_file`. In a directory of
----more than 64 authorities, and in the system's, a file counts as changed when it is replaced, not when it is
----overwritten where it is
+---`ca_chain`: the authorities to trust: PEM, or a directory made by `openssl rehash`. Alias `ca_file`. In a directory
+---of more than 64 authorities, and in the system's, a change is noticed when a file is replaced, not when it is
+---overwritten in place
 ---@field ca_chain? string
----@field crl? string PEM: revocation lists; every certificate of a chain is looked up in them
+---@field crl? string PEM: revocation lists, against which every certificate of a chain is checked
 ---@field ciphers? string OpenSSL's list for TLS up to 1.2; names that begin with "TLS_" are for TLS 1.3
 ---`layer`: versions: "tlsv1.2", "tlsv1.2,tlsv1.3", or "base:options" with `>=V`, `<=V`, `=V`, `!V`, `V`, `all`,
----`cipher_server_preference`; default: TLS 1.2 and 1.3. `layer_openssl_11` counts more. A part that may be a misspelt
----version or word is an error, others are logged (`error/tls`) and ignored
+---`cipher_server_preference`; default: TLS 1.2 and 1.3. `layer_openssl_11` takes precedence. A part that looks like a
+---misspelt version or word is an error; other unknown parts are logged (`error/tls`) and ignored
 ---@field layer? string
 ---`snihost`: the server's name: sent to it, and compared with its certificate (RFC 6125); or its IP address, compared
----with the addresses in it. A dot at its end is dropped. Raises when it is neither: empty, with a NUL, a leading dot,
----`"127.1"`
+---with the addresses in it. A trailing dot is dropped. Raises if it is neither: empty, with a NUL, with a leading
+---dot, `"127.1"`
 ---@field snihost? string
 ---`alpn`: protocols in order of preference: "h2,http/1.1"; a server refuses a client whose list has none of them (RFC
----7301). Alias `npn`
+---7301); alias `npn`
 ---@field alpn? string
 ---@field verify? boolean false: the handshake never fails because of the certificate
 ---@field optional_no_ca? boolean accepts unknown issuers
----@field ignore_dates? boolean accepts what has expired or is not valid yet
+---@field ignore_dates? boolean accepts certificates that have expired or are not valid yet
 ---`timeout`: seconds for the handshake; default: none. For Api: for connecting and the handshake; default 10
 ---@field timeout? number
 ---@field server? boolean we are the server
----`certificates`: server: other certificates by the name that the client asks for; "*.example.com" stands for one
----label. Without `certificate`, other names are refused
+---`certificates`: server: other certificates, by the name that the client asks for; `*` in "*.example.com" stands for
+---one label. Without `certificate`, other names are refused
 ---@field certificates? table<string, {certificate: string, key: string}>
----@field request_client_cert? boolean server: asks for a certificate; one that does not verify is refused
+---@field request_client_cert? boolean server: asks for a certificate; one that fails verification is refused
 ---@field require_client_cert? boolean server: refuses clients without one
 ---@field ca_accept? string server: like `ca_chain`, for clients
 
----Makes a TLS connection of a connected stream socket: waits for the handshake. Bytes that were received but not read
----belong to the handshake. After a failure the socket can only be closed, but `ssl_ctx()` still answers. Clients
----resume the session they had with the same peer, unless its certificate has expired since. A server that asks for
----the certificate later gets it (TLS 1.3, post-handshake authentication). With TLS 1.3 the server looks at a client's
----certificate after this has returned: the next read reports that it was refused. Without `snihost` the certificate's
----name cannot be checked: a warning goes to the log `error/tls`, once.
+---Starts TLS on a connected stream socket and waits for the handshake. Bytes that were received but not read belong
+---to the handshake. After a failure the socket can only be closed, but `ssl_ctx()` still works. Clients resume their
+---last session with the same peer, unless its certificate has expired since. The client's certificate is also sent to
+---a server that asks for it later (TLS 1.3, post-handshake authentication). With TLS 1.3 the server checks a client's
+---certificate after this has returned: the next read reports a refusal. Without `snihost` the certificate's name
+---cannot be checked: a warning goes to the log `error/tls`, once.
 ---@param certificate? string|mtev.sslconfig
----@param key? string behind a table: snihost
----@param ca? string behind a table: layer
+---@param key? string after a table: snihost
+---@param ca? string after a table: layer
 ---@param ciphers? string
 ---@param snihost? string
 ---@param layer? string
@@ -73,14 +73,15 @@
 ---@return string? err OpenSSL's or the certificate's reason; "timeout"; "ssl_client context creation failed: FILE: ..."
 function eventer:ssl_upgrade_socket(certificate, key, ca, ciphers, snihost, layer) end
 
----What is known of the TLS connection; nil on a plain socket. The same object each time. Fetch it before `close`: the
----object stays readable, also after a failed handshake. Does not yield.
+---Returns what is known of the TLS connection; nil for a plain socket. The same object each time. Fetch it before
+---`close`: the object stays readable, also after a failed handshake. Does not yield.
 ---@return mtev.eventer.ssl_ctx?
 function eventer:ssl_ctx() end
 
 ---@class mtev.eventer.ssl_ctx
----@field error? string why the peer's certificate did not verify, also when that was not enforced; else why TLS failed
----@field verified boolean there is a peer's certificate and nothing is wrong with it (the name counts if one was given)
+---@field error? string why the peer's certificate failed verification, even if not enforced; otherwise why TLS failed
+---`verified`: the peer has a certificate and nothing is wrong with it (including its name, if one was given)
+---@field verified boolean
 ---@field subject? string of the peer's certificate: "/C=CH/O=Acme/CN=host"
 ---@field issuer? string
 ---@field start_time? integer seconds since 1970: valid from
@@ -88,12 +89,12 @@ function eventer:ssl_ctx() end
 ---@field san_list? string its DNS names, joined by ", "
 ---@field san_ips? string its IP addresses, likewise
 ---@field sni_name? string server: the name that the client asked for; client: the name we sent
----@field protocol? string "TLSv1.3", once the handshake is over
+---@field protocol? string "TLSv1.3", after the handshake
 ---@field alpn? string the protocol agreed on
 ---@field current_cipher? string "TLS_AES_256_GCM_SHA384"
 ---@field ciphers string[] the enabled ones
 ---@field method integer the lowest enabled version: 771 is TLS 1.2
----@field resumed boolean the handshake was short, by an earlier session
+---@field resumed boolean the handshake was shortened by an earlier session
 ---@field peer_certificate? crypto.x509
 ---@field peer_chain string[] what the peer sent, PEM, its own certificate first
 ---@field ssl_session? crypto.ssl_session a new object each time
@@ -105,7 +106,7 @@ function eventer:ssl_ctx() end
 ---@field signature_algorithm string "sha256WithRSAEncryption"
 ---`purpose`: 1 = may be used for it: "sslclient", "sslserver", ...; also by OpenSSL's long names
 ---@field purpose table<string, integer>
----@field ocsp? string the first URL to ask whether it was revoked
+---@field ocsp? string the first URL at which to ask whether it was revoked
 ---@field pem string
 ---@field subject string
 ---@field issuer string
