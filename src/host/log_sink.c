@@ -1,6 +1,5 @@
-/* A queue is a list of chunks. A chunk holds whole records of one importance, so that dropping is unlinking; it is
- * small when the importance changed and grows as long as it stays, so that few lines cost little memory and many cost
- * few allocations. The writer takes a batch of chunks and writes them at once. */
+/* Records wait in a queue of chunks (log_queue) for the sink's thread, or one at a time for the thread that puts them.
+ * `is_writing` says which thread writes, without the mutex; everything else is the mutex's. */
 #include "host/log_sink.h"
 
 #include <assert.h>
@@ -18,26 +17,13 @@
 #include "base/error.h"
 #include "base/thread.h"
 #include "host/exit.h"
+#include "host/log_queue.h"
+#include "host/log_ring.h"
 
-enum { QUEUE_MAX_BYTES = 8 * 1024 * 1024, CHUNK_MIN_BYTES = 512, CHUNK_MAX_BYTES = 32 * 1024 };
-enum { BATCH = 64, BATCH_MAX_BYTES = 64 * 1024 }; /* chunks and bytes; the latter below the least rotate_bytes */
 enum { FLUSH_SECONDS = 10, SINKS_MAX = 256 };
 enum { WRITER_STACK_BYTES = 128 * 1024 };
 
 static const lh_ns RETRY_TIME = 1 * LH_SECOND;
-
-typedef struct chunk {
-    struct chunk *next;
-    size_t capacity, length;
-    size_t record_count;
-    bool is_debug;
-    char bytes[];
-} chunk;
-
-typedef struct ring_record {
-    char *bytes;
-    size_t length;
-} ring_record;
 
 /* Why a record was lost, and what is said of it. */
 typedef enum loss { LOSS_QUEUE_FULL, LOSS_NO_MEMORY, LOSSES } loss;
@@ -51,12 +37,10 @@ struct lh_log_sink {
     lh_log_file file; /* of who made `is_writing` true, or under `mutex` if synchronous */
     bool is_output;   /* stdout: what is printed waits when it is full */
     bool is_json;
-    pthread_mutex_t mutex;  /* guards everything below */
-    pthread_cond_t queued;  /* the writer waits for records */
-    pthread_cond_t written; /* others wait for room, or for the end */
-    chunk *first, *last;
-    size_t queued_bytes;        /* capacity of the chunks in the queue, the batch under way not counted */
-    size_t debug_chunk_count;   /* in the queue */
+    pthread_mutex_t mutex;      /* guards everything below */
+    pthread_cond_t queued;      /* the writer waits for records */
+    pthread_cond_t written;     /* others wait for room, or for the end */
+    lh_log_queue queue;         /* without the batch under way */
     size_t lost_counts[LOSSES]; /* records dropped and not yet reported */
     _Atomic uint64_t put, done; /* records ever queued, and ever written or dropped; a report counts from when it is
                                    begun; a crash reads without the mutex */
@@ -66,22 +50,14 @@ struct lh_log_sink {
     atomic_bool is_failing; /* a file that cannot be written now */
     bool is_torn;           /* of SINK_SYNCHRONOUS: the last record was written in part */
     bool must_reopen;
-    lh_ns reopen_ns;           /* when it is tried again, because it failed; 0 = it did not */
-    ring_record *ring;         /* of SINK_MEMORY */
-    size_t line_max, byte_max; /* its limits */
-    size_t ring_count, ring_bytes;
+    lh_ns reopen_ns;  /* when it is tried again, because it failed; 0 = it did not */
+    lh_log_ring ring; /* of SINK_MEMORY */
 };
 
 static lh_log_sink *sinks[SINKS_MAX]; /* filled before other threads exist */
 static size_t sink_count;
 static lh_log_sink *complaints; /* set before any sink can fail */
 static atomic_bool is_output_lost;
-
-/* For assertions: there are chunks, or nothing that counts them. */
-static __attribute__((unused)) bool is_sound(const lh_log_sink *sink) {
-    return !sink->first == !sink->last && !sink->first == !sink->queued_bytes &&
-           (sink->first || sink->debug_chunk_count == 0) && sink->done <= sink->put;
-}
 
 /* -- Writing ------------------------------------------------------------------------------------------------------- */
 
@@ -206,7 +182,7 @@ static void wait_for_retry(lh_log_sink *sink, int error) {
     if (!sink->is_failing) {
         char what[192];
         snprintf(what, sizeof(what), "%s; up to %d MiB of records wait for it", lh_error_text(-error),
-                 QUEUE_MAX_BYTES / 1024 / 1024);
+                 LH_LOG_QUEUE_MAX_BYTES / 1024 / 1024);
         complain_of_file(sink->file.path, what);
     }
     sink->is_failing = true;
@@ -240,34 +216,13 @@ static void write_surely(lh_log_sink *sink, struct iovec *pieces, int count) {
     }
 }
 
-static chunk *take_batch(lh_log_sink *sink, size_t *record_count) {
-    assert(sink->first && is_sound(sink));
-    chunk *first = sink->first, *last = NULL;
-    size_t length = 0;
+static void write_batch(lh_log_sink *sink, lh_log_chunk *batch) {
+    struct iovec pieces[LH_LOG_BATCH];
     int count = 0;
-    *record_count = 0;
-    for (chunk *c = first; c && count < BATCH && (!last || length + c->length <= BATCH_MAX_BYTES); c = c->next) {
-        length += c->length;
-        assert(sink->queued_bytes >= c->capacity && (!c->is_debug || sink->debug_chunk_count > 0));
-        sink->queued_bytes -= c->capacity;
-        if (c->is_debug) sink->debug_chunk_count--;
-        *record_count += c->record_count;
-        last = c;
-        count++;
-    }
-    sink->first = last->next;
-    if (!sink->first) sink->last = NULL;
-    last->next = NULL;
-    assert(is_sound(sink));
-    return first;
-}
-
-static void write_batch(lh_log_sink *sink, chunk *batch) {
-    struct iovec pieces[BATCH];
-    int count = 0;
-    for (chunk *c = batch; c; c = c->next) pieces[count++] = (struct iovec){.iov_base = c->bytes, .iov_len = c->length};
+    for (lh_log_chunk *c = batch; c; c = c->next)
+        pieces[count++] = (struct iovec){.iov_base = c->bytes, .iov_len = c->length};
     write_surely(sink, pieces, count);
-    for (chunk *c = batch, *next; c; c = next) {
+    for (lh_log_chunk *c = batch, *next; c; c = next) {
         next = c->next;
         lh_free(c);
     }
@@ -317,26 +272,26 @@ static void report_losses(lh_log_sink *sink) {
 
 static void write_next(lh_log_sink *sink) {
     size_t count;
-    chunk *batch = take_batch(sink, &count);
+    lh_log_chunk *batch = lh_log_queue_take(&sink->queue, &count);
     pthread_mutex_unlock(&sink->mutex);
     write_batch(sink, batch);
     pthread_mutex_lock(&sink->mutex);
     sink->is_failing = false;
     sink->done += count;
-    assert(is_sound(sink));
+    assert(lh_log_queue_is_sound(&sink->queue));
 }
 
 static void *write_records(void *argument) {
     lh_log_sink *sink = argument;
     pthread_mutex_lock(&sink->mutex);
     for (;;) {
-        while (!sink->first && !count_losses(sink) && !is_reopen_due(sink)) {
+        while (!sink->queue.first && !count_losses(sink) && !is_reopen_due(sink)) {
             wait_until(sink, sink->reopen_ns ? sink->reopen_ns : LH_NEVER);
         }
         begin_writing(sink);
         if (is_reopen_due(sink)) reopen(sink);
         report_losses(sink);
-        if (sink->first) write_next(sink); /* what there was may have been dropped meanwhile */
+        if (sink->queue.first) write_next(sink); /* what there was may have been dropped meanwhile */
         end_writing(sink);
     }
     return NULL;
@@ -348,35 +303,18 @@ static void start_writer(lh_log_sink *sink) {
     sink->has_writer = lh_thread_start("log", write_records, sink, WRITER_STACK_BYTES) == 0;
 }
 
-/* Drops the oldest chunk, or the oldest of debug records; false when there is none. */
+/* False when there is none. */
 static bool drop_oldest(lh_log_sink *sink, bool only_debug) {
-    if (only_debug && sink->debug_chunk_count == 0) return false;
-    chunk *previous = NULL, *c = sink->first;
-    for (; c && only_debug && !c->is_debug; c = c->next) previous = c;
-    if (!c) return false;
-    if (previous) {
-        previous->next = c->next;
-    } else {
-        sink->first = c->next;
-    }
-    if (sink->last == c) sink->last = previous;
-    assert(sink->queued_bytes >= c->capacity && (!c->is_debug || sink->debug_chunk_count > 0));
-    sink->queued_bytes -= c->capacity;
-    if (c->is_debug) sink->debug_chunk_count--;
-    lose(sink, LOSS_QUEUE_FULL, c->record_count);
-    sink->done += c->record_count;
-    assert(is_sound(sink));
-    lh_free(c);
+    const size_t count = lh_log_queue_drop(&sink->queue, only_debug);
+    if (count == 0) return false;
+    lose(sink, LOSS_QUEUE_FULL, count);
+    sink->done += count;
     return true;
-}
-
-static bool is_full(const lh_log_sink *sink, size_t capacity) {
-    return sink->queued_bytes > 0 && sink->queued_bytes + capacity > QUEUE_MAX_BYTES;
 }
 
 /* False: there is none, and the record is to be dropped. */
 static bool make_room(lh_log_sink *sink, size_t capacity, lh_log_importance importance) {
-    while (is_full(sink, capacity)) {
+    while (lh_log_queue_is_full(&sink->queue, capacity)) {
         if (drop_oldest(sink, true)) continue;
         if (!sink->is_output) {
             drop_oldest(sink, false);
@@ -389,50 +327,25 @@ static bool make_room(lh_log_sink *sink, size_t capacity, lh_log_importance impo
     return true;
 }
 
-static bool fits(const chunk *c, size_t length, bool is_debug) {
-    return c && c->is_debug == is_debug && c->capacity - c->length >= length;
-}
-
-static size_t capacity_for(const chunk *last, size_t length, bool is_debug) {
-    size_t capacity = CHUNK_MIN_BYTES;
-    if (last && last->is_debug == is_debug) capacity = 2 * last->capacity;
-    if (capacity > CHUNK_MAX_BYTES) capacity = CHUNK_MAX_BYTES;
-    return capacity < length ? length : capacity;
-}
-
 /* The chunk at the end of the queue with room for `length` bytes, or NULL. */
-static chunk *chunk_for(lh_log_sink *sink, size_t length, lh_log_importance importance) {
+static lh_log_chunk *chunk_for(lh_log_sink *sink, size_t length, lh_log_importance importance) {
     const bool is_debug = importance == LH_LOG_DEBUGGING;
-    if (fits(sink->last, length, is_debug)) return sink->last;
-    const size_t capacity = capacity_for(sink->last, length, is_debug);
+    lh_log_chunk *last = lh_log_queue_last(&sink->queue, length, is_debug);
+    if (last) return last;
+    const size_t capacity = lh_log_queue_capacity(&sink->queue, length, is_debug);
     if (!make_room(sink, capacity, importance)) return NULL;
-    if (fits(sink->last, length, is_debug)) return sink->last; /* it may have been waited */
-    chunk *c = lh_try_alloc(sizeof(*c) + capacity);
-    if (!c) return NULL;
-    *c = (chunk){.capacity = capacity, .is_debug = is_debug};
-    if (sink->last) {
-        sink->last->next = c;
-    } else {
-        sink->first = c;
-        pthread_cond_broadcast(&sink->queued);
-    }
-    sink->last = c;
-    sink->queued_bytes += capacity;
-    if (is_debug) sink->debug_chunk_count++;
-    assert(is_sound(sink) && c->capacity >= length);
-    return c;
+    last = lh_log_queue_last(&sink->queue, length, is_debug); /* it may have been waited */
+    if (last) return last;
+    const bool was_empty = !sink->queue.first;
+    last = lh_log_queue_add(&sink->queue, capacity, is_debug);
+    if (last && was_empty) pthread_cond_broadcast(&sink->queued);
+    return last;
 }
 
 /* Why there was no chunk: the queue is full, and the record nothing to wait for. */
 static bool is_refused(const lh_log_sink *sink, size_t length, lh_log_importance importance) {
-    const size_t capacity = capacity_for(sink->last, length, importance == LH_LOG_DEBUGGING);
-    return importance != LH_LOG_PRINTED && is_full(sink, capacity);
-}
-
-static void append(chunk *c, const char *bytes, size_t length) {
-    assert(c->length <= c->capacity && length <= c->capacity - c->length);
-    memcpy(c->bytes + c->length, bytes, length);
-    c->length += length;
+    const size_t capacity = lh_log_queue_capacity(&sink->queue, length, importance == LH_LOG_DEBUGGING);
+    return importance != LH_LOG_PRINTED && lh_log_queue_is_full(&sink->queue, capacity);
 }
 
 /* There is no memory for a writer's thread: waiting here is better than losing what may be the reason. */
@@ -472,13 +385,13 @@ static void put_unqueued(lh_log_sink *sink, const char *head, size_t head_length
 static void put_queued(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length,
                        lh_log_importance importance) {
     if (!sink->has_writer) start_writer(sink);
-    chunk *c = sink->has_writer ? chunk_for(sink, head_length + length, importance) : NULL;
+    lh_log_chunk *c = sink->has_writer ? chunk_for(sink, head_length + length, importance) : NULL;
     if (!c) {
         put_unqueued(sink, head, head_length, bytes, length, importance);
         return;
     }
-    append(c, head, head_length);
-    append(c, bytes, length);
+    lh_log_chunk_append(c, head, head_length);
+    lh_log_chunk_append(c, bytes, length);
     c->record_count++;
     sink->put++;
 }
@@ -501,47 +414,13 @@ static void put_now(lh_log_sink *sink, const char *head, size_t head_length, con
     sink->is_torn = is_torn_by(pieces, head_length + length);
 }
 
-/* -- The ring ------------------------------------------------------------------------------------------------------ */
-
-static ring_record *ring_at(const lh_log_sink *sink, uint64_t number) { return &sink->ring[number % sink->line_max]; }
-
-static void forget_oldest(lh_log_sink *sink) {
-    assert(sink->ring_count > 0 && sink->ring_count <= sink->line_max);
-    ring_record *record = ring_at(sink, sink->put - sink->ring_count + 1);
-    assert(record->bytes && record->length <= sink->ring_bytes);
-    sink->ring_bytes -= record->length;
-    sink->ring_count--;
-    lh_free(record->bytes);
-    *record = (ring_record){NULL, 0};
-}
-
-/* A record that is larger than the ring keeps its beginning. */
-static void put_memory(lh_log_sink *sink, const char *head, size_t head_length, const char *bytes, size_t length) {
-    if (head_length > sink->byte_max) head_length = sink->byte_max;
-    if (length > sink->byte_max - head_length) length = sink->byte_max - head_length;
-    const size_t total = head_length + length;
-    while (sink->ring_count > 0 && (sink->ring_count == sink->line_max || sink->ring_bytes + total > sink->byte_max)) {
-        forget_oldest(sink);
-    }
-    assert(sink->ring_count < sink->line_max && sink->ring_bytes + total <= sink->byte_max);
-    char *copy = lh_try_alloc(total + 1);
-    if (!copy) return;
-    memcpy(copy, head, head_length);
-    memcpy(copy + head_length, bytes, length);
-    *ring_at(sink, ++sink->put) = (ring_record){copy, total};
-    sink->ring_count++;
-    sink->ring_bytes += total;
-}
+/* -- Putting ------------------------------------------------------------------------------------------------------- */
 
 uint64_t lh_log_sink_each(lh_log_sink *sink, uint64_t after,
                           void (*visit)(const char *bytes, size_t length, void *context), void *context) {
     assert(sink->kind == SINK_MEMORY);
     pthread_mutex_lock(&sink->mutex);
-    const uint64_t oldest = sink->put - sink->ring_count + 1;
-    for (uint64_t i = after < oldest ? oldest : after + 1; i <= sink->put; i++) {
-        visit(ring_at(sink, i)->bytes, ring_at(sink, i)->length, context);
-    }
-    const uint64_t last = sink->put;
+    const uint64_t last = lh_log_ring_each(&sink->ring, after, visit, context);
     pthread_mutex_unlock(&sink->mutex);
     return last;
 }
@@ -555,7 +434,7 @@ void lh_log_sink_put(lh_log_sink *sink, const char *head, size_t head_length, co
     case SINK_FD:
     case SINK_FILE: put_queued(sink, head, head_length, bytes, length, importance); break;
     case SINK_SYNCHRONOUS: put_now(sink, head, head_length, bytes, length); break;
-    case SINK_MEMORY: put_memory(sink, head, head_length, bytes, length); break;
+    case SINK_MEMORY: lh_log_ring_put(&sink->ring, head, head_length, bytes, length); break;
     }
     pthread_mutex_unlock(&sink->mutex);
 }
@@ -570,7 +449,7 @@ void lh_log_sink_lose(lh_log_sink *sink) {
 
 bool lh_log_sink_has_room(lh_log_sink *sink) {
     pthread_mutex_lock(&sink->mutex);
-    const bool has_room = !is_full(sink, CHUNK_MAX_BYTES);
+    const bool has_room = !lh_log_queue_is_full(&sink->queue, LH_LOG_CHUNK_MAX_BYTES);
     pthread_mutex_unlock(&sink->mutex);
     return has_room;
 }
@@ -618,9 +497,7 @@ lh_log_sink *lh_log_sink_of_file(const char *path, const lh_log_file_limits *lim
 
 lh_log_sink *lh_log_sink_of_memory(size_t line_max, size_t byte_max) {
     lh_log_sink *sink = make(SINK_MEMORY);
-    sink->ring = lh_alloc(line_max * sizeof(*sink->ring));
-    sink->line_max = line_max;
-    sink->byte_max = byte_max;
+    lh_log_ring_init(&sink->ring, line_max, byte_max);
     return sink;
 }
 
