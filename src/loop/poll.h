@@ -1,8 +1,9 @@
 /* Readiness of descriptors.
  *
- * A watch is registered once, for both directions, edge-triggered, and never modified: whoever owns it remembers what
- * is ready and forgets it on EAGAIN. Registering reports at once what is ready already, so it may happen late: a
- * descriptor that never has to wait never meets the poller. Only this file's .c knows epoll.
+ * A watch is registered once, for both directions, edge-triggered, and not modified (lh_poll_want, for curl, is the
+ * exception): its owner remembers what is ready and forgets it on EAGAIN. Registering reports at once what is ready
+ * already, so it may happen late: a descriptor that never has to wait never meets the poller. Only this file's .c knows
+ * epoll.
  *
  * Owner: a watch is embedded in the caller's object, which may be freed once the watch was removed: events of it that
  * wait in the same batch are dropped.

@@ -1,6 +1,7 @@
 /* What scripts get: the methods of mtev.eventer that move bytes: read, write, send, sendto, recv, and close. The
- * blocking ones are finished in lualib/mtev/eventer.lua. Opening, naming and connecting are in socket.c, options in
- * sockopt.c, own and split in runtime/eventer.c. */
+ * blocking ones are finished in lualib/mtev/eventer.lua. Opening and naming are in
+ * eventer_socket.c, connecting in eventer_connect.c, options in eventer_options.c, own and split in runtime/eventer.c.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -15,6 +16,7 @@
 #include "net/stream.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
+#include "runtime/io.h"
 #include "runtime/option_table.h"
 #include "host/options.h"
 

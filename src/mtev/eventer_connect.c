@@ -12,6 +12,7 @@
 #include "net/reverse.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
+#include "runtime/io.h"
 
 #define CONNECTING "mtev.connecting"
 

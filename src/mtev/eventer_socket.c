@@ -1,5 +1,5 @@
 /* What scripts get: mtev.socket and the methods of mtev.eventer that make servers and tell names: bind, listen, accept,
- * peer_name, sock_name. accept is finished in lualib/mtev/eventer.lua; connect is in connect.c. */
+ * peer_name, sock_name. accept is finished in lualib/mtev/eventer.lua; connect is in eventer_connect.c. */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include "mtev/init.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
+#include "runtime/io.h"
 
 /* -- mtev.socket --------------------------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* What scripts get: mtev.semaphore and its methods. `acquire` is finished in lualib/mtev/message.lua. */
+/* What scripts get: mtev.semaphore and its methods. `acquire` is finished in lualib/mtev/semaphore.lua. */
 #include "mtev/init.h"
 #include "runtime/errors.h"
 #include "runtime/shared.h"

@@ -10,6 +10,7 @@
 #include "net/tls_name.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
+#include "runtime/io.h"
 #include "runtime/fields.h"
 #include "host/options.h"
 
