@@ -22,6 +22,7 @@ function methods.connect(self, target, port, timeout)
   return rv, err
 end
 
+local IS_TIME = { number = true, cdata = true } -- an mtev.timeval, too
 local DEFAULT_TIMEOUT = 10 -- seconds; libmtev's, when its five-argument form gets no number
 
 local function finish_read(data, err, message)
@@ -35,7 +36,7 @@ end
 -- raise.
 local function read_until(self, stop, options, timeout, fn)
   if type(fn) ~= "function" then return finish_read(read(self, stop, options, timeout)) end
-  local data, err, message = read(self, stop, nil, type(timeout) == "number" and timeout or DEFAULT_TIMEOUT)
+  local data, err, message = read(self, stop, nil, IS_TIME[type(timeout)] and timeout or DEFAULT_TIMEOUT)
   if err ~= "timeout" then return finish_read(data, err, message) end
   fn()
   return nil

@@ -6,7 +6,7 @@ local methods, check_interrupted = core.eventer_methods, core.check_interrupted
 local make_context, is_current, upgrade, refuse = core.tls_context, core.tls_is_current, core.tls_upgrade, core.tls_refuse
 local is_luamtev, check, boolean = core.is_luamtev, core.check, core.boolean
 local type, tostring, tonumber, pairs, ipairs = type, tostring, tonumber, pairs, ipairs
-local next, getmetatable = next, getmetatable
+local next, getmetatable, select = next, getmetatable, select
 
 -- -- Values: scripts read them from configurations, where everything is text --------------------------------------------
 
@@ -32,6 +32,14 @@ local function text(value)
   return tostring(value)
 end
 
+-- The first of these keys that says something.
+local function first_text(config, ...)
+  for i = 1, select("#", ...) do
+    local value = text(config[(select(i, ...))])
+    if value then return value end
+  end
+end
+
 -- Words of other programs. Like misspelt ones they must not be ignored.
 local MEANT = {
   sni = "snihost", sni_name = "snihost", sniname = "snihost", servername = "snihost", server_name = "snihost",
@@ -50,11 +58,16 @@ local STRICT = {
   "mtls", "trust", "^ca", "%f[%w]ca%f[^%w]", "root_?ca", "cert_?req", "request_?cert", "reject", "authori[tz]",
   "issuer", "crl", "revo[ck]", "ocsp", "stapl", "cipher", "curve", "sig_?alg", "version", "proto", "common_?name",
   "alt_?name", "fingerprint", "hostname", "peername", "peercert", "pinned", "server_?name", "expect", "min_?ver",
-  "max_?ver", "min_?tls", "max_?tls", "^no_?tls", "^no_?ssl",
+  "max_?ver", "min_?tls", "max_?tls", "^no_?tls", "^no_?ssl", "tls_?v?%d*_?min", "ssl_?min", "^tls_?v?1?%d?_?only",
+  "^only", "disable", "exclude", "signature", "key_?exchange", "thumbprint", "spki", "cert_?hash", "certificate_?hash",
+  "hpkp", "endpoint_?id", "sec_?level", "min_?rsa", "key_?size", "key_?usage", "purpose", "anchor", "root_?cert",
+  "root_?store", "bundle", "transparency", "secrecy", "paranoid", "harden", "two_?way", "whitelist", "allowed",
+  "depth",
 }
 -- Only as words of their own: they are parts of many others.
 for _, word in ipairs {
-  "check", "peer", "group", "groups", "sni", "host", "subject", "domain", "pin", "pins", "pinned", "pinning",
+  "check", "peer", "group", "groups", "sni", "host", "subject", "domain", "pin", "pins", "pinned", "pinning", "kex",
+  "suites", "cn", "san", "eku", "roots", "sct", "pfs", "auth", "acl", "deny",
 } do
   STRICT[#STRICT + 1] = ("%%f[%%w]%s%%f[^%%w]"):format(word)
 end
@@ -78,8 +91,9 @@ local function sounds_strict(key)
   return has_one_of(key, STRICT) and not has_one_of(key, LAX)
 end
 
-local function asks_for_something(value)
+local function asks_for_something(key, value)
   value = text(value)
+  if type(key) == "string" and key:lower():find("depth") then return value ~= nil end -- the strictest depth is 0
   return value ~= nil and boolean(value) ~= false
 end
 
@@ -92,7 +106,7 @@ local function examine_stranger(key, value)
     nearest = MEANT[plain(key)]
     message = ("unknown option '%s' (did you mean '%s'?)"):format(key, nearest)
   end
-  if is_strict or TIGHTENING[nearest] then return asks_for_something(value) and message or nil end
+  if is_strict or TIGHTENING[nearest] then return asks_for_something(key, value) and message or nil end
 end
 
 local function examine_unknown(config)
@@ -224,16 +238,34 @@ end
 
 -- -- Settings ---------------------------------------------------------------------------------------------------------
 
+local HOST_KEYS = { certificate = true, certificate_file = true, key = true, key_file = true, true, true }
+
+-- Of certificates[name], which has a certificate and its key, and nothing else to say: what is wrong, or nil.
+local function examine_host(name, identity)
+  if type(name) ~= "string" or name:find("%z") then return "certificates: a host's name must be a string without NUL" end
+  if type(identity) ~= "table" then return "certificates: a table {certificate, key} expected for " .. name end
+  for key, value in pairs(identity) do
+    if not HOST_KEYS[key] then
+      return ("certificates['%s']: %s"):format(name, check.unknown_option(tostring(key), HOST_KEYS))
+    end
+    if type(value) ~= "string" then
+      return ("certificates['%s'].%s: string expected, got %s"):format(name, key, type(value))
+    end
+    if value:find("%z") then return ("certificates['%s'].%s: there is a NUL in it"):format(name, key) end
+  end
+end
+
 local function parse_hosts(certificates)
   if not text(certificates) then return nil end
   if type(certificates) ~= "table" then return nil, "certificates: table expected, got " .. type(certificates) end
   local hosts = {}
   for name, identity in pairs(certificates) do
-    if type(identity) ~= "table" then return nil, "certificates: a table {certificate, key} expected for " .. tostring(name) end
+    local wrong = examine_host(name, identity)
+    if wrong then return nil, wrong end
     hosts[#hosts + 1] = {
-      name = tostring(name),
-      certificate = text(identity.certificate or identity.certificate_file or identity[1]),
-      key = text(identity.key or identity.key_file or identity[2]),
+      name = name,
+      certificate = first_text(identity, "certificate", "certificate_file", 1),
+      key = first_text(identity, "key", "key_file", 2),
     }
   end
   table.sort(hosts, function(a, b) return a.name < b.name end)
@@ -260,9 +292,9 @@ local function settings_of(config, layer, is_client)
   if is_verifying == nil then is_verifying = not is_luamtev end
   return {
     is_server = is_server,
-    certificate = text(config.certificate or config.certificate_file or config.cert),
-    key = text(config.key or config.key_file),
-    ca = is_server and text(config.ca_accept) or text(config.ca_chain or config.ca_file),
+    certificate = first_text(config, "certificate", "certificate_file", "cert"),
+    key = first_text(config, "key", "key_file"),
+    ca = is_server and text(config.ca_accept) or first_text(config, "ca_chain", "ca_file"),
     crl = text(config.crl),
     ciphers = text(config.ciphers),
     versions = versions,

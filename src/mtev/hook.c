@@ -13,7 +13,7 @@
 #include "runtime/state.h"
 #include "runtime/task.h"
 
-static const char hook_key; /* its address is the hook's key in the registry */
+static const char hook_key, raiser_key; /* their addresses are keys in the registry: of the hook, and of who raises */
 
 static void push_hook(lua_State *L) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)&hook_key);
@@ -33,12 +33,27 @@ static bool is_between_coroutines(lua_State *L) {
     return false;
 }
 
-/* Raises what the hook raised, at the instruction it was called for. */
+static int raise(lua_State *L) { return lua_error(L); }
+
+/* Raises the error on top. A message handler gets it while LuaJIT still runs the hook, which ends when the error is
+ * caught: nothing tells when, but then `raise` is on the stack no more. */
+static void raise_from_hook(lua_State *L, lh_state *state) {
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&raiser_key);
+    lua_pushthread(L);
+    lua_rawset(L, LUA_REGISTRYINDEX); /* its place is there: see debug_sethook */
+    state->hook_raiser = L;
+    state->hook_raise = raise;
+    lua_pushcfunction(L, raise);
+    lua_insert(L, -2);
+    lua_call(L, 1, 0);
+}
+
 static void call_hook(lua_State *L, lua_Debug *ar) {
     static const char *const events[] = {"call", "return", "line", "count", "tail return"};
     assert(ar->event >= 0 && (size_t)ar->event < sizeof(events) / sizeof(events[0]));
     lh_state *state = lh_state_here();
-    if (state->is_in_hook) return; /* an error that is caught inside a hook makes LuaJIT forget that one is running */
+    if (lh_task_is_in_hook(state))
+        return; /* an error that is caught inside a hook makes LuaJIT forget that one is running */
     if (is_between_coroutines(L)) return;
     if (state->running && state->running->status != LH_TASK_RUNNING) return; /* an error is on its way, see task.c */
     push_hook(L);
@@ -53,9 +68,9 @@ static void call_hook(lua_State *L, lua_Debug *ar) {
         lua_pushnil(L);
     }
     state->is_in_hook = true;
-    const int rc = lua_pcall(L, 2, 0, 0);
+    state->hook_raiser = NULL;
+    if (lua_pcall(L, 2, 0, 0) != 0) raise_from_hook(L, state);
     state->is_in_hook = false;
-    if (rc != 0) lua_error(L);
 }
 
 static int mask_of(const char *events, int count) {
@@ -75,6 +90,9 @@ static int debug_sethook(lua_State *L) {
     if (!lua_isfunction(L, first)) lh_raise_type(L, first, "function");
     const char *events = lh_check_string(L, first + 1, NULL);
     const int count = lua_isnoneornil(L, first + 2) ? 0 : (int)lh_check_integer(L, first + 2, 0, INT32_MAX);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&raiser_key);
+    lua_pushboolean(L, 0);
+    lua_rawset(L, LUA_REGISTRYINDEX);
     lua_pushlightuserdata(L, (void *)(uintptr_t)&hook_key);
     lua_pushvalue(L, first);
     lua_rawset(L, LUA_REGISTRYINDEX);

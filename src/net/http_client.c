@@ -16,6 +16,14 @@
 #include "net/http_curl.h"
 #include "net/http_multi.h"
 
+/* A handle keeps the headers of its last answer, several times as large, until the next: a peer's, while Lua's
+ * collector sees nothing of them. */
+enum { KEPT_HEADER_BYTES = 8 * 1024 };
+
+/* curl reads a hundred times in a row, and what it has read it unpacks whole, though it was told to stop: what that may
+ * be is the peer's choice. */
+enum { STREAM_READ_BYTES = 2 * 1024 };
+
 enum { KEPT_HANDLES = 32, SESSION_CACHES_MAX = 64 };
 
 /* How a handle was told to send a request; what has not changed is not told again. */
@@ -61,6 +69,7 @@ struct lh_http_request {
     bool is_up_ended;
     uint64_t down_bytes; /* of the body so far; at most the limit */
     int64_t up_bytes;    /* of the body that curl has been given */
+    size_t header_bytes; /* of all heads and trailers that came */
     bool is_idempotent;  /* may be made twice (RFC 9110, 9.2.2) */
     int attempts;        /* times that it was sent, or part of it */
     const char *refusal; /* why we have ended it, which counts more than what curl makes of it; NULL = we have not */
@@ -109,7 +118,8 @@ static void give_back_handle(lh_http_request *request) {
     request->easy = NULL;
     curl_multi_remove_handle(request->http->multi.curl, easy);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
-    if (settings->kept_count < KEPT_HANDLES && request->kind != KIND_OTHER) {
+    const bool is_small = request->header_bytes <= KEPT_HEADER_BYTES;
+    if (is_small && settings->kept_count < KEPT_HANDLES && request->kind != KIND_OTHER) {
         settings->kinds[settings->kept_count] = request->kind;
         settings->kept[settings->kept_count++] = easy;
     } else {
@@ -131,6 +141,8 @@ static void explain(lh_http_request *request, CURLcode result) {
         snprintf(error, sizeof(request->error), "answer ended before the end of its body");
     } else if (request->status == 0 && (result == CURLE_WEIRD_SERVER_REPLY || result == CURLE_UNSUPPORTED_PROTOCOL)) {
         snprintf(error, sizeof(request->error), "what came is no HTTP");
+    } else if (result == CURLE_OUT_OF_MEMORY && !request->head_length) {
+        snprintf(error, sizeof(request->error), "a line of the answer's header is too long, or not enough memory");
     } else if (!error[0]) {
         snprintf(error, sizeof(request->error), "%s", curl_easy_strerror(result));
     }
@@ -214,6 +226,7 @@ static void end_head(lh_http_request *request) {
 static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     lh_http_request *request = context;
     const size_t length = size * count;
+    request->header_bytes += length;
     if (!request->has_status) begin_head(request);
     /* The first line and the empty one are no fields, nor is what begins with white space (obs-fold). */
     if (bytes[0] != ' ' && bytes[0] != '\t' && ++request->head_lines > LH_HTTP_FIELDS_MAX + 2) {
@@ -366,6 +379,7 @@ static void prepare(CURL *easy, lh_http_settings *settings) {
     lh_http_multi_use_sockets(&settings->http->multi, easy);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     if (!options->keeps_encoding) curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+    if (options->streams_down && !options->keeps_encoding) curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)STREAM_READ_BYTES);
     if (options->is_http1) {
         curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     } else {

@@ -137,12 +137,13 @@ const char *lh_socket_error_text(const lh_socket *socket, int error);
 int lh_socket_expect(lh_socket *socket) __attribute__((warn_unused_result));
 
 /* A turn of the loop moves at most LH_SOCKET_TURN_BYTES over a socket, whoever calls how often: a peer that is always
- * ready would otherwise keep the thread for itself, because a call that need not wait does not. False: they are spent;
- * the caller waits, and will be called back in the next turn. */
-enum { LH_SOCKET_TURN_BYTES = 256 * 1024 };
+ * ready would otherwise keep the thread for itself, because a call that need not wait does not. A system call costs as
+ * much as LH_SOCKET_CALL_COST bytes at least: lines of one byte would keep it as well. False: they are spent; the
+ * caller waits, and will be called back in the next turn. */
+enum { LH_SOCKET_TURN_BYTES = 256 * 1024, LH_SOCKET_CALL_COST = 256 };
 bool lh_socket_may_move(lh_socket *socket);
 static inline void lh_socket_note_moved(lh_socket *socket, size_t bytes) {
-    const size_t all = socket->turn_bytes + bytes;
+    const size_t all = socket->turn_bytes + (bytes > LH_SOCKET_CALL_COST ? bytes : LH_SOCKET_CALL_COST);
     socket->turn_bytes = all < LH_SOCKET_TURN_BYTES ? (uint32_t)all & 0x3ffff : LH_SOCKET_TURN_BYTES;
 }
 

@@ -176,19 +176,26 @@ static void report(lua_State *L, int index, const char *traceback) {
     if (lh_buffer_print(&record, "%s: ", lh_options_get()->program) == 0 &&
         lh_buffer_append(&record, text, length) == 0 && lh_buffer_print(&record, "\n%s\n", traceback) == 0) {
         lh_log_write(lh_log_get(stream, sizeof(stream) - 1), lh_buffer_bytes(&record), record.length);
+    } else { /* its beginning needs no memory of ours */
+        char beginning[512];
+        const int shown = snprintf(beginning, sizeof(beginning), "%s: %s\n(no memory to say more)\n",
+                                   lh_options_get()->program, text);
+        if (shown > 0) {
+            lh_log_write(lh_log_get(stream, sizeof(stream) - 1), beginning,
+                         (size_t)shown < sizeof(beginning) ? (size_t)shown : sizeof(beginning) - 1);
+        }
     }
     lh_buffer_reset(&record);
     if (!lh_options_get()->is_keep_going) lh_exit(lh_exit_failure_status());
 }
 
-/* describe(task) -> text, traceback */
-static int describe_error(lua_State *L) {
-    lh_task *task = lua_touserdata(L, 1);
-    lua_settop(L, 0);
+/* Pushes text and traceback. */
+static int describe_error(lh_task *none, lua_State *L, void *context) {
+    lh_task *task = context;
+    (void)none;
     if (lh_alloc_is_low()) lua_gc(L, LUA_GCCOLLECT, 0); /* what is short is held by garbage, as a rule */
     push_error_text(L, task->L);
     lh_traceback_push(L, lh_state_here(), task);
-    assert(lua_gettop(L) == 2);
     return 2;
 }
 
@@ -204,14 +211,17 @@ static void on_error(lh_state *state, lh_task *task) {
     const int top = lua_gettop(L);
     const bool was_in_hook = state->is_in_hook;
     release_reserve_for(task->L);
-    lua_pushcfunction(L, describe_error);
-    lua_pushlightuserdata(L, task);
     state->is_in_hook = true; /* the script's hook is not called here */
-    const int rc = lua_pcall(L, 1, 2, 0);
+    int n = lh_protect(L, describe_error, task);
+    if (n == LH_PROTECT_RAISED) { /* no memory, most likely: another time, with the reserve */
+        lua_settop(L, top);
+        lh_alloc_release_reserve();
+        n = lh_protect(L, describe_error, task);
+    }
     state->is_in_hook = was_in_hook;
-    if (rc == 0) {
+    if (n != LH_PROTECT_RAISED) {
         report(L, -2, lua_tostring(L, -1));
-    } else { /* no memory, most likely: what there is already */
+    } else { /* what there is already */
         report(lua_type(task->L, -1) == LUA_TSTRING ? task->L : L, -1, "(no traceback)");
     }
     lua_settop(L, top);

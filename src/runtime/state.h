@@ -43,13 +43,16 @@ struct lh_state {
     lh_task *main_task;                /* runs the script and its entry; NULL once ended */
     lh_task *ready_first, *ready_last; /* the run queue */
     size_t ready_count;
-    bool is_in_hook;      /* a script's debug hook or jit.attach's callback is running (mtev/hook.c) */
-    int finalizers_due;   /* finalizers that the next turn calls (finalizer.c) */
-    bool is_in_queue;     /* lh_task_run_ready is at work; else the loop's callbacks are */
-    size_t task_count;    /* tasks not ended */
-    unsigned spawn_depth; /* immediate starts on top of one another */
-    int slot_count;       /* anchor slots handed out */
-    int anchor_count;     /* that the table of anchors has room for */
+    bool is_in_hook;          /* a script's debug hook or jit.attach's callback is running (mtev/hook.c): ask
+                                 lh_task_is_in_hook */
+    lua_State *hook_raiser;   /* what a hook raised is on its way there, NULL = nothing */
+    lua_CFunction hook_raise; /* ... for as long as this function is on its stack */
+    int finalizers_due;       /* finalizers that the next turn calls (finalizer.c) */
+    bool is_in_queue;         /* lh_task_run_ready is at work; else the loop's callbacks are */
+    size_t task_count;        /* tasks not ended */
+    unsigned spawn_depth;     /* immediate starts on top of one another */
+    int slot_count;           /* anchor slots handed out */
+    int anchor_count;         /* that the table of anchors has room for */
     lh_slab tasks;
     lh_ptrmap task_of;          /* lua_State* -> lh_task* */
     const void *pcall, *xpcall; /* the functions, to find them on a stack */

@@ -261,8 +261,27 @@ static bool is_in_finalizer(const lh_state *state, lua_State *L) {
     return lh_finalizer_is_running(L) && !state->is_closing;
 }
 
-static bool may_start_now(const lh_state *state) {
-    return state->spawn_depth < SPAWN_DEPTH_MAX && !state->is_in_hook && !is_in_finalizer(state, state->L) &&
+static bool has_function(lua_State *L, lua_CFunction function) {
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "f", &ar);
+        const bool is_it = lua_tocfunction(L, -1) == function;
+        lua_pop(L, 1);
+        if (is_it) return true;
+    }
+    return false;
+}
+
+bool lh_task_is_in_hook(lh_state *state) {
+    if (!state->is_in_hook || !state->hook_raiser) return state->is_in_hook;
+    if (has_function(state->hook_raiser, state->hook_raise)) return true;
+    state->hook_raiser = NULL; /* it was caught */
+    state->is_in_hook = false;
+    return false;
+}
+
+static bool may_start_now(lh_state *state) {
+    return state->spawn_depth < SPAWN_DEPTH_MAX && !lh_task_is_in_hook(state) && !is_in_finalizer(state, state->L) &&
            lh_stack_has_room();
 }
 
@@ -352,9 +371,16 @@ static void run_first_ready(lh_state *state) {
  * granted has an on_run as well: it can wait for the next turn, which is due at once.) */
 static bool is_yielder(const lh_task *task) { return task->wait && task->wait->on_run; }
 
+static int collect(lh_task *task, lua_State *L, void *context) {
+    (void)task;
+    (void)context;
+    lua_gc(L, LUA_GCCOLLECT, 0); /* it needs memory itself, for a smaller table of strings */
+    return 0;
+}
+
 /* What cannot fail has used its reserve. */
 static void get_memory_back(lh_state *state) {
-    lua_gc(state->L, LUA_GCCOLLECT, 0);
+    if (lh_protect(state->L, collect, NULL) == LH_PROTECT_RAISED) lua_pop(state->L, 1);
     lh_alloc_reserve();
 }
 
@@ -383,15 +409,15 @@ lh_task *lh_task_current(lua_State *L, const char *what) {
 /* LuaJIT takes a wrong turn when a coroutine yields, at whatever depth, while a hook is running, or a finalizer. (A
  * task's own thread is not yieldable then: none is started in a finalizer, and one that ran has LuaJIT's call of the
  * finalizer on its stack. So only the script's coroutines pay for the question.) */
-static bool is_in_callback(const lh_state *state, lua_State *L) {
+static bool is_in_callback(lh_state *state, lua_State *L) {
     const bool is_own_thread = state->running && L == state->running->L;
-    return state->is_in_hook || (!is_own_thread && is_in_finalizer(state, L));
+    return lh_task_is_in_hook(state) || (!is_own_thread && is_in_finalizer(state, L));
 }
 
 bool lh_task_can_yield(lua_State *L) { return lua_isyieldable(L) && !is_in_callback(lh_state_here(), L); }
 
 static __attribute__((noinline)) lh_task *may_park(lua_State *L, const lh_wait *wait) {
-    const lh_state *state = lh_state_here();
+    lh_state *state = lh_state_here();
     lh_task *task = state->running;
     if (!task) lh_task_current(L, wait->name); /* raises */
     if (!lua_isyieldable(L) || is_in_callback(state, L))

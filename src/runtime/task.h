@@ -146,6 +146,10 @@ double lh_task_number(lh_task *task);
 /* The task that has the number, or NULL: it is gone. */
 lh_task *lh_task_find(lh_state *state, lua_State *L, double number);
 
+/* A debug hook or a callback of the compiler runs, or a message handler gets what one raised: then LuaJIT still runs
+ * the handler inside its hook. */
+bool lh_task_is_in_hook(lh_state *state);
+
 /* True when a call may wait here, but for being outside every task: not in a C function's callback, not in a hook. */
 bool lh_task_can_yield(lua_State *L);
 

@@ -527,6 +527,51 @@ describe("mtev.Api, byte by byte,", function()
 
   local OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
+  -- In a process of its own, so that its memory is the requests' alone. `answer` and `options` are Lua expressions.
+  local function growth(count, answer, options, first)
+    local output = process.run(([[
+      local listener = mtev.socket("inet")
+      assert(listener:bind("127.0.0.1", 0) == 0)
+      listener:listen(16)
+      local _, port = listener:sock_name()
+      local answer = %s
+      mtev.coroutine_spawn(function()
+        listener = listener:own()
+        while true do
+          local e = listener:accept()
+          mtev.coroutine_spawn(function()
+            e = e:own()
+            while e:read("\r\n\r\n") do e:write(answer) end
+          end)
+        end
+      end)
+      local function peak() return tonumber(io.open("/proc/self/status"):read("*a"):match("VmHWM:%%s*(%%d+)")) / 1024 end
+      local api = mtev.Api:http("127.0.0.1", port)
+      %s
+      local before = peak()
+      for _ = 1, %d do api:get("/", nil, nil, %s) end
+      print(peak() - before)
+      os.exit(0)]]):format(answer, first or "api:get('/', nil, nil, " .. options .. ")", count, options))
+    return assert(tonumber(output), output)
+  end
+
+  it("keeps nothing of what a server sends in its headers", function()
+    if process.is_sanitized then return print("  not run: a sanitizer keeps what is freed") end
+    local answer = "('HTTP/1.1 103 Early Hints\\r\\n' .. ('x: y\\r\\n'):rep(900) .. '\\r\\n'):rep(80)"
+    local mib = growth(200, answer, "{ limit = 1e6 }")
+    assert.is_true(mib < 20, mib)
+  end)
+
+  it("unpacks no more than a function takes", function()
+    if process.is_sanitized then return print("  not run: a sanitizer keeps what is freed") end
+    local bomb = mtev.gzip(("x"):rep(64 * 1024 * 1024))
+    local head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    local file = process.write_file(head:format(#bomb) .. bomb)
+    local mib = growth(1, ("io.open(%q):read('*a')"):format(file), "{ consume = function() mtev.sleep(0) end }", "")
+    os.remove(file)
+    assert.is_true(mib < 20, mib)
+  end)
+
   it("says itself how long the body is, and how it is sent", function()
     local api, heads = serve(function() return OK end)
     for _, name in ipairs { "Content-Length", "content-length" } do

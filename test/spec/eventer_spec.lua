@@ -392,6 +392,32 @@ describe("e:write", function()
     assert.is_true(got > 0 and got % 10e6 == 0)
   end)
 
+  -- What need not wait does not: with a peer that sends line after line, and reads the answers, neither the read nor the write
+  -- ever has to. So each system call costs some of what a socket may move in a turn.
+  it("leaves room for others: an echo of empty lines makes some thousand calls a turn", function()
+    local client, server = net.pair()
+    local ticks, since, most = 0, 0, 0
+    net.give(client, function(e)
+      local reader, writer = e:split()
+      net.give(reader, function(r) while r:recv(65536) > 0 do end end)
+      local lines = ("\n"):rep(65536)
+      while ticks < 20 and writer:write(lines) == #lines do end
+      writer:close()
+    end)
+    mtev.coroutine_spawn(function() -- counts turns
+      repeat
+        mtev.sleep(0)
+        ticks, since = ticks + 1, 0
+      until ticks >= 20 and most > 0
+    end)
+    for line in function() return server:read("\n") end do
+      if server:write(line) ~= 1 then break end
+      since = since + 1
+      if ticks < 20 then most = math.max(most, since) end
+    end
+    assert.is_true(most > 0 and most <= 2200, most) -- a turn may be seen in two parts
+  end)
+
   it("raises for other types", function()
     local client = net.pair()
     for _, bad in ipairs { true, print } do

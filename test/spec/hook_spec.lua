@@ -26,6 +26,40 @@ describe("a debug hook", function()
     assert.is_nil((debug.gethook()))
   end)
 
+  -- LuaJIT runs a message handler for what a hook raised inside the hook still.
+  it("may raise, and what a message handler spawns then begins when the error was caught", function()
+    local resumed, woke
+    local ok, message = xpcall(function()
+      debug.sethook(function()
+        debug.sethook()
+        error("too many instructions", 0)
+      end, "", 1)
+      local x = 1
+      return x + 1
+    end, function(e)
+      resumed = select(2, coroutine.resume(coroutine.create(function() mtev.sleep(0.001) end)))
+      mtev.coroutine_spawn(function()
+        local a, b = "a", "b"
+        mtev.sleep(0.001)
+        woke = a .. b
+        mtev.notify("woke")
+      end)
+      return e
+    end)
+    assert.same({ false, "too many instructions" }, { ok, message })
+    assert.matches("attempt to yield across C%-call boundary", resumed)
+    if not woke then mtev.waitfor("woke", 20) end
+    assert.equal("ab", woke)
+    local began -- and hooks, spawns and waits are as before
+    mtev.coroutine_spawn(function() began = true end)
+    assert.is_true(began)
+    local count = 0
+    debug.sethook(function() count = count + 1 end, "l")
+    began = nil
+    debug.sethook()
+    assert.is_true(count > 0)
+  end)
+
   it("cannot wait, nor what it resumes", function()
     local generator = coroutine.wrap(function()
       while true do

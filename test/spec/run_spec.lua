@@ -608,6 +608,36 @@ describe("a script that makes more and more", function()
   end
 end)
 
+-- What describes an error needs memory, where the error may be that there is none, or an ordinary one at such a time. It must not
+-- unwind into the code that spawned the coroutine.
+describe("an uncaught error when memory is full", function()
+  for where, call in pairs { ["in a first run"] = "spawn(fail)", ["after a wait"] = "spawn(function() mtev.sleep(0.001) fail() end)" } do
+    it("is reported, and never reaches the spawner: " .. where, function()
+      if process.is_sanitized then return print("  not run: a sanitizer needs all the address space there is") end
+      local output, status = process.run([[
+        local l, c, s
+        local spawn, create, proxy, fill = mtev.coroutine_spawn, coroutine.create, newproxy
+        local fills = {
+          function() while true do c = { c, create(fill) } end end,
+          function() while true do l = { l } end end,
+          function() local i = 0 while true do i = i + 1 s = { s, i .. "x" } end end,
+          function() while true do local k = c c = function() return k end end end,
+        }
+        local function fail()
+          for i = 1, #fills do pcall(fills[i]) end
+          pcall(fills[4])
+          error("some error", 0)
+        end
+        local ok, reached = pcall(function() ]] .. call .. [[ end)
+        mtev.log("error", "the spawner got %s %s\n", ok, reached)
+        mtev.sleep(10)]], { before = "ulimit -v 200000;" })
+      assert.matches("lhotse: some error\n", output)
+      assert.equal(1, status)
+      assert.is_nil(output:match("the spawner got false"))
+    end)
+  end
+end)
+
 describe("mtev.on_stop", function()
   local function start(script, options)
     local argv = { "lhotse" }

@@ -610,6 +610,24 @@ describe("a TLS server", function()
     assert.matches("unrecognized name", subject_for("three.test", settings))
   end)
 
+  it("takes a certificate and its key for each name, and no rules that it would not follow", function()
+    local function refusal(map)
+      local e = serve(server_settings(good, { certificates = map }), function(_, rv, err) mtev.notify("refusal", rv, err) end)
+      assert.equal(-1, e:ssl_upgrade_socket(client_settings()))
+      local _, rv, err = mtev.waitfor("refusal", 60)
+      assert.equal(-1, rv)
+      return err
+    end
+    local own = hosts.one
+    for key, value in pairs { require_client_cert = true, ca_accept = own.certificate, layer = "tlsv1.3", crl = "", [3] = "x" } do
+      local map = { ["one.test"] = { certificate = own.certificate, key = own.key, [key] = value } }
+      assert.matches(("certificates['one.test']: unknown option '%s'"):format(key), refusal(map), 1, true)
+    end
+    assert.matches("NUL", refusal { ["one.test\0.internal"] = own })
+    assert.matches("NUL", refusal { ["one.test"] = { own.certificate .. "\0", own.key } })
+    assert.matches("string expected, got boolean", refusal { ["one.test"] = { true, own.key } })
+  end)
+
   it("knows the name that the client asked for", function()
     local e = serve(server_settings(good), function(peer)
       mtev.notify("name", peer:ssl_ctx().sni_name)

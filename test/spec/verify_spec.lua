@@ -303,12 +303,17 @@ describe("A setting that cannot be understood", function()
     end
     for _, key in ipairs { "strict", "security_level", "tls_hostname", "pinned_key", "ocsp_stapling", "validate",
       "verify_alpn", "reject_insecure_ciphers", "cert_pin", "pinnedpublickey", "expected_name", "min_ver", "no_tlsv12",
-      "root_ca", "tlsCA", "requestCert", "rejectUnauthorized", "checkName", "alpn_client_required" } do
+      "root_ca", "tlsCA", "requestCert", "rejectUnauthorized", "checkName", "alpn_client_required",
+      "tls_min", "tls13_only", "disable_tls12", "signature_algorithms", "thumbprint", "spki_sha256", "cn", "secLevel",
+      "extended_key_usage", "root_certs", "two_way_auth", "allowed_names", "forward_secrecy" } do
       for _, value in ipairs { true, 3, "on", "x" } do
         assert.matches(("unknown option '%s'"):format(key), reason(key, value), 1, true)
       end
       for _, value in ipairs { false, "false", "off", "" } do assert.is_nil(reason(key, value)) end
     end
+    assert.matches("unknown option 'verify_depth'", reason("verify_depth", 0), 1, true) -- the strictest
+    -- Text that is empty says nothing: it must not hide another word for the same.
+    assert.is_true(clients.eventer(serve(leaves.good), { ca_chain = "", ca_file = authority.certificate, snihost = "localhost" }))
     for _, key in ipairs { "comment", "insecure", "alpn_protocols", "name", "ping_interval", "mapping", "checked" } do
       assert.is_nil(reason(key, true))
     end
