@@ -379,7 +379,8 @@ static void prepare(CURL *easy, lh_http_settings *settings) {
     lh_http_multi_use_sockets(&settings->http->multi, easy);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     if (!options->keeps_encoding) curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
-    if (options->streams_down && !options->keeps_encoding) curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)STREAM_READ_BYTES);
+    if (options->streams_down && !options->keeps_encoding)
+        curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)STREAM_READ_BYTES);
     if (options->is_http1) {
         curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     } else {
