@@ -42,7 +42,7 @@ function mtev.Api:https(host, port, headers, sslconfig) end
 ---lhotse/VERSION, unless headers say otherwise. Failures return a response too: its `rc()` is -1 and its `text()`
 ---says why, mostly in libcurl's words, which change with its version; fixed texts are
 ---`"answer ended with 91 of 100 bytes missing"`, `"answer ended before the end of its body"`,
----`"what came is no HTTP"`.
+---`"the answer is not HTTP"`.
 ---
 ---Content-Length is set by the Api: the caller's is dropped; a Transfer-Encoding other than `chunked` raises.
 ---

@@ -64,7 +64,7 @@ end
 local function complaint(self, view)
   local why = view.problem or (view.state == "joining" and "it is joining") or "its lease has ended"
   if view.state == "left" then why = "it has been left" end
-  return ("cluster '%s': this node is no member: %s"):format(self.name, why)
+  return ("cluster '%s': this node is not a member: %s"):format(self.name, why)
 end
 
 -- The view, once this node is a member; or nil, why not, when `timeout` is over.
@@ -114,7 +114,7 @@ local function act(self)
   local has_lost = heard and (view.epoch > heard or (view.epoch == heard and not is_valid(view)))
   if has_lost then
     hear(self, co, view)
-    return nil, ("cluster '%s': this node is no member any more, or is one again; what it held is lost"):format(self.name)
+    return nil, ("cluster '%s': this node lost its membership, or has a new one; what it held is lost"):format(self.name)
   end
   local problem
   view, problem = await_member(self, self.settings.timeout)
@@ -138,7 +138,7 @@ local function member_value(self)
 end
 
 local function no_member_any_more(self)
-  return nil, ("cluster '%s': this node is no member any more; what it held is lost"):format(self.name)
+  return nil, ("cluster '%s': this node is no longer a member; what it held is lost"):format(self.name)
 end
 
 -- etcd has said so; the one who keeps the membership may not know yet.
@@ -147,13 +147,16 @@ local function is_told_so(self, membership)
   return no_member_any_more(self)
 end
 
--- true, or nil and why not.
+-- true, or nil, why not, whether that is because the membership is lost.
 local function raise_fence(self, view, timeout)
   local member_key = self.members_prefix .. view.id
   local result, message = self.etcd:transact({ Etcd.created(member_key, view.revision) },
     { Etcd.put(member_key, member_value(self), view.lease) }, nil, timeout)
   if not result then return nil, message end
-  if not result.ok then return is_told_so(self, view) end
+  if not result.ok then
+    local _, problem = is_told_so(self, view)
+    return nil, problem, true
+  end
   self.fence_epoch, self.fence = view.epoch, result.revision
   return true
 end
@@ -167,12 +170,12 @@ end
 
 local function is_in_doubt(self, view) return self.doubt_epoch == view.epoch end
 
--- true, or nil and why not.
+-- As raise_fence.
 local function remove_doubt(self, view, deadline)
   local doubt = self.doubt
-  local raised, problem = raise_fence(self, view, math.max(0.001, deadline - now()))
+  local raised, problem, is_lost = raise_fence(self, view, math.max(0.001, deadline - now()))
   if raised and self.doubt == doubt then self.doubt_epoch = nil end -- of a later one the fence may know nothing
-  return raised, problem
+  return raised, problem, is_lost
 end
 
 -- As Etcd:transact, once.
@@ -193,8 +196,8 @@ local function mutate(self, view, deadline, compare, success, is_once, otherwise
   while true do
     if not is_current(self, view) then return no_member_any_more(self) end
     if is_in_doubt(self, view) then
-      local raised, problem = remove_doubt(self, view, deadline)
-      if not raised and problem:find("no member", 1, true) then return nil, problem end
+      local raised, problem, is_lost = remove_doubt(self, view, deadline)
+      if is_lost then return nil, problem end
       if not raised then return fail(message or problem) end
     end
     if is_sent and (is_once or now() >= deadline) then return fail(message) end
@@ -357,7 +360,7 @@ local function lose(self, why)
   local view = self.view
   view.state, view.problem, view.nodes = "lost", why, {}
   publish_nodes(self)
-  mtev.log("error/cluster", "lhotse: cluster '%s': this node is no member any more: %s\n", self.name, why)
+  mtev.log("error/cluster", "lhotse: cluster '%s': this node is no longer a member: %s\n", self.name, why)
   mtev.coroutine_spawn(self.etcd.revoke, self.etcd, view.lease, self.settings.timeout) -- if it is still there
   call_all(self.on_lost_callbacks, why)
   tell_change(self)

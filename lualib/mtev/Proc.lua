@@ -49,7 +49,7 @@ local function next_line(e)
 end
 
 local function report(name, message)
-  mtev.log("error", "mtev.Proc: a listener to %s failed and hears no more: %s\n", name, tostring(message))
+  mtev.log("error", "mtev.Proc: a listener to %s failed and is not called again: %s\n", name, tostring(message))
 end
 
 -- Gives the line to each listener. One that raises is dropped; a cancelled coroutine ends.

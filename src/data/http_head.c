@@ -162,15 +162,15 @@ static int note_length(lh_http_head *head, const char *value, const char *end) {
     uint64_t number;
     const char *at = value;
     if (!head->is_lenient && head->has_length) return refuse(head, "it has several lengths");
-    if (!head->is_lenient && memchr(value, ',', (size_t)(end - value))) return refuse(head, "its length is no number");
+    if (!head->is_lenient && memchr(value, ',', (size_t)(end - value))) return refuse(head, "its length is not a number");
     bool has_one = false;
     while (next_word(&at, end, &word, &length)) {
-        if (!parse_length(word, length, &number)) return refuse(head, "its length is no number");
+        if (!parse_length(word, length, &number)) return refuse(head, "its length is not a number");
         if (head->has_length && head->body_length != number) return refuse(head, "it has several lengths");
         head->has_length = has_one = true;
         head->body_length = number;
     }
-    return has_one ? 0 : refuse(head, "its length is no number");
+    return has_one ? 0 : refuse(head, "its length is not a number");
 }
 
 static void note_transfer(lh_http_head *head, const char *value, const char *end) {

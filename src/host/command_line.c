@@ -21,7 +21,7 @@ static const char usage_text[] =
     "  -L PATH         package.path (+PATH appends)\n"
     "  -C PATH         package.cpath (+PATH appends)\n"
     "  -c FILE         the configuration, XML\n"
-    "  -T              print the configuration as it counts, and end\n"
+    "  -T              print the effective configuration and exit\n"
     "  -m              run managed, in the background: a monitor starts the program again when it dies or "
     "hangs\n"
     "  -m -m           the same in the foreground\n"

@@ -62,7 +62,7 @@ static xmlnode *check_node(lua_State *L, int index) {
 
 static xmlNode *check_element(lua_State *L, int index, lh_xml **xml) {
     const xmlnode *node = check_node(L, index);
-    if (node->node->type != XML_ELEMENT_NODE) lh_raise(L, "this node is no element");
+    if (node->node->type != XML_ELEMENT_NODE) lh_raise(L, "this node is not an element");
     *xml = node->xml;
     return node->node;
 }

@@ -140,7 +140,7 @@ static void explain(lh_http_request *request, CURLcode result) {
     } else if (result == CURLE_PARTIAL_FILE) {
         snprintf(error, sizeof(request->error), "answer ended before the end of its body");
     } else if (request->status == 0 && (result == CURLE_WEIRD_SERVER_REPLY || result == CURLE_UNSUPPORTED_PROTOCOL)) {
-        snprintf(error, sizeof(request->error), "what came is no HTTP");
+        snprintf(error, sizeof(request->error), "the answer is not HTTP");
     } else if (result == CURLE_OUT_OF_MEMORY && !request->head_length) {
         snprintf(error, sizeof(request->error), "a line of the answer's header is too long, or not enough memory");
     } else if (!error[0]) {

@@ -200,7 +200,7 @@ describe("mtev.Api, when something goes wrong,", function()
     assert(text:find("Empty reply", 1, true) or text:find("Connection died", 1, true), text)
     fails(api:get("/reset"), "[Rr]eset")
     fails(api:get("/reset-body"), "[Rr]eset")
-    for _ = 1, 3 do fails(api:get("/not-http"), "^what came is no HTTP$") end
+    for _ = 1, 3 do fails(api:get("/not-http"), "^the answer is not HTTP$") end
     fails(api:get("/short"), "^answer ended with 91 of 100 bytes missing$")
     fails(api:get("/cut-chunk"), "^answer ended before the end of its body$")
     fails(api:get("/bad-chunk"), "chunk")

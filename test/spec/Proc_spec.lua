@@ -299,7 +299,7 @@ describe("listeners", function()
       p:loglisten(function() error("oh") end)
       p:loglisten(function(line) io.write("got ", line) end)
       p:start():wait(60)]], { after = "2>&1" })
-    assert.matches("^mtev.Proc: a listener to the standard error of /bin/sh failed and hears no more: [^\n]*:2: oh\ngot 1\ngot 2\n$", output)
+    assert.matches("^mtev.Proc: a listener to the standard error of /bin/sh failed and is not called again: [^\n]*:2: oh\ngot 1\ngot 2\n$", output)
   end)
 
   it("take lines of any length, in pieces of a megabyte", function()
@@ -349,7 +349,7 @@ describe("listeners", function()
       p:start()
       print(p:ready(), watch:wait(60))
       print(p:kill())]], { after = "2>&1" })
-    assert.equal("mtev.Proc: a listener to the standard error of /bin/sh failed and hears no more: " ..
+    assert.equal("mtev.Proc: a listener to the standard error of /bin/sh failed and is not called again: " ..
       "cannot write /dev/full: No space left on device\ntrue\tmore\n\ntrue\t15\n", output)
   end)
 end)
