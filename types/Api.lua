@@ -66,7 +66,8 @@ function mtev.Api:request(method, path, payload, headers, options) end
 ---Proxy-Authorization, Cookie and Host are not sent to another origin
 ---@field redirects? integer
 ---`consume`: gets the body piece by piece; it may yield, and the server waits. Returning false ends the request.
----`text()` is empty
+---`text()` is empty. The network is read 2 KiB at a time, because a compressed body may be much larger when unpacked;
+---with `decode = false` in larger pieces, at a third of the cost
 ---@field consume? fun(piece: string): any
 ---`body_length`: of a body from a function; any other length fails the request; default unknown: sent in chunks
 ---@field body_length? integer

@@ -86,7 +86,7 @@ function eventer:connect(target, port, timeout) end
 ---
 ---After a timeout the bytes received so far stay for the next call.
 ---
----`e:read(stop, nil, seconds, fn)` is libmtev's form of a timeout (10 s unless a number): then `fn()` is called in
+---`e:read(stop, nil, seconds, fn)` is libmtev's form of a timeout (10 s unless a number or mtev.timeval): then `fn()` is called in
 ---this coroutine and nil returned. In `e:read(stop, nil, seconds)` the number is the option `timeout`.
 ---
 ---Raises `empty terminator`, for negative numbers and NaN, and while another coroutine reads.

@@ -52,6 +52,7 @@
 ---@field server? boolean we are the server
 ---`certificates`: server: other certificates, by the name that the client asks for; `*` in "*.example.com" stands for
 ---one label. Without `certificate`, other names are refused
+---(also as `{certificate, key}`); any other key in it is an error: the rest of the table holds for every name
 ---@field certificates? table<string, {certificate: string, key: string}>
 ---@field request_client_cert? boolean server: asks for a certificate; one that fails verification is refused
 ---@field require_client_cert? boolean server: refuses clients without one

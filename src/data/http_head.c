@@ -162,7 +162,8 @@ static int note_length(lh_http_head *head, const char *value, const char *end) {
     uint64_t number;
     const char *at = value;
     if (!head->is_lenient && head->has_length) return refuse(head, "it has several lengths");
-    if (!head->is_lenient && memchr(value, ',', (size_t)(end - value))) return refuse(head, "its length is not a number");
+    if (!head->is_lenient && memchr(value, ',', (size_t)(end - value)))
+        return refuse(head, "its length is not a number");
     bool has_one = false;
     while (next_word(&at, end, &word, &length)) {
         if (!parse_length(word, length, &number)) return refuse(head, "its length is not a number");
