@@ -86,8 +86,8 @@ function eventer:connect(target, port, timeout) end
 ---
 ---After a timeout the bytes received so far stay for the next call.
 ---
----`e:read(stop, nil, seconds, fn)` is libmtev's form of a timeout (10 s unless a number or mtev.timeval): then `fn()` is called in
----this coroutine and nil returned. In `e:read(stop, nil, seconds)` the number is the option `timeout`.
+---`e:read(stop, nil, seconds, fn)` is libmtev's form of a timeout (10 s unless a number or mtev.timeval): then `fn()`
+---is called in this coroutine and nil returned. In `e:read(stop, nil, seconds)` the number is the option `timeout`.
 ---
 ---Raises `empty terminator`, for negative numbers and NaN, and while another coroutine reads.
 ---@param stop integer|string number of bytes (also as a numeric string), or a terminator

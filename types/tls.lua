@@ -51,8 +51,8 @@
 ---@field timeout? number
 ---@field server? boolean we are the server
 ---`certificates`: server: other certificates, by the name that the client asks for; `*` in "*.example.com" stands for
----one label. Without `certificate`, other names are refused
----(also as `{certificate, key}`); any other key in it is an error: the rest of the table holds for every name
+---one label. Without `certificate`, other names are refused. Each is `{certificate =, key =}` or `{certificate, key}`;
+---any other key there is an error: the settings of the table around it hold for every name
 ---@field certificates? table<string, {certificate: string, key: string}>
 ---@field request_client_cert? boolean server: asks for a certificate; one that fails verification is refused
 ---@field require_client_cert? boolean server: refuses clients without one
