@@ -31,6 +31,7 @@ end
 
 local Cluster, Semaphore = {}, {}
 Cluster.__index, Semaphore.__index = Cluster, Semaphore
+Cluster.__name, Semaphore.__name = "mtev.cluster", "mtev.cluster.semaphore"
 
 local open = {} -- name -> engine of this thread
 

@@ -17,7 +17,7 @@ local LEVEL = 3 -- the caller of the function that checks
 
 local function got(value)
   if value ~= value then return "NaN" end
-  return value == nil and "nil" or type(value)
+  return core.type_name(value)
 end
 
 local function raise(index, name, expected, value)

@@ -11,7 +11,7 @@ local check, http_fields = core.check, core.http_fields
 
 -- -- Responses --------------------------------------------------------------------------------------------------------
 
-local Response = {}
+local Response = { __name = "mtev.ApiResponse" }
 mtev.ApiResponse = Response
 
 -- Header fields by their names in any case.
@@ -525,7 +525,7 @@ end
 -- -- Api --------------------------------------------------------------------------------------------------------------
 
 local Api = {}
-Api.__index = Api
+Api.__index, Api.__name = Api, "mtev.Api"
 mtev.Api = Api
 
 local function check_api(self, name)

@@ -5,7 +5,7 @@ local await, signal, broadcast, condition = core.await, core.signal, core.broadc
 local check = core.check
 
 local LogWatch = {}
-LogWatch.__index = LogWatch
+LogWatch.__index, LogWatch.__name = LogWatch, "mtev.LogWatch"
 mtev.LogWatch = LogWatch
 
 -- A function line -> whether it matches. Expressions are matched afresh for each line.

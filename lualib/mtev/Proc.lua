@@ -12,7 +12,7 @@ local SIGTERM, SIGKILL, SIGSTOP, SIGCONT = "TERM", "KILL", "STOP", "CONT"
 local ETIMEDOUT = core.ETIMEDOUT
 
 local Proc = {}
-Proc.__index = Proc
+Proc.__index, Proc.__name = Proc, "mtev.Proc"
 mtev.Proc = Proc
 
 -- -- Checks -----------------------------------------------------------------------------------------------------------
@@ -21,7 +21,7 @@ local check = core.check
 
 local function check_self(self, name)
   if getmetatable(self) ~= Proc then
-    error(("calling '%s' on bad self (mtev.Proc expected, got %s)"):format(name, type(self)), 3)
+    error(("calling '%s' on bad self (mtev.Proc expected, got %s)"):format(name, core.type_name(self)), 3)
   end
 end
 
@@ -151,6 +151,10 @@ function Proc:new(opts)
     },
   }
   return setmetatable(p, Proc)
+end
+
+function Proc:__tostring()
+  return ("%s: %s"):format(Proc.__name, tostring(self.path))
 end
 
 -- The program's path as the child sees it, which starts in another directory.

@@ -24,6 +24,7 @@
 #include "runtime/errors.h"
 #include "runtime/fields.h"
 #include "runtime/task.h"
+#include "runtime/type.h"
 
 #define REQUEST "mtev.http_request"
 #define SETTINGS "mtev.http_settings"
@@ -189,7 +190,7 @@ static const lh_wait http_wait = {
     .name = "Api:request", .is_world = true, .on_deadline = on_deadline, .withdraw = withdraw};
 
 static request *check_request(lua_State *L) {
-    request *r = luaL_checkudata(L, 1, REQUEST);
+    request *r = lh_type_check(L, 1, REQUEST);
     if (!r->http) lh_raise(L, "the request is over");
     return r;
 }
@@ -221,12 +222,12 @@ static void keep_arguments(lua_State *L, int object) {
 }
 
 static int core_http_start(lua_State *L) {
-    lh_http_settings **settings = luaL_checkudata(L, 1, SETTINGS);
-    lh_http_lines **lines = luaL_checkudata(L, 4, LINES);
+    lh_http_settings **settings = lh_type_check(L, 1, SETTINGS);
+    lh_http_lines **lines = lh_type_check(L, 4, LINES);
     lh_check_memory(L);
     lh_task_may_park(L, &http_wait); /* what cannot be waited for is not begun */
     lua_settop(L, 8);
-    lh_http_lines **resolved = lua_isnil(L, 7) ? NULL : luaL_checkudata(L, 7, LINES);
+    lh_http_lines **resolved = lua_isnil(L, 7) ? NULL : lh_type_check(L, 7, LINES);
     request *r = lua_newuserdata(L, sizeof(*r));
     *r = (request){.streams_down = lh_http_settings_stream_down(*settings)};
     luaL_getmetatable(L, REQUEST);
@@ -276,7 +277,7 @@ static int core_http_progress(lua_State *L) {
 }
 
 static int core_http_free(lua_State *L) {
-    request *r = luaL_checkudata(L, 1, REQUEST);
+    request *r = lh_type_check(L, 1, REQUEST);
     lh_http_free(r->http);
     r->http = NULL;
     return 0;

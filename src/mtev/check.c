@@ -6,6 +6,7 @@
 #include "base/word.h"
 #include "mtev/init.h"
 #include "runtime/errors.h"
+#include "runtime/type.h"
 
 /* raise(message): at the script's line, however many built-in functions are between. */
 static int core_raise(lua_State *L) {
@@ -67,7 +68,15 @@ static int core_word_distance(lua_State *L) {
     return 1;
 }
 
+/* type_name(value): "mtev.process", "string" ... */
+static int core_type_name(lua_State *L) {
+    lua_settop(L, 1);
+    lua_pushstring(L, lh_type_name(L, 1));
+    return 1;
+}
+
 static const luaL_Reg core_functions[] = {{"raise", core_raise},
+                                          {"type_name", core_type_name},
                                           {"position", core_position},
                                           {"is_first", core_is_first},
                                           {"boolean", core_boolean},

@@ -14,6 +14,7 @@
 #include "mtev/init.h"
 #include "runtime/errors.h"
 #include "runtime/task.h"
+#include "runtime/type.h"
 
 #define CONDITION "mtev.condition"
 
@@ -67,7 +68,7 @@ static int core_condition(lua_State *L) {
 }
 
 static int core_await(lua_State *L) {
-    condition *c = luaL_checkudata(L, 1, CONDITION);
+    condition *c = lh_type_check(L, 1, CONDITION);
     const lh_ns timeout = lh_check_timeout(L, 2);
     if (timeout == 0) {
         lua_pushboolean(L, 0);
@@ -81,12 +82,12 @@ static int core_await(lua_State *L) {
 }
 
 static int core_signal(lua_State *L) {
-    signal_first(luaL_checkudata(L, 1, CONDITION));
+    signal_first(lh_type_check(L, 1, CONDITION));
     return 0;
 }
 
 static int core_broadcast(lua_State *L) {
-    condition *c = luaL_checkudata(L, 1, CONDITION);
+    condition *c = lh_type_check(L, 1, CONDITION);
     while (!lh_list_is_empty(&c->waiters)) signal_first(c);
     return 0;
 }
@@ -99,6 +100,6 @@ static const luaL_Reg core_functions[] = {{"condition", core_condition},
 
 void lh_open_condition(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
-    luaL_newmetatable(L, CONDITION);
+    lh_type_new(L, CONDITION);
     lua_pop(L, 1);
 }

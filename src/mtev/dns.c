@@ -14,6 +14,7 @@
 #include "net/resolver.h"
 #include "runtime/errors.h"
 #include "runtime/task.h"
+#include "runtime/type.h"
 
 #define DNS "mtev.dns"
 
@@ -467,13 +468,11 @@ static const luaL_Reg core_functions[] = {
 void lh_open_dns(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
     lh_set_functions(L, LH_CORE, core_functions);
-    luaL_newmetatable(L, DNS);
+    lh_type_new(L, DNS);
     lua_newtable(L); /* filled by dns.lua */
     lua_pushvalue(L, -1);
     lua_setfield(L, -3, "__index");
     lua_setfield(L, LH_CORE, "dns_methods");
-    lua_pushliteral(L, DNS);
-    lua_setfield(L, -2, "__name");
     lua_pushcfunction(L, dns_tostring);
     lua_setfield(L, -2, "__tostring");
 }

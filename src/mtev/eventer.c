@@ -18,6 +18,7 @@
 #include "runtime/eventer.h"
 #include "runtime/io.h"
 #include "runtime/option_table.h"
+#include "runtime/type.h"
 #include "host/options.h"
 
 enum { LINE_MAX_BYTES = 16 * 1024 * 1024 }; /* waited through for a terminator, where the script does not say */
@@ -75,7 +76,7 @@ static const lh_io_wait read_wait = {.wait = {.name = "eventer:read",
 
 /* What core.http_head made; scripts have none. Each read begins it from the start. */
 static lh_http_head *check_head(lua_State *L, int index) {
-    lh_http_head *head = luaL_testudata(L, index, LH_HTTP_HEAD_TYPE);
+    lh_http_head *head = lh_type_test(L, index, LH_HTTP_HEAD_TYPE);
     if (!head) lh_raise_type(L, index, "number or string");
     const bool may_lack_host = head->may_lack_host;
     lh_http_head_init(head, head->kind, head->is_lenient, NULL, 0);

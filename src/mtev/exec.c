@@ -21,6 +21,7 @@
 #include "runtime/command.h"
 #include "runtime/errors.h"
 #include "runtime/task.h"
+#include "runtime/type.h"
 
 #define EXECUTION "mtev.execution"
 #define USAGE "exec(path [,{args} [,{env} [,timeout]]])"
@@ -222,6 +223,6 @@ static const luaL_Reg core_functions[] = {{"exec", core_exec}, {NULL, NULL}};
 
 void lh_open_exec(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
-    luaL_newmetatable(L, EXECUTION);
+    lh_type_new(L, EXECUTION);
     lh_set_collector(L, execution_gc);
 }

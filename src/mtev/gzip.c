@@ -7,6 +7,7 @@
 #include "mtev/init.h"
 #include "runtime/collector.h"
 #include "runtime/errors.h"
+#include "runtime/type.h"
 
 #define GUNZIP "mtev.gunzip"
 
@@ -89,7 +90,7 @@ static int mtev_gzip(lua_State *L) {
 static int core_gunzip_is_whole(lua_State *L) {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     if (!lua_getupvalue(L, 1, 1)) return 0;
-    const gunzip *g = luaL_checkudata(L, -1, GUNZIP);
+    const gunzip *g = lh_type_check(L, -1, GUNZIP);
     lua_pushboolean(L, g->inflate && lh_inflate_is_complete(g->inflate));
     return 1;
 }
@@ -103,7 +104,7 @@ static int core_gunzip_part(lua_State *L) {
     const size_t limit = given < (double)LH_STRING_MAX ? (size_t)given : LH_STRING_MAX;
     luaL_checktype(L, 1, LUA_TFUNCTION);
     if (!lua_getupvalue(L, 1, 1)) return 0;
-    gunzip *g = luaL_checkudata(L, -1, GUNZIP);
+    gunzip *g = lh_type_check(L, -1, GUNZIP);
     const bool is_more = unpack(L, g, bytes, length, limit) == LH_INFLATE_LIMIT;
     assert(is_more == (g->out.length > limit));
     if (is_more) g->out.length = limit;
@@ -119,6 +120,6 @@ static const luaL_Reg functions[] = {{"gunzip", mtev_gunzip}, {"gzip", mtev_gzip
 void lh_open_gzip(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
     lh_set_functions(L, LH_CORE, core_functions);
-    luaL_newmetatable(L, GUNZIP);
+    lh_type_new(L, GUNZIP);
     lh_set_collector(L, gunzip_gc);
 }

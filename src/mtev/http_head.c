@@ -23,6 +23,7 @@
 #include "data/http_head.h"
 #include "mtev/init.h"
 #include "runtime/errors.h"
+#include "runtime/type.h"
 
 /* -- Reading ------------------------------------------------------------------------------------------------------- */
 
@@ -40,14 +41,14 @@ static int core_http_head(lua_State *L) {
 }
 
 static int core_http_problem(lua_State *L) {
-    const lh_http_head *head = luaL_checkudata(L, 1, LH_HTTP_HEAD_TYPE);
+    const lh_http_head *head = lh_type_check(L, 1, LH_HTTP_HEAD_TYPE);
     if (!head->problem) return 0;
     lua_pushstring(L, head->problem);
     return 1;
 }
 
 static int core_http_answer(lua_State *L) {
-    const lh_http_head *head = luaL_checkudata(L, 1, LH_HTTP_HEAD_TYPE);
+    const lh_http_head *head = lh_type_check(L, 1, LH_HTTP_HEAD_TYPE);
     if (!head->is_whole) return 0;
     lua_pushinteger(L, head->status);
     if (head->minor == 1) {
@@ -72,7 +73,7 @@ static void push_span(lua_State *L, const char *bytes, lh_http_span span) {
 }
 
 static int core_http_request(lua_State *L) {
-    const lh_http_head *head = luaL_checkudata(L, 1, LH_HTTP_HEAD_TYPE);
+    const lh_http_head *head = lh_type_check(L, 1, LH_HTTP_HEAD_TYPE);
     size_t length;
     const char *bytes = luaL_checklstring(L, 2, &length);
     if (!head->is_whole || head->length > length) return 0;
@@ -270,6 +271,6 @@ static const luaL_Reg core_functions[] = {
 
 void lh_open_http_head(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
-    luaL_newmetatable(L, LH_HTTP_HEAD_TYPE);
+    lh_type_new(L, LH_HTTP_HEAD_TYPE);
     lua_pop(L, 1);
 }

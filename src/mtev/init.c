@@ -11,6 +11,7 @@
 #include "runtime/errors.h"
 #include "runtime/lualib.h"
 #include "runtime/state.h"
+#include "runtime/type.h"
 
 /* Run when the state opens, in this order; every other file of the library waits until it is required. */
 static const char *const boot_files[] = {
@@ -81,7 +82,7 @@ void lh_set_file_functions(lua_State *L, const struct luaL_Reg *functions) {
 }
 
 void lh_new_type(lua_State *L, const char *name, lua_CFunction gc) {
-    luaL_newmetatable(L, name);
+    lh_type_new(L, name);
     lh_set_collector(L, gc);
     lua_pop(L, 1);
 }

@@ -9,6 +9,7 @@
 
 #include "mtev/init.h"
 #include "runtime/errors.h"
+#include "runtime/type.h"
 
 #define JSON "mtev.json"
 
@@ -163,7 +164,7 @@ void lh_open_json(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
     lh_set_functions(L, LH_CORE, core_functions);
     lh_json_open_workspace(L);
-    luaL_newmetatable(L, JSON);
+    lh_type_new(L, JSON);
     lua_newtable(L);
     lh_set_functions(L, lua_gettop(L), methods);
     lua_pushvalue(L, -1);
@@ -171,6 +172,4 @@ void lh_open_json(lua_State *L) {
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, json_tostring);
     lua_setfield(L, -2, "__tostring");
-    lua_pushliteral(L, JSON);
-    lua_setfield(L, -2, "__name");
 }

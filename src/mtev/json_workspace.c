@@ -4,6 +4,7 @@
 
 #include "mtev/json.h"
 #include "runtime/collector.h"
+#include "runtime/type.h"
 
 #define WORKSPACE "mtev.json.workspace"
 
@@ -62,7 +63,7 @@ void lh_json_give(lua_State *L, int index) {
 }
 
 void lh_json_open_workspace(lua_State *L) {
-    luaL_newmetatable(L, WORKSPACE);
+    lh_type_new(L, WORKSPACE);
     lh_set_collector(L, workspace_gc);
     lua_pop(L, 1);
 }

@@ -12,6 +12,7 @@
 #include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/option_table.h"
+#include "runtime/type.h"
 
 #define PCRE "mtev.pcre"
 #define WORKSPACE "mtev.pcre.workspace"
@@ -191,7 +192,7 @@ static const luaL_Reg functions[] = {{"pcre", mtev_pcre}, {NULL, NULL}};
 
 void lh_open_pcre(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
-    luaL_newmetatable(L, PCRE);
+    lh_type_new(L, PCRE);
     lh_set_collector(L, pcre_gc);
     push_workspace(L);
     lua_setfield(L, LUA_REGISTRYINDEX, WORKSPACE);

@@ -20,6 +20,7 @@
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
 #include "runtime/option_table.h"
+#include "runtime/type.h"
 
 #define PROCESS "mtev.process"
 #define USAGE "spawn(path [,{args} [,{env}]])"
@@ -277,7 +278,7 @@ void lh_open_process(lua_State *L) {
     lh_set_functions(L, LH_CORE, core_functions);
     lua_pushinteger(L, ETIMEDOUT);
     lua_setfield(L, LH_CORE, "ETIMEDOUT");
-    luaL_newmetatable(L, PROCESS);
+    lh_type_new(L, PROCESS);
     lh_set_functions(L, lua_gettop(L), metamethods);
     lh_set_collector(L, process_gc);
     lua_newtable(L);
@@ -285,6 +286,4 @@ void lh_open_process(lua_State *L) {
     lua_pushvalue(L, -1);
     lua_setfield(L, LH_CORE, "process_methods");
     lua_setfield(L, -2, "__index");
-    lua_pushliteral(L, PROCESS);
-    lua_setfield(L, -2, "__name");
 }

@@ -22,6 +22,7 @@
 #include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
+#include "runtime/type.h"
 
 #define TUNNEL "mtev.tunnel"
 #define CHANNEL "mtev.channel"
@@ -46,7 +47,7 @@ static void push_channel(lua_State *L, lh_tunnel *from) {
 }
 
 static lh_channel *take_channel(lua_State *L) {
-    lh_channel **object = luaL_checkudata(L, 1, CHANNEL);
+    lh_channel **object = lh_type_check(L, 1, CHANNEL);
     lh_channel *channel = *object;
     *object = NULL;
     return channel;
@@ -81,7 +82,7 @@ static int accept_here(lua_State *L, lh_channel *channel) {
 }
 
 static int core_channel_accept(lua_State *L) {
-    lh_channel **object = luaL_checkudata(L, 1, CHANNEL);
+    lh_channel **object = lh_type_check(L, 1, CHANNEL);
     if (!*object) return lh_push_nil_error(L, lh_error_text(ECONNRESET));
     lua_settop(L, 2);
     const bool is_through = !lua_isnil(L, 2);
@@ -178,7 +179,7 @@ static const lh_wait next_wait = {
     .name = "mtev.reverse", .is_world = true, .withdraw = withdraw_next, .on_run = push_reason};
 
 static int core_tunnel_next(lua_State *L) {
-    tunnel *t = luaL_checkudata(L, 1, TUNNEL);
+    tunnel *t = lh_type_check(L, 1, TUNNEL);
     if (!t->tunnel) return lh_push_nil_error(L, t->reason);
     if (lh_tunnel_has_offer(t->tunnel)) {
         push_channel(L, t->tunnel);
@@ -201,7 +202,7 @@ static int tunnel_gc(lua_State *L) {
 
 /* Whoever waits for it is told. */
 static int core_tunnel_close(lua_State *L) {
-    tunnel *t = luaL_checkudata(L, 1, TUNNEL);
+    tunnel *t = lh_type_check(L, 1, TUNNEL);
     close_tunnel(t, "closed");
     if (t->waiter) {
         lh_task *task = t->waiter;
@@ -212,7 +213,7 @@ static int core_tunnel_close(lua_State *L) {
 }
 
 static int core_tunnel_count(lua_State *L) {
-    const tunnel *t = luaL_checkudata(L, 1, TUNNEL);
+    const tunnel *t = lh_type_check(L, 1, TUNNEL);
     lua_pushinteger(L, t->tunnel ? (lua_Integer)lh_tunnel_channel_count(t->tunnel) : 0);
     return 1;
 }

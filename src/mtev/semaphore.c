@@ -2,6 +2,7 @@
 #include "mtev/init.h"
 #include "runtime/errors.h"
 #include "runtime/shared.h"
+#include "runtime/type.h"
 
 #define SEMAPHORE "mtev.semaphore"
 
@@ -98,12 +99,10 @@ static const luaL_Reg methods[] = {
 void lh_open_semaphore(lua_State *L) {
     lh_set_functions(L, LH_MTEV, functions);
     lh_set_functions(L, LH_CORE, core_functions);
-    luaL_newmetatable(L, SEMAPHORE);
+    lh_type_new(L, SEMAPHORE);
     lua_newtable(L);
     lh_set_functions(L, lua_gettop(L), methods);
     lua_pushvalue(L, -1);
     lua_setfield(L, LH_CORE, "semaphore_methods");
     lua_setfield(L, -2, "__index");
-    lua_pushliteral(L, SEMAPHORE);
-    lua_setfield(L, -2, "__name");
 }

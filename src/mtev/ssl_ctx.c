@@ -11,6 +11,7 @@
 #include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
+#include "runtime/type.h"
 
 #define SSL_CTX_TYPE "mtev.eventer.ssl_ctx"
 #define X509_TYPE "crypto.x509"
@@ -26,7 +27,7 @@ typedef struct field {
 /* __index(self, name): upvalues are the array of fields, the type's name. */
 static int index_field(lua_State *L) {
     const char *type = lua_tostring(L, lua_upvalueindex(2));
-    void **object = luaL_testudata(L, 1, type);
+    void **object = lh_type_test(L, 1, type);
     if (!object) lh_raise_type(L, 1, type);
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     for (const field *f = lua_touserdata(L, lua_upvalueindex(1)); *object && f->name; f++) {
@@ -236,7 +237,7 @@ static void session_master_key_bits(lua_State *L, void *object) {
 }
 
 static int session_gc(lua_State *L) {
-    void **object = luaL_checkudata(L, 1, SESSION_TYPE);
+    void **object = lh_type_check(L, 1, SESSION_TYPE);
     SSL_SESSION_free(*object);
     *object = NULL;
     return 0;
@@ -408,14 +409,12 @@ static int eventer_ssl_ctx(lua_State *L) {
 /* ------------------------------------------------------------------------------------------------------------------ */
 
 static void open_type(lua_State *L, const char *type, const field *fields, lua_CFunction gc) {
-    luaL_newmetatable(L, type);
+    lh_type_new(L, type);
     lua_pushlightuserdata(L, (void *)(uintptr_t)fields);
     lua_pushstring(L, type);
     lua_pushcclosure(L, index_field, 2);
     lua_setfield(L, -2, "__index");
     lh_set_collector(L, gc);
-    lua_pushstring(L, type);
-    lua_setfield(L, -2, "__name");
     lua_pop(L, 1);
 }
 

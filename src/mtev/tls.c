@@ -12,6 +12,7 @@
 #include "runtime/eventer.h"
 #include "runtime/io.h"
 #include "runtime/fields.h"
+#include "runtime/type.h"
 #include "host/options.h"
 
 #define CONTEXT "mtev.tls_context"
@@ -76,7 +77,7 @@ static int core_tls_context(lua_State *L) {
 }
 
 static int core_tls_is_current(lua_State *L) {
-    lh_tls_context **object = luaL_checkudata(L, 1, CONTEXT);
+    lh_tls_context **object = lh_type_check(L, 1, CONTEXT);
     lua_pushboolean(L, lh_tls_context_is_current(*object));
     return 1;
 }
@@ -120,7 +121,7 @@ static int core_tls_upgrade(lua_State *L) {
     lh_socket *socket = e->socket;
     lh_io_check_free(L, socket, false);
     lh_io_check_free(L, socket, true);
-    lh_tls_context **context = luaL_checkudata(L, 2, CONTEXT);
+    lh_tls_context **context = lh_type_check(L, 2, CONTEXT);
     const char *name = lua_isnil(L, 3) ? NULL : lua_tostring(L, 3);
     const lh_ns timeout = lh_check_timeout(L, 4);
     lh_check_memory(L);

@@ -22,6 +22,7 @@
 #include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/eventer.h"
+#include "runtime/type.h"
 
 #define WEBSOCKET "mtev.websocket"
 
@@ -32,7 +33,7 @@ typedef struct websocket {
     lh_list senders;             /* lh_task.wait_node, parked in ws_wait_for_room, each of which holds this userdata */
 } websocket;
 
-static websocket *check_websocket(lua_State *L) { return luaL_checkudata(L, 1, WEBSOCKET); }
+static websocket *check_websocket(lua_State *L) { return lh_type_check(L, 1, WEBSOCKET); }
 
 /* -- Receiving ----------------------------------------------------------------------------------------------------- */
 

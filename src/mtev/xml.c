@@ -14,6 +14,7 @@
 #include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/taken.h"
+#include "runtime/type.h"
 
 #define XMLDOC "mtev.xmldoc"
 #define XMLNODE "mtev.xmlnode"
@@ -350,7 +351,7 @@ static const luaL_Reg node_methods[] = {
 /* `core_name`: where core keeps the methods, NULL = none. */
 static void open_class(lua_State *L, const char *class, lua_CFunction gc, const luaL_Reg *methods,
                        const char *core_name) {
-    luaL_newmetatable(L, class);
+    lh_type_new(L, class);
     lh_set_collector(L, gc);
     if (!methods) return;
     lua_newtable(L);

@@ -3,6 +3,7 @@
  * callers are built-in. What LuaJIT knows of its name is how the script wrote it; where it knows none (pcall(e.read,
  * e)) the table of registered names does. */
 #include "runtime/errors.h"
+#include "runtime/type.h"
 
 #include <assert.h>
 #include <math.h>
@@ -113,7 +114,7 @@ int lh_raise_argument(lua_State *L, int index, const char *what) {
 }
 
 int lh_raise_type(lua_State *L, int index, const char *expected) {
-    lh_raise_argument(L, index, lua_pushfstring(L, "%s expected, got %s", expected, luaL_typename(L, index)));
+    lh_raise_argument(L, index, lua_pushfstring(L, "%s expected, got %s", expected, lh_type_name(L, index)));
 }
 
 /* -- Arguments ----------------------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include "runtime/collector.h"
 #include "runtime/errors.h"
 #include "runtime/io.h"
+#include "runtime/type.h"
 
 #define EVENTER "mtev.eventer"
 
@@ -321,14 +322,12 @@ void lh_eventer_open_type(lua_State *L, const luaL_Reg *methods) {
     const int table = lua_gettop(L);
     set_methods(L, table, own_methods);
     set_methods(L, table, methods);
-    lua_newtable(L);
+    lh_type_new(L, EVENTER);
     lua_pushvalue(L, table);
     lua_setfield(L, -2, "__index");
     lh_set_collector(L, eventer_gc);
     lua_pushcfunction(L, eventer_tostring);
     lua_setfield(L, -2, "__tostring");
-    lua_pushliteral(L, EVENTER);
-    lua_setfield(L, -2, "__name");
     state->eventer_metatable = lua_topointer(L, -1);
     state->eventer_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_createtable(L, LH_EVENTER_RESERVE_MAX, 0);
