@@ -28,7 +28,7 @@ void lh_file_job_free(lh_file_job *job) {
     lh_free(job);
 }
 
-/* -- Starting an operation ------------------------------------------------------------------------------------------- */
+/* -- Starting an operation ---------------------------------------------------------------------------------------- */
 
 static lh_file_job *job_of(lh_job *job) { return LH_CONTAINER(job, lh_file_job, job); }
 
@@ -195,7 +195,7 @@ int lh_file_job_start(lua_State *L, lh_file_job *file) {
     return n == LH_PROTECT_RAISED ? lua_error(L) : n;
 }
 
-/* -- Arguments and results ------------------------------------------------------------------------------------------- */
+/* -- Arguments and results ---------------------------------------------------------------------------------------- */
 
 int lh_check_fd(lua_State *L, int index) { return (int)lh_check_integer(L, index, INT_MIN, INT_MAX); }
 
