@@ -1,7 +1,7 @@
 -- A client of etcd's v3 API, by its JSON gateway, for lualib/cluster/init.lua. One per thread and cluster.
 --
--- A call goes to one endpoint, the same as long as that answers; then to the next, until its time is up. Keys and values are
--- base64 in the gateway's JSON, 64-bit numbers are decimal text.
+-- A call goes to one endpoint, the same as long as that answers; then to the next, until its time is up. Keys and
+-- values are base64 in the gateway's JSON, 64-bit numbers are decimal text.
 
 local mtev, core = ...
 local to64, from64 = mtev.base64_encode, mtev.base64_decode
@@ -71,8 +71,8 @@ local function is_before_sending(message)
   return message:find("^Failed to connect") ~= nil or message:find("^Could not resolve") ~= nil
 end
 
--- One try at the current endpoint: the answer, or nil, message, gRPC's code (nil = no answer), whether it cannot have been
--- carried out.
+-- One try at the current endpoint: the answer, or nil, message, gRPC's code (nil = no answer), whether it cannot have
+-- been carried out.
 local function try(self, path, body, timeout)
   local index = self.current
   local response = self.apis[index]:post(path, body, headers_of(self), { timeout = timeout, connect_timeout = timeout })
@@ -92,8 +92,8 @@ local function log_in(self, timeout)
   return message, code
 end
 
--- The answer, or nil, message, whether it is certain that nothing was done. `is_once`: not to be repeated when it may have
--- been carried out.
+-- The answer, or nil, message, whether it is certain that nothing was done. `is_once`: not to be repeated when it may
+-- have been carried out.
 function Etcd:call(path, body, timeout, is_once)
   local deadline = now() + timeout
   local share = math.max(TRY_LEAST, timeout / math.min(#self.apis, 3))
@@ -215,8 +215,8 @@ end
 
 -- -- Watching ---------------------------------------------------------------------------------------------------------
 
--- Calls `on_events(array of {is_gone =, kv})` for what happens to the keys that begin with `prefix` from `revision` on, until it
--- returns true; or until the time is up, or the stream ends. Returns true if on_events did, else nil and why.
+-- Calls `on_events(array of {is_gone =, kv})` for what happens to the keys that begin with `prefix` from `revision` on,
+-- until it returns true; or until the time is up, or the stream ends. Returns true if on_events did, else nil and why.
 function Etcd:watch(prefix, revision, timeout, on_events)
   local index, is_done, problem = self.current, false, nil
   local parts, length = {}, 0 -- of a line that has not come to its end

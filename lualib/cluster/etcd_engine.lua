@@ -59,8 +59,8 @@ end
 
 -- -- Messages ---------------------------------------------------------------------------------------------------------
 
--- A value in JSON, which knows no binary strings, no NaN and no keys but strings: "s" text, "b" base64, "n" number that JSON has
--- not, "z" nil; a table is an array of its keys and values in turn.
+-- A value in JSON, which knows no binary strings, no NaN and no keys but strings: "s" text, "b" base64, "n" number that
+-- JSON has not, "z" nil; a table is an array of its keys and values in turn.
 local function pack(value, depth)
   local kind = type(value)
   if kind == "string" then return is_utf8(value) and "s" .. value or "b" .. to64(value) end
@@ -117,8 +117,8 @@ local function left_until(deadline)
   return deadline and math.max(0, deadline - now()) or math.huge
 end
 
--- Waits for something to happen below `prefix`, of which `is_news` says whether it counts; not for long, so that who waits
--- looks for itself again.
+-- Waits for something to happen below `prefix`, of which `is_news` says whether it counts; not for long, so that who
+-- waits looks for itself again.
 local function wait_for_event(self, prefix, revision, deadline, is_news)
   local _, problem = self.etcd:watch(prefix, revision + 1, math.min(WATCH_SLICE, math.max(0.001, left_until(deadline))), function(events)
     for _, event in ipairs(events) do
@@ -164,8 +164,9 @@ end
 
 -- -- Semaphores -------------------------------------------------------------------------------------------------------
 
--- Who wants a unit puts a ticket, which lives as long as the lease. Tickets are served by age: the first n hold, where n is what
--- the oldest ticket says, so that all agree. Who waits follows the tickets go; nobody asks anew when one does.
+-- Who wants a unit puts a ticket, which lives as long as the lease. Tickets are served by age: the first n hold, where
+-- n is what the oldest ticket says, so that all agree. Who waits follows the tickets go; nobody asks anew when one
+-- does.
 local Units = {}
 Units.__index = Units
 
@@ -183,7 +184,8 @@ local function drop_ticket(self, view, ticket, may_come)
   end
 end
 
--- The tickets before `ticket` (they can only become fewer), their number, and how many units there are; nil: it is not there.
+-- The tickets before `ticket` (they can only become fewer), their number, and how many units there are; nil: it is not
+-- there.
 local function queue_before(kvs, ticket)
   local before, count, units = {}, 0, nil
   for _, kv in ipairs(Etcd.clean_all(kvs)) do

@@ -1,5 +1,6 @@
 -- mtev.cluster: what scripts hold, and the checks. Two engines do the work, with the same methods: etcd_engine.lua, and
--- local_engine.lua for a cluster without endpoints, which is this process alone. Loaded by the first cluster that is asked for.
+-- local_engine.lua for a cluster without endpoints, which is this process alone. Loaded by the first cluster that is
+-- asked for.
 
 local _, core = ...
 local check = core.check

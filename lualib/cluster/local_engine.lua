@@ -1,6 +1,6 @@
--- The engine of a cluster without endpoints: one node, this process, with all its threads. What it offers is made of what
--- threads share anyway. As on etcd, a membership keeps the program alive until it is left, by whichever thread, and what was
--- held in it is lost then. Memberships are numbered: `left` is the last one that has ended.
+-- The engine of a cluster without endpoints: one node, this process, with all its threads. What it offers is made of
+-- what threads share anyway. As on etcd, a membership keeps the program alive until it is left, by whichever thread,
+-- and what was held in it is lost then. Memberships are numbered: `left` is the last one that has ended.
 
 local mtev, core = ...
 local spawn, cancel, sleep, now = mtev.coroutine_spawn, mtev.cancel_coro, mtev.sleep, core.monotonic

@@ -1,13 +1,13 @@
 -- Membership of a cluster on etcd: the engine's foundation (etcd_engine.lua).
 --
 -- A process is one node, with all its threads. The thread that came first keeps the membership: a lease, a key below
--- PREFIX/members/ that lives as long as the lease, and a watch on all such keys. It publishes what it knows (core.shared_*), and
--- the others read that. The age of a node is the revision at which its key was made.
+-- PREFIX/members/ that lives as long as the lease, and a watch on all such keys. It publishes what it knows
+-- (core.shared_*), and the others read that. The age of a node is the revision at which its key was made.
 --
--- A membership is an epoch. It is good until `valid_until`, counted from before the last renewal was sent, on the clock that
--- goes on while the machine sleeps: it ends here before it ends in etcd. What a node writes is written only if its key is still
--- the one of its epoch, in one transaction; so a node that was cut off, or stopped, cannot act on what it had. A coroutine that
--- learned something in an epoch gets one error when it acts in a later one.
+-- A membership is an epoch. It is good until `valid_until`, counted from before the last renewal was sent, on the clock
+-- that goes on while the machine sleeps: it ends here before it ends in etcd. What a node writes is written only if its
+-- key is still the one of its epoch, in one transaction; so a node that was cut off, or stopped, cannot act on what it
+-- had. A coroutine that learned something in an epoch gets one error when it acts in a later one.
 
 local mtev, core = ...
 local ffi = require("ffi")
@@ -28,7 +28,8 @@ local WATCH_TIME = 20                      -- seconds after which the watch of t
 
 -- -- What threads share -----------------------------------------------------------------------------------------------
 
--- view: {state = "joining" | "member" | "lost" | "left", epoch, id, lease, revision, valid_until, version, problem, nodes}
+-- view: {state = "joining" | "member" | "lost" | "left", epoch, id, lease, revision, valid_until, version, problem,
+-- nodes}
 
 local function publish(self)
   local view = self.view
@@ -106,8 +107,8 @@ local function is_current(self, membership)
   return is_valid(view) and view.epoch == membership.epoch
 end
 
--- For calls that act: the membership, and until when etcd may take; or nil and the error. A coroutine whose membership is another
--- than the one it has heard of last is told, once.
+-- For calls that act: the membership, and until when etcd may take; or nil and the error. A coroutine whose membership
+-- is another than the one it has heard of last is told, once.
 local function act(self)
   local co, deadline = running(), now() + self.settings.timeout
   local view, heard = current_view(self), self.heard[co]
@@ -125,8 +126,9 @@ end
 
 -- -- Writing, as a member ---------------------------------------------------------------------------------------------
 
--- The fence: the revision at which the node's key was last written. Every transaction of ours compares it, so writing the key
--- again voids whatever of ours is still on its way, in a stalled member of etcd perhaps: what was not done until then never will be.
+-- The fence: the revision at which the node's key was last written. Every transaction of ours compares it, so writing
+-- the key again voids whatever of ours is still on its way, in a stalled member of etcd perhaps: what was not done
+-- until then never will be.
 
 local function fence_of(self, view)
   if self.fence_epoch ~= view.epoch then self.fence_epoch, self.fence = view.epoch, view.revision end
@@ -186,8 +188,9 @@ local function try_transaction(self, view, compare, success, failure, timeout)
   return result, message, is_undone
 end
 
--- A transaction that is carried out only while the view's membership lasts. The result, or nil, message, whether it may have been
--- done after all. `otherwise`: read when a comparison fails. `is_once`: what may have been done is not tried again.
+-- A transaction that is carried out only while the view's membership lasts. The result, or nil, message, whether it may
+-- have been done after all. `otherwise`: read when a comparison fails. `is_once`: what may have been done is not tried
+-- again.
 local function mutate(self, view, deadline, compare, success, is_once, otherwise)
   local member_key, is_sent, message = self.members_prefix .. view.id, false, nil
   local function fail(problem)
@@ -493,7 +496,8 @@ function Engine:nodes()
   return nodes
 end
 
--- Rendezvous hashing (Thaler, Ravishankar 1998): the node whose hash with the key is highest. FNV-1a, mixed as by murmur3.
+-- Rendezvous hashing (Thaler, Ravishankar 1998): the node whose hash with the key is highest. FNV-1a, mixed as by
+-- murmur3.
 local FNV_BASIS, FNV_PRIME = 0xcbf29ce484222325ULL, 0x100000001b3ULL
 
 local function fnv(text)

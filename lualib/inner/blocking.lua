@@ -1,6 +1,6 @@
--- Where an interrupted call raises. The C half of a blocking function returns three values when its wait was interrupted (by a
--- cancel, or because something raised while the results were made): anything, INTERRUPTED, the error. Its Lua half passes the
--- last two to check_interrupted; so the error has the place of the call.
+-- Where an interrupted call raises. The C half of a blocking function returns three values when its wait was
+-- interrupted (by a cancel, or because something raised while the results were made): anything, INTERRUPTED, the error.
+-- Its Lua half passes the last two to check_interrupted; so the error has the place of the call.
 
 local _, core = ...
 local INTERRUPTED, error = core.INTERRUPTED, error

@@ -1,5 +1,5 @@
--- How functions of the built-in Lua library check arguments: misuse raises at the script's line, in Lua's own words. Each is
--- to be called directly from the API function: errors name its caller.
+-- How functions of the built-in Lua library check arguments: misuse raises at the script's line, in Lua's own words.
+-- Each is to be called directly from the API function: errors name its caller.
 
 local mtev, core = ...
 
@@ -92,8 +92,8 @@ end
 
 -- -- Tables of options ------------------------------------------------------------------------------------------------
 --
--- `known`: option -> the kind of its value. A misspelt option raises, because to ignore it would silently mean something else.
--- src/runtime/option_table.h does the same for functions written in C.
+-- `known`: option -> the kind of its value. A misspelt option raises, because to ignore it would silently mean
+-- something else. src/runtime/option_table.h does the same for functions written in C.
 
 local boolean, word_distance, raise_here, is_first = core.boolean, core.word_distance, core.raise, core.is_first
 

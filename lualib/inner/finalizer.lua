@@ -1,9 +1,9 @@
--- Sees to it that LuaJIT gets no finalizer of a script, but a guard of it (src/runtime/finalizer.h): by newproxy, ffi.gc,
--- ffi.metatype, debug.setmetatable, and the metatables of files and of our own objects. LuaJIT's rule goes for what is
--- left: a metatable changed after debug.setmetatable got it, and what a C module sets.
+-- Sees to it that LuaJIT gets no finalizer of a script, but a guard of it (src/runtime/finalizer.h): by newproxy,
+-- ffi.gc, ffi.metatype, debug.setmetatable, and the metatables of files and of our own objects. LuaJIT's rule goes for
+-- what is left: a metatable changed after debug.setmetatable got it, and what a C module sets.
 --
--- Guards note what is to be finalized; the next turn of the loop runs it. A script that asks for a collection, or makes many
--- such objects without ever waiting, runs what is due right there.
+-- Guards note what is to be finalized; the next turn of the loop runs it. A script that asks for a collection, or makes
+-- many such objects without ever waiting, runs what is due right there.
 
 local _, core = ...
 local ffi = require("ffi")

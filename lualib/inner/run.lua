@@ -93,8 +93,8 @@ end
 local real_module = module
 local entries = {} -- chunk of a script -> {name =, module = what it declared, globals = its own, if it has any}
 
--- `module(..., package.seeall)` arrives with the script's arguments, or with none, where a module's name should be. In the
--- script's own chunk the name is the file's, and of the arguments the functions count.
+-- `module(..., package.seeall)` arrives with the script's arguments, or with none, where a module's name should be. In
+-- the script's own chunk the name is the file's, and of the arguments the functions count.
 function module(...)
   local caller = getinfo(2, "f").func
   local entry = entries[caller]

@@ -1,7 +1,7 @@
 -- string.gsub and load, so that run-away recursion through them is an error.
 --
--- LuaJIT bounds the Lua stack, which stops most recursion through C functions early enough. These two keep buffers of 8 KiB
--- on the C stack for each call, so that the C stack ends first, in SIGSEGV.
+-- LuaJIT bounds the Lua stack, which stops most recursion through C functions early enough. These two keep buffers of 8
+-- KiB on the C stack for each call, so that the C stack ends first, in SIGSEGV.
 
 local _, core = ...
 local has_stack, type, error = core.has_stack, type, error

@@ -19,8 +19,8 @@ local headers_meta = {
   __index = function(headers, name) return type(name) == "string" and rawget(headers, name:lower()) or nil end,
 }
 
--- Reads a head: its fields by lower-case names, several of one name joined with ", " (RFC 9110, 5.3); the cookies one by one, because
--- their values may hold commas; and the trailers, which replace nothing (6.5.1).
+-- Reads a head: its fields by lower-case names, several of one name joined with ", " (RFC 9110, 5.3); the cookies one
+-- by one, because their values may hold commas; and the trailers, which replace nothing (6.5.1).
 local function read_head(self)
   local head = rawget(self, "head") or ""
   local headers, cookies, length = http_fields(head, true)
@@ -116,8 +116,8 @@ local function header_line(name, value, level)
   return name .. ": " .. value
 end
 
--- How long the body is, and how it is sent, is not for the caller's headers to say: where they were wrong, the rest of the body would
--- begin the next request. A length is left out, and so is the coding that is used anyway.
+-- How long the body is, and how it is sent, is not for the caller's headers to say: where they were wrong, the rest of
+-- the body would begin the next request. A length is left out, and so is the coding that is used anyway.
 local function frames_message(name, value, level)
   local lower = name:lower()
   if lower == "content-length" then return true end
@@ -128,7 +128,8 @@ local function frames_message(name, value, level)
   return true
 end
 
--- Fields of a later table replace those of an earlier one, in whatever case they are written. `all`: lower-case name -> {name, value}
+-- Fields of a later table replace those of an earlier one, in whatever case they are written. `all`: lower-case name ->
+-- {name, value}
 local function merge(all, headers, level)
   if not headers then return end
   for name, value in pairs(headers) do
@@ -283,8 +284,8 @@ end
 
 -- -- Requests: names -------------------------------------------------------------------------------------------------
 
--- curl's own lookups run in a thread that it joins, which stops ours until the resolver gives up: so curl is told the addresses of
--- every name that it may connect to.
+-- curl's own lookups run in a thread that it joins, which stops ours until the resolver gives up: so curl is told the
+-- addresses of every name that it may connect to.
 
 local NAMES_MAX, NAMES_SECONDS = 256, 60 -- entries; how long an answer is believed, as curl does ...
 local TOLD_SECONDS = 5                   -- ... so that it need not be told with each request
@@ -434,8 +435,8 @@ local function send(api, options, settings, method, url, lines, body, payload, t
   return respond(url, a, b, c, d), redirect
 end
 
--- What a redirect makes of a method (RFC 9110, 15.4): with 303 something else is asked for; with 301 and 302 a POST becomes a GET, as
--- everybody has it; else the request is made again as it is.
+-- What a redirect makes of a method (RFC 9110, 15.4): with 303 something else is asked for; with 301 and 302 a POST
+-- becomes a GET, as everybody has it; else the request is made again as it is.
 local function method_after(status, method)
   if status == 303 and method ~= "HEAD" then return "GET" end
   if (status == 301 or status == 302) and method == "POST" then return "GET" end

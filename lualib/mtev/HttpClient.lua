@@ -1,5 +1,6 @@
--- require "mtev.HttpClient": HTTP/1.x by hand over an eventer, as scripts written for libmtev know it: connect, do_request,
--- get_response, hooks that hear of the header and of each piece of the body. mtev.Api is the convenient client.
+-- require "mtev.HttpClient": HTTP/1.x by hand over an eventer, as scripts written for libmtev know it: connect,
+-- do_request, get_response, hooks that hear of the header and of each piece of the body. mtev.Api is the convenient
+-- client.
 
 local mtev, core = ...
 local check, monotonic, has_input = core.check, core.monotonic, core.has_input
@@ -81,8 +82,8 @@ local function upgrade(self, host, layer)
   return self.e:ssl_upgrade_socket(config, host, layer)
 end
 
--- The name that the server's certificate is to have: an address is one, too (RFC 9110, 4.3.5). nil: a path, or a reverse
--- connection's name, is in no certificate.
+-- The name that the server's certificate is to have: an address is one, too (RFC 9110, 4.3.5). nil: a path, or a
+-- reverse connection's name, is in no certificate.
 local function server_name(self, target, ssl_host)
   if ssl_host ~= nil and ssl_host ~= "" then return check.server_name(ssl_host, "argument #4", "connect") end
   local snihost = self.sslconfig and self.sslconfig.snihost

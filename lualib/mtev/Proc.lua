@@ -1,7 +1,7 @@
 -- mtev.Proc: a server program under test: started, watched by its standard error, stopped.
 --
--- A coroutine reads stderr line by line and gives each line to the listeners, in order. It holds the `stderr` table below
--- and never the Proc, so that a Proc which nobody holds any more is collected, which ends its process.
+-- A coroutine reads stderr line by line and gives each line to the listeners, in order. It holds the `stderr` table
+-- below and never the Proc, so that a Proc which nobody holds any more is collected, which ends its process.
 
 local mtev, core = ...
 local await, broadcast, condition = core.await, core.broadcast, core.condition

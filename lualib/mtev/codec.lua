@@ -1,7 +1,7 @@
 -- Digests, base64, HTML entities and UUIDs, in FFI: compiled loops call them like any C program.
 --
--- A function leaves its result in the codec's text. Before a string is made of it a finalizer may run, call here too, and
--- leave another text there: then the serial number is another one, and the call is made again.
+-- A function leaves its result in the codec's text. Before a string is made of it a finalizer may run, call here too,
+-- and leave another text there: then the serial number is another one, and the call is made again.
 
 local mtev, core = ...
 local ffi = require("ffi")

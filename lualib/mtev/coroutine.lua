@@ -1,9 +1,9 @@
--- mtev.sleep, mtev.cancel_coro, and coroutine.resume and coroutine.wrap, so that a blocking call works at any depth of a
--- script's own coroutines.
+-- mtev.sleep, mtev.cancel_coro, and coroutine.resume and coroutine.wrap, so that a blocking call works at any depth of
+-- a script's own coroutines.
 --
--- A call that blocks yields a token. Whoever resumed that coroutine gets the token here and yields it on, until it reaches
--- the scheduler, which knows only the outermost thread. The answer comes back as the results of those yields and is handed
--- down. Scripts never see the token.
+-- A call that blocks yields a token. Whoever resumed that coroutine gets the token here and yields it on, until it
+-- reaches the scheduler, which knows only the outermost thread. The answer comes back as the results of those yields
+-- and is handed down. Scripts never see the token.
 
 local mtev, core = ...
 local resume, create = coroutine.resume, coroutine.create
@@ -121,8 +121,8 @@ end
 local sleep, make_timeval = core.sleep, core.make_timeval
 local last_us, last_slept = 0, make_timeval(0, 0)
 
--- Timevals cannot change, so the last one serves again while the duration is the same: what all coroutines of a turn slept
--- costs one object.
+-- Timevals cannot change, so the last one serves again while the duration is the same: what all coroutines of a turn
+-- slept costs one object.
 function mtev.sleep(duration)
   local us, mark, message = sleep(duration)
   if us == last_us then return last_slept end

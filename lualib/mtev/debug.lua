@@ -16,8 +16,8 @@ function M.traceback(co)
   return core.traceback(co)
 end
 
--- For tests of what happens without memory: the n-th allocation from now fails, once; 0: none. False in a release build,
--- which cannot.
+-- For tests of what happens without memory: the n-th allocation from now fails, once; 0: none. False in a release
+-- build, which cannot.
 function M.fail_allocation(n)
   return core.fail_allocation(n)
 end

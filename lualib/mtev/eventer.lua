@@ -32,8 +32,8 @@ local function finish_read(data, err, message)
   return nil, err
 end
 
--- With options, or libmtev's five-argument form: after the timeout fn() is called, in this coroutine: it may block, close,
--- raise.
+-- With options, or libmtev's five-argument form: after the timeout fn() is called, in this coroutine: it may block,
+-- close, raise.
 local function read_until(self, stop, options, timeout, fn)
   if type(fn) ~= "function" then return finish_read(read(self, stop, options, timeout)) end
   local data, err, message = read(self, stop, nil, IS_TIME[type(timeout)] and timeout or DEFAULT_TIMEOUT)
@@ -48,8 +48,8 @@ local function read_on(self, stop)
   return finish_read(nil, err, message)
 end
 
--- The coroutine of an idle connection is parked below this call. A tail call to a function of two arguments keeps its stack
--- at LuaJIT's smallest size, which saves 376 bytes a connection: see the row of idle connections in bench/.
+-- The coroutine of an idle connection is parked below this call. A tail call to a function of two arguments keeps its
+-- stack at LuaJIT's smallest size, which saves 376 bytes a connection: see the row of idle connections in bench/.
 function methods.read(self, stop, options, timeout, fn)
   if options or timeout or fn then return read_until(self, stop, options, timeout, fn) end
   return read_on(self, stop)

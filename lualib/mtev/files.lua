@@ -1,5 +1,5 @@
--- The file functions. Each calls the C function of its name, which waits for the thread pool; an interrupted call returns a
--- first value, INTERRUPTED, message there and raises the message here.
+-- The file functions. Each calls the C function of its name, which waits for the thread pool; an interrupted call
+-- returns a first value, INTERRUPTED, message there and raises the message here.
 
 local mtev, core = ...
 local check_interrupted, check = core.check_interrupted, core.check

@@ -1,5 +1,5 @@
--- mtev.log and its relatives. Whether a stream is enabled is a byte that C keeps up to date: a disabled stream costs one
--- table look-up and one load, and its arguments are never touched.
+-- mtev.log and its relatives. Whether a stream is enabled is a byte that C keeps up to date: a disabled stream costs
+-- one table look-up and one load, and its arguments are never touched.
 
 local mtev, core = ...
 local ffi = require("ffi")

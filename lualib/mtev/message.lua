@@ -1,5 +1,5 @@
--- The blocking half of messages. core.waitfor pushes a first value of its own: an interrupted call returns nil, INTERRUPTED,
--- message.
+-- The blocking half of messages. core.waitfor pushes a first value of its own: an interrupted call returns nil,
+-- INTERRUPTED, message.
 
 local mtev, core = ...
 local check_interrupted, unpack, waitfor = core.check_interrupted, unpack, core.waitfor

@@ -1,5 +1,5 @@
--- mtev.reverse_listen and mtev.reverse_connect: a process that nobody can connect to dials out to a hub and offers a name; the
--- hub's scripts reach it with e:connect("reverse:NAME").
+-- mtev.reverse_listen and mtev.reverse_connect: a process that nobody can connect to dials out to a hub and offers a
+-- name; the hub's scripts reach it with e:connect("reverse:NAME").
 --
 -- The dialling side asks, in HTTP/1.1, to turn the connection round: POST /NAME with Upgrade: PTTH/2.0 (the idea of
 -- draft-lentczner-rhttp). After the hub's 101 it speaks HTTP/2 (src/net/tunnel.c) with the hub as its client.
@@ -234,8 +234,8 @@ local function attend(listener, connection)
   if not ok then survive("reverse_listen", err) end
 end
 
--- Makes room for one more that is not authorized yet: the one that has been silent longest goes. False: all have offered a name, and wait to
--- be authorized.
+-- Makes room for one more that is not authorized yet: the one that has been silent longest goes. False: all have
+-- offered a name, and wait to be authorized.
 local function make_room(listener)
   if listener.pending_count < listener.options.pending then return true end
   local oldest, since

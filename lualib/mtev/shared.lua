@@ -1,5 +1,5 @@
--- The blocking half of the queues that threads share. core.shared_waitfor pushes a first value of its own: an interrupted call
--- returns nil, INTERRUPTED, message.
+-- The blocking half of the queues that threads share. core.shared_waitfor pushes a first value of its own: an
+-- interrupted call returns nil, INTERRUPTED, message.
 
 local mtev, core = ...
 local check_interrupted, shared_waitfor = core.check_interrupted, core.shared_waitfor

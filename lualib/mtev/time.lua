@@ -1,5 +1,5 @@
--- mtev.time, mtev.gettimeofday and mtev.timeval, in FFI: a compiled loop calls the clock like any C program. A timeval is
--- a cdata because only those can be ordered against numbers.
+-- mtev.time, mtev.gettimeofday and mtev.timeval, in FFI: a compiled loop calls the clock like any C program. A timeval
+-- is a cdata because only those can be ordered against numbers.
 
 local mtev, core = ...
 local ffi = require("ffi")

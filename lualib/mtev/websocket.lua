@@ -48,8 +48,8 @@ function Client:send(opcode, payload)
   end
 end
 
--- What may stand in a close frame: 1004 to 1006 and 1015 stand for what has none, the others below 3000 are not assigned (RFC 6455,
--- 7.4, and IANA's registry).
+-- What may stand in a close frame: 1004 to 1006 and 1015 stand for what has none, the others below 3000 are not
+-- assigned (RFC 6455, 7.4, and IANA's registry).
 local function is_close_code(code)
   if code % 1 ~= 0 then return false end
   return code >= 1000 and code <= 1003 or code >= 1007 and code <= 1014 or code >= 3000 and code <= 4999
@@ -102,8 +102,8 @@ local PARAMETERS = { -- true: it has a number of bits
   client_max_window_bits = true,
 }
 
--- What the server says of permessage-deflate (RFC 7692, 7.1): {bits =, is_out_independent =, is_in_independent =}; false: none;
--- nil: what cannot be.
+-- What the server says of permessage-deflate (RFC 7692, 7.1): {bits =, is_out_independent =, is_in_independent =};
+-- false: none; nil: what cannot be.
 local function parse_extensions(text, is_offered)
   if not text then return false end
   local items = core.http_items(text)

@@ -1,7 +1,8 @@
 -- `lhotse test`: busted specs inside the runtime.
 --
 -- Each test, with its before_each and after_each, runs in a coroutine of its own, so that it may block and what it owns
--- ends with it. A test that hangs is interrupted after a while: the call it waits in raises, and the report shows where.
+-- ends with it. A test that hangs is interrupted after a while: the call it waits in raises, and the report shows
+-- where.
 
 local mtev, core = ...
 local DEFAULT_TIMEOUT = 30 -- seconds
@@ -32,8 +33,8 @@ local function in_task(f, timeout)
   return unpack(result, 2, result.n)
 end
 
--- busted runs a test element by busted.safe(descriptor, function, element); the inner calls (the test's own function, the
--- hooks) have element.run as their function.
+-- busted runs a test element by busted.safe(descriptor, function, element); the inner calls (the test's own function,
+-- the hooks) have element.run as their function.
 local function run_tests_in_tasks(busted, timeout)
   local safe = busted.safe
   function busted.safe(descriptor, run, element)
