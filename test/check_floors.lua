@@ -1,5 +1,5 @@
--- Floors: main -> mtev -> runtime -> net -> loop -> host -> data -> base. A file includes its own floor and lower ones; files of
--- mtev/ do not include one another (init.h is their common table of contents), but for the header of their topic:
+-- Floors: main -> mtev -> runtime -> net -> loop -> host -> data -> base. A file includes its own floor and lower ones;
+-- files of mtev/ do not include one another (init.h is their common table of contents), but for the header of their topic:
 -- json_decode.c has json.h. lua.h is for runtime and mtev, epoll for loop/poll.c. Read from the #includes, which make no
 -- circle. Of lualib, inner/ requires nothing but itself, cluster/ itself and inner/. No file has more than 700 lines.
 

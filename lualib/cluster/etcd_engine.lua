@@ -164,9 +164,9 @@ end
 
 -- -- Semaphores -------------------------------------------------------------------------------------------------------
 
--- Who wants a unit puts a ticket, which lives as long as the lease. Tickets are served by age: the first n hold, where
--- n is what the oldest ticket says, so that all agree. Who waits follows the tickets go; nobody asks anew when one
--- does.
+-- A coroutine that wants a unit writes a ticket, which lives as long as the lease. Tickets are served by age: the first n
+-- hold units, where n is what the oldest ticket says, so that all nodes agree. Waiters watch tickets being deleted; they
+-- do not poll.
 local Units = {}
 Units.__index = Units
 

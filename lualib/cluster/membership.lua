@@ -115,7 +115,8 @@ local function act(self)
   local has_lost = heard and (view.epoch > heard or (view.epoch == heard and not is_valid(view)))
   if has_lost then
     hear(self, co, view)
-    return nil, ("cluster '%s': this node lost its membership, or has a new one; what it held is lost"):format(self.name)
+    local message = "cluster '%s': this node lost its membership, or has a new one; what it held is lost"
+    return nil, message:format(self.name)
   end
   local problem
   view, problem = await_member(self, self.settings.timeout)

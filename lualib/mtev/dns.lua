@@ -1,7 +1,8 @@
 -- mtev.dns's methods, mtev.getaddrinfo.
 
 local mtev, core = ...
-local lookup, getaddrinfo, ip_family, check_interrupted = core.dns_lookup, core.getaddrinfo, core.ip_family, core.check_interrupted
+local lookup, getaddrinfo, ip_family = core.dns_lookup, core.getaddrinfo, core.ip_family
+local check_interrupted = core.check_interrupted
 local methods, type, unpack = core.dns_methods, type, unpack
 
 local function finish(...)

@@ -8,7 +8,8 @@ local mtev, core = ...
 local tunnel_open, tunnel_next, tunnel_close, tunnel_count =
   core.tunnel_open, core.tunnel_next, core.tunnel_close, core.tunnel_count
 local channel_accept, channel_refuse, peer_is, copy = core.channel_accept, core.channel_refuse, core.tls_peer_is, core.copy
-local await, broadcast, condition, check_interrupted = core.await, core.broadcast, core.condition, core.check_interrupted
+local await, broadcast, condition = core.await, core.broadcast, core.condition
+local check_interrupted = core.check_interrupted
 local check, tls_settings, monotonic = core.check, core.tls_settings, core.monotonic
 local spawn, cancel, running = mtev.coroutine_spawn, mtev.cancel_coro, coroutine.running
 

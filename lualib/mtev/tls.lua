@@ -242,7 +242,9 @@ local HOST_KEYS = { certificate = true, certificate_file = true, key = true, key
 
 -- Of certificates[name], which has a certificate and its key, and nothing else to say: what is wrong, or nil.
 local function examine_host(name, identity)
-  if type(name) ~= "string" or name:find("%z") then return "certificates: a host's name must be a string without NUL" end
+  if type(name) ~= "string" or name:find("%z") then
+    return "certificates: a host's name must be a string without NUL"
+  end
   if type(identity) ~= "table" then return "certificates: a table {certificate, key} expected for " .. name end
   for key, value in pairs(identity) do
     if not HOST_KEYS[key] then

@@ -3,7 +3,8 @@
 local mtev, core = ...
 local ws_open, ws_next, ws_send, ws_wait_for_room = core.ws_open, core.ws_next, core.ws_send, core.ws_wait_for_room
 local ws_shutdown, ws_close, is_utf8 = core.ws_shutdown, core.ws_close, core.ws_is_utf8
-local check, copy, tls_name, check_interrupted, spawn = core.check, core.copy, core.tls_name, core.check_interrupted, mtev.coroutine_spawn
+local check, copy, tls_name, check_interrupted = core.check, core.copy, core.tls_name, core.check_interrupted
+local spawn = mtev.coroutine_spawn
 
 local GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" -- RFC 6455, 1.3
 local INTERIM_MAX = 16                              -- answers 1xx before the answer

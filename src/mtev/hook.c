@@ -36,7 +36,7 @@ static bool is_between_coroutines(lua_State *L) {
 static int raise(lua_State *L) { return lua_error(L); }
 
 /* Raises the error on top. A message handler gets it while LuaJIT still runs the hook, which ends when the error is
- * caught: nothing tells when, but then `raise` is on the stack no more. */
+ * caught: nothing tells when, but then `raise` is no longer on the stack. */
 static void raise_from_hook(lua_State *L, lh_state *state) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)&raiser_key);
     lua_pushthread(L);

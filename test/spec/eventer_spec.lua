@@ -392,8 +392,8 @@ describe("e:write", function()
     assert.is_true(got > 0 and got % 10e6 == 0)
   end)
 
-  -- What need not wait does not: with a peer that sends line after line, and reads the answers, neither the read nor the write
-  -- ever has to. So each system call costs some of what a socket may move in a turn.
+  -- A call that need not wait does not: with a peer that sends line after line, and reads the answers, neither the read nor
+  -- the write ever has to. So each system call costs some of what a socket may move in a turn.
   it("leaves room for others: an echo of empty lines makes some thousand calls a turn", function()
     local client, server = net.pair()
     local ticks, since, most = 0, 0, 0

@@ -610,8 +610,8 @@ describe("a script that makes more and more", function()
   end
 end)
 
--- What describes an error needs memory, where the error may be that there is none, or an ordinary one at such a time. It must not
--- unwind into the code that spawned the coroutine.
+-- Describing an error takes memory, and there may be none. A failure to describe it must not unwind into the code that
+-- spawned the coroutine.
 describe("an uncaught error when memory is full", function()
   for where, call in pairs { ["in a first run"] = "spawn(fail)", ["after a wait"] = "spawn(function() mtev.sleep(0.001) fail() end)" } do
     it("is reported, and never reaches the spawner: " .. where, function()
